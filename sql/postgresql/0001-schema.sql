@@ -1,0 +1,261 @@
+-- Schema version 1 for PostgreSQL 13 or later: grain storage, clustering, and the operators' view.
+-- Run it in one transaction (README.md beside it says how), so that a failure leaves nothing behind.
+
+CREATE TABLE RecognizeSchema
+(
+    Id integer NOT NULL CONSTRAINT PK_RecognizeSchema PRIMARY KEY CONSTRAINT CK_RecognizeSchema_OneRow CHECK (Id = 1),
+    Version integer NOT NULL,
+    OldestCompatible integer NOT NULL
+);
+
+INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 1, 1);
+
+CREATE TABLE OrleansQuery
+(
+    QueryKey varchar(64) NOT NULL CONSTRAINT PK_OrleansQuery PRIMARY KEY,
+    QueryText text NOT NULL
+);
+
+-- The primary key is the whole identity of a grain: it, and no lock, decides which of two silos writes the first row.
+-- Every key of this service is a string, so the two numbers that Orleans has for other keys are always zero.
+-- Updates change no indexed column; the room left in every page keeps them in that page and out of the index.
+CREATE TABLE OrleansStorage
+(
+    GrainIdHash integer NOT NULL,
+    GrainIdN0 bigint NOT NULL,
+    GrainIdN1 bigint NOT NULL,
+    GrainTypeHash integer NOT NULL,
+    GrainTypeString varchar(150) COLLATE "C" NOT NULL,
+    GrainIdExtensionString varchar(512) COLLATE "C" NOT NULL,
+    ServiceId varchar(150) COLLATE "C" NOT NULL,
+    PayloadBinary bytea NULL,
+    ModifiedOn timestamptz NOT NULL,
+    Version integer NOT NULL,
+    CONSTRAINT PK_OrleansStorage PRIMARY KEY (GrainIdHash, GrainTypeHash, GrainIdExtensionString, GrainTypeString, ServiceId),
+    CONSTRAINT CK_OrleansStorage_StringKey CHECK (GrainIdN0 = 0 AND GrainIdN1 = 0)
+)
+WITH (fillfactor = 75);
+
+-- The four storage queries answer with exactly one row; a NULL in it says that the write was refused.
+
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('WriteToStorageKey', '
+WITH changed AS
+(
+    UPDATE OrleansStorage
+    SET PayloadBinary = @PayloadBinary, ModifiedOn = now(), Version = Version + 1
+    WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
+        AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
+        AND ServiceId = @ServiceId AND Version = @GrainStateVersion
+    RETURNING Version
+),
+added AS
+(
+    INSERT INTO OrleansStorage
+        (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version)
+    SELECT @GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary, now(), 1
+    WHERE @GrainStateVersion IS NULL
+    ON CONFLICT DO NOTHING
+    RETURNING Version
+)
+SELECT COALESCE((SELECT Version FROM changed), (SELECT Version FROM added)) AS NewGrainStateVersion
+');
+
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('ReadFromStorageKey', '
+SELECT PayloadBinary, Version
+FROM OrleansStorage
+WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
+    AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
+    AND ServiceId = @ServiceId
+');
+
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('ClearStorageKey', '
+WITH cleared AS
+(
+    UPDATE OrleansStorage
+    SET PayloadBinary = NULL, ModifiedOn = now(), Version = Version + 1
+    WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
+        AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
+        AND ServiceId = @ServiceId AND Version = @GrainStateVersion
+    RETURNING Version
+)
+SELECT (SELECT Version FROM cleared) AS NewGrainStateVersion
+');
+
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('DeleteStorageKey', '
+WITH deleted AS
+(
+    DELETE FROM OrleansStorage
+    WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
+        AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
+        AND ServiceId = @ServiceId AND Version = @GrainStateVersion
+    RETURNING Version + 1 AS Version
+)
+SELECT (SELECT Version FROM deleted) AS NewGrainStateVersion
+');
+
+-- Clustering: one version row per cluster, one row per silo.
+
+CREATE TABLE OrleansMembershipVersionTable
+(
+    DeploymentId varchar(150) NOT NULL CONSTRAINT PK_OrleansMembershipVersionTable PRIMARY KEY,
+    Timestamp timestamptz NOT NULL,
+    Version integer NOT NULL
+);
+
+CREATE TABLE OrleansMembershipTable
+(
+    DeploymentId varchar(150) NOT NULL,
+    Address varchar(45) NOT NULL,
+    Port integer NOT NULL,
+    Generation integer NOT NULL,
+    SiloName varchar(150) NOT NULL,
+    HostName varchar(255) NOT NULL,
+    Status integer NOT NULL,
+    ProxyPort integer NULL,
+    SuspectTimes text NULL,
+    StartTime timestamptz NOT NULL,
+    IAmAliveTime timestamptz NOT NULL,
+    CONSTRAINT PK_OrleansMembershipTable PRIMARY KEY (DeploymentId, Address, Port, Generation),
+    CONSTRAINT FK_OrleansMembershipTable_Version FOREIGN KEY (DeploymentId) REFERENCES OrleansMembershipVersionTable (DeploymentId)
+)
+WITH (fillfactor = 50);
+
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('InsertMembershipVersionKey', '
+WITH added AS
+(
+    INSERT INTO OrleansMembershipVersionTable (DeploymentId, Timestamp, Version)
+    VALUES (@DeploymentId, now(), 0)
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+)
+SELECT CAST(count(*) AS integer) FROM added
+');
+
+-- The silo's row is added only with the version that the caller saw; whoever waited behind another writer of the
+-- version row sees a newer version and adds nothing.
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('InsertMembershipKey', '
+WITH advanced AS
+(
+    UPDATE OrleansMembershipVersionTable
+    SET Timestamp = now(), Version = Version + 1
+    WHERE DeploymentId = @DeploymentId AND Version = @Version
+        AND NOT EXISTS
+        (
+            SELECT 1 FROM OrleansMembershipTable AS silo
+            WHERE silo.DeploymentId = @DeploymentId AND silo.Address = @Address AND silo.Port = @Port AND silo.Generation = @Generation
+        )
+    RETURNING DeploymentId
+),
+added AS
+(
+    INSERT INTO OrleansMembershipTable
+        (DeploymentId, Address, Port, Generation, SiloName, HostName, Status, ProxyPort, StartTime, IAmAliveTime)
+    SELECT DeploymentId, @Address, @Port, @Generation, @SiloName, @HostName, @Status, @ProxyPort, @StartTime, @IAmAliveTime
+    FROM advanced
+    RETURNING 1
+)
+SELECT CAST(count(*) AS integer) FROM added
+');
+
+-- The silo's row is locked before the version row: both change, or neither does.
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('UpdateMembershipKey', '
+WITH silo AS
+(
+    SELECT DeploymentId
+    FROM OrleansMembershipTable
+    WHERE DeploymentId = @DeploymentId AND Address = @Address AND Port = @Port AND Generation = @Generation
+    FOR NO KEY UPDATE
+),
+advanced AS
+(
+    UPDATE OrleansMembershipVersionTable
+    SET Timestamp = now(), Version = Version + 1
+    WHERE DeploymentId = @DeploymentId AND Version = @Version AND EXISTS (SELECT 1 FROM silo)
+    RETURNING DeploymentId
+),
+changed AS
+(
+    UPDATE OrleansMembershipTable AS member
+    SET Status = @Status, SuspectTimes = @SuspectTimes, IAmAliveTime = @IAmAliveTime
+    FROM advanced
+    WHERE member.DeploymentId = advanced.DeploymentId AND member.Address = @Address AND member.Port = @Port AND member.Generation = @Generation
+    RETURNING 1
+)
+SELECT CAST(count(*) AS integer) FROM changed
+');
+
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('UpdateIAmAlivetimeKey', '
+UPDATE OrleansMembershipTable
+SET IAmAliveTime = @IAmAliveTime
+WHERE DeploymentId = @DeploymentId AND Address = @Address AND Port = @Port AND Generation = @Generation
+');
+
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('MembershipReadRowKey', '
+SELECT cluster.DeploymentId, silo.Address, silo.Port, silo.Generation, silo.SiloName, silo.HostName, silo.Status,
+    silo.ProxyPort, silo.SuspectTimes, silo.StartTime, silo.IAmAliveTime, cluster.Version
+FROM OrleansMembershipVersionTable AS cluster
+LEFT JOIN OrleansMembershipTable AS silo
+    ON silo.DeploymentId = cluster.DeploymentId AND silo.Address = @Address AND silo.Port = @Port AND silo.Generation = @Generation
+WHERE cluster.DeploymentId = @DeploymentId
+');
+
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('MembershipReadAllKey', '
+SELECT cluster.DeploymentId, silo.Address, silo.Port, silo.Generation, silo.SiloName, silo.HostName, silo.Status,
+    silo.ProxyPort, silo.SuspectTimes, silo.StartTime, silo.IAmAliveTime, cluster.Version
+FROM OrleansMembershipVersionTable AS cluster
+LEFT JOIN OrleansMembershipTable AS silo ON silo.DeploymentId = cluster.DeploymentId
+WHERE cluster.DeploymentId = @DeploymentId
+');
+
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('GatewaysQueryKey', '
+SELECT Address, ProxyPort, Generation
+FROM OrleansMembershipTable
+WHERE DeploymentId = @DeploymentId AND Status = @Status AND ProxyPort > 0
+');
+
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('DeleteMembershipTableEntriesKey', '
+DELETE FROM OrleansMembershipTable WHERE DeploymentId = @DeploymentId;
+DELETE FROM OrleansMembershipVersionTable WHERE DeploymentId = @DeploymentId
+');
+
+-- Status 3 is an active silo: however old its sign of life, only the other silos may declare it dead.
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('CleanupDefunctSiloEntriesKey', '
+DELETE FROM OrleansMembershipTable
+WHERE DeploymentId = @DeploymentId AND IAmAliveTime < @IAmAliveTime AND Status <> 3
+');
+
+-- What operators read. A text that holds NUL is in PayloadBase64 (its UTF-8 bytes), any other in Payload.
+CREATE VIEW RecognizeOperations AS
+SELECT
+    stored.ServiceId,
+    split_part(stored.GrainIdExtensionString, '/', 2) AS Customer,
+    operation."operationId" AS OperationId,
+    operation."id" AS Id,
+    operation."userId" AS UserId,
+    operation."externalUserId" AS ExternalUserId,
+    operation."payload" AS Payload,
+    operation."payloadBase64" AS PayloadBase64,
+    operation."authType" AS RequiredAuthType,
+    operation."status" AS Status,
+    operation."decidedWith" AS DecidedWith,
+    operation."decidedAt" AS DecidedAt,
+    operation."createdAt" AS CreatedAt,
+    operation."nodeId" AS NodeId,
+    stored.ModifiedOn
+FROM OrleansStorage AS stored
+CROSS JOIN LATERAL jsonb_to_record(convert_from(stored.PayloadBinary, 'UTF8')::jsonb) AS operation
+(
+    "operationId" text,
+    "id" bigint,
+    "userId" text,
+    "externalUserId" text,
+    "payload" text,
+    "payloadBase64" text,
+    "authType" text,
+    "status" text,
+    "decidedWith" text,
+    "decidedAt" timestamptz,
+    "createdAt" timestamptz,
+    "nodeId" text
+)
+WHERE stored.GrainTypeString = 'operation' AND stored.PayloadBinary IS NOT NULL;

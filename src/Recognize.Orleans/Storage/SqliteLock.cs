@@ -1,0 +1,48 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace Recognize.Orleans.Storage;
+
+/// <summary>
+/// The right of one process to use a SQLite file: SQLite serves a single silo. The operating system takes the lock
+/// back when the process ends, however it ends.
+/// </summary>
+internal sealed class SqliteLock : IDisposable
+{
+    private const int WindowsSharingViolation = 32;
+    private const int WindowsLockViolation = 33;
+    private const int LinuxWouldBlock = 11;
+    private const int MacWouldBlock = 35;
+
+    private readonly FileStream held;
+
+    private SqliteLock(FileStream held) => this.held = held;
+
+    /// <summary>Takes the lock of a database file, whether the file exists yet or not; false when another process has it.</summary>
+    /// <exception cref="IOException">The lock file cannot be made for another reason than being held.</exception>
+    /// <exception cref="UnauthorizedAccessException">This user may not write beside the database file.</exception>
+    public static bool TryAcquire(string databaseFile, [NotNullWhen(true)] out SqliteLock? held)
+    {
+        var file = TargetOf(Path.GetFullPath(databaseFile));
+        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
+        try
+        {
+            held = new SqliteLock(new FileStream(file + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+            return true;
+        }
+        catch (IOException fault) when (IsHeldElsewhere(fault))
+        {
+            held = null;
+            return false;
+        }
+    }
+
+    // The file stays: deleting it would let a second process lock a new file of that name while a third still waits on the old one.
+    public void Dispose() => held.Dispose();
+
+    // SQLite follows a link to the file, so the lock does too: one database, one lock, whatever it is called.
+    private static string TargetOf(string file) =>
+        new FileInfo(file).ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? file;
+
+    private static bool IsHeldElsewhere(IOException fault) =>
+        (fault.HResult & 0xFFFF) is WindowsSharingViolation or WindowsLockViolation or LinuxWouldBlock or MacWouldBlock;
+}
