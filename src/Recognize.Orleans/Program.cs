@@ -1,1 +1,3 @@
-System.Console.WriteLine();
+using Recognize.Orleans.Hosting;
+
+return await ServiceHost.RunAsync(args);

@@ -1,0 +1,201 @@
+using Orleans.Concurrency;
+
+namespace Recognize.Orleans;
+
+/// <summary>
+/// One operation of one customer: the only writer of that operation. Reach it with
+/// <see cref="GrainFactoryExtensions.GetOperation"/>.
+/// </summary>
+/// <remarks>
+/// Every call may be repeated: it then reports what the first one did. A call that fails with an exception has an
+/// unknown outcome; repeating it tells the truth.
+/// </remarks>
+[GrainInterfaceType("recognize.operation")]
+public interface IOperationGrain : IGrainWithStringKey
+{
+    /// <summary>
+    /// Creates the operation. When <see cref="OperationOutcome.Done"/> returns, the operation is durable and its
+    /// user's pending list holds it.
+    /// </summary>
+    /// <exception cref="ArgumentException">A member breaks a rule of <see cref="OperationLimits"/>; nothing was changed.</exception>
+    [Alias("create")]
+    Task<OperationOutcome> CreateAsync(CreateOperation request);
+
+    /// <summary>Records the user's decision. Only the first decision counts, and it never changes again.</summary>
+    [Alias("decide")]
+    Task<OperationOutcome> DecideAsync(Decision decision);
+
+    /// <summary>
+    /// The operation as it is stored, or <see langword="null"/> when it does not exist. Never shows what is not durable yet.
+    /// </summary>
+    // It answers while a create or a decision is being written: a user's list asks operations that ask that very user.
+    [AlwaysInterleave]
+    [Alias("get")]
+    Task<Operation?> GetAsync();
+}
+
+/// <summary>What a create carries to the operation's grain.</summary>
+[GenerateSerializer, Immutable, Alias("recognize.create-operation")]
+public sealed record CreateOperation
+{
+    /// <summary>The user who is asked: 1 to 128 upper-case hexadecimal digits.</summary>
+    [Id(0)]
+    public required string UserId { get; init; }
+
+    /// <summary>The customer's own name for the user, at most 256 UTF-16 units.</summary>
+    [Id(1)]
+    public string? ExternalUserId { get; init; }
+
+    /// <summary>What the user is asked to approve: any text of at most 16,384 UTF-16 units.</summary>
+    [Id(2)]
+    public string? Payload { get; init; }
+
+    /// <summary>The only type of authentication that may decide the operation; absent means either.</summary>
+    [Id(3)]
+    public AuthType? AuthType { get; init; }
+
+    /// <summary>
+    /// Names this attempt to create the operation. The same attempt sent again is answered like the first time, so that a
+    /// caller which lost the answer never collides with itself.
+    /// </summary>
+    [Id(4)]
+    public required string Attempt { get; init; }
+
+    /// <summary>The client's own name for the attempt (the <c>Idempotency-Key</c> header): 1 to 255 visible ASCII characters.</summary>
+    [Id(5)]
+    public string? IdempotencyKey { get; init; }
+}
+
+/// <summary>A user's decision about an operation.</summary>
+[GenerateSerializer, Immutable, Alias("recognize.decision")]
+public sealed record Decision
+{
+    /// <summary>Who decided; must be the user of the operation.</summary>
+    [Id(0)]
+    public required string UserId { get; init; }
+
+    /// <summary>What was decided.</summary>
+    [Id(1)]
+    public required Verdict Verdict { get; init; }
+
+    /// <summary>How the user was authenticated for it.</summary>
+    [Id(2)]
+    public required AuthType AuthType { get; init; }
+
+    /// <summary>What the user saw; compared with the operation's payload, unless it is absent.</summary>
+    [Id(3)]
+    public string? Payload { get; init; }
+}
+
+/// <summary>An operation as it is stored.</summary>
+[GenerateSerializer, Immutable, Alias("recognize.operation")]
+public sealed record Operation
+{
+    /// <summary>The service's own number of the operation: unique, positive, below 2^53.</summary>
+    [Id(0)]
+    public required long Id { get; init; }
+
+    /// <summary>When it was created (UTC, whole milliseconds).</summary>
+    [Id(1)]
+    public required DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary>The name of the node that created it.</summary>
+    [Id(2)]
+    public required string NodeId { get; init; }
+
+    /// <summary>The client's id of the operation, unique for the customer.</summary>
+    [Id(3)]
+    public required string OperationId { get; init; }
+
+    /// <inheritdoc cref="CreateOperation.UserId"/>
+    [Id(4)]
+    public required string UserId { get; init; }
+
+    /// <inheritdoc cref="CreateOperation.ExternalUserId"/>
+    [Id(5)]
+    public string? ExternalUserId { get; init; }
+
+    /// <inheritdoc cref="CreateOperation.Payload"/>
+    [Id(6)]
+    public string? Payload { get; init; }
+
+    /// <summary>The authentication that was used once it is decided; before, the one that is demanded, if any.</summary>
+    [Id(7)]
+    public AuthType? AuthType { get; init; }
+
+    /// <summary>Where it stands.</summary>
+    [Id(8)]
+    public required OperationStatus Status { get; init; }
+
+    /// <summary>When it was decided (UTC, whole milliseconds); absent while it is pending.</summary>
+    [Id(9)]
+    public DateTimeOffset? DecidedAt { get; init; }
+}
+
+/// <summary>Where an operation stands.</summary>
+[GenerateSerializer, Alias("recognize.operation-status")]
+public enum OperationStatus
+{
+    /// <summary>It waits for the user.</summary>
+    Pending = 1,
+
+    /// <summary>The user approved it.</summary>
+    Approved = 2,
+
+    /// <summary>The user refused it.</summary>
+    Denied = 3,
+}
+
+/// <summary>What a user can answer.</summary>
+[GenerateSerializer, Alias("recognize.verdict")]
+public enum Verdict
+{
+    /// <summary>Yes.</summary>
+    Approve = 1,
+
+    /// <summary>No.</summary>
+    Deny = 2,
+}
+
+/// <summary>How a user is authenticated for a decision.</summary>
+[GenerateSerializer, Alias("recognize.auth-type")]
+public enum AuthType
+{
+    /// <summary>Biometric authentication.</summary>
+    Biom = 1,
+
+    /// <summary>A PIN.</summary>
+    Pin = 2,
+}
+
+/// <summary>What became of a call that changes an operation. Numbers are on the wire: append, never renumber.</summary>
+[GenerateSerializer, Alias("recognize.operation-outcome")]
+public enum OperationOutcome
+{
+    /// <summary>It is done, now or by an earlier send of the same call.</summary>
+    Done = 1,
+
+    /// <summary>The customer has an operation of that id already.</summary>
+    Duplicate = 2,
+
+    /// <summary>That idempotency key created the operation for another user or with other members.</summary>
+    IdempotencyKeyReused = 3,
+
+    /// <summary>The user has as many pending operations as the service allows.</summary>
+    PendingLimitReached = 4,
+
+    /// <summary>There is no such operation.</summary>
+    NotFound = 5,
+
+    /// <summary>It was decided before, and differently.</summary>
+    AlreadyDecided = 6,
+
+    /// <summary>The operation asks another user.</summary>
+    WrongUser = 7,
+
+    /// <summary>The operation demands another type of authentication.</summary>
+    AuthTypeNotAllowed = 8,
+
+    /// <summary>The user saw another payload than the operation's.</summary>
+    PayloadMismatch = 9,
+}

@@ -1,0 +1,111 @@
+using System.Buffers;
+using System.Text;
+
+namespace Recognize.Orleans;
+
+/// <summary>
+/// Every limit of the API and the rules that keep a text exactly as it was sent. Lengths are counted in UTF-16 code units.
+/// </summary>
+/// <remarks>Each <c>FaultIn…</c> returns <see langword="null"/> for a good value, or the sentence that names the member and its rule.</remarks>
+public static class OperationLimits
+{
+    /// <summary>The longest <c>operationId</c>.</summary>
+    public const int OperationId = 256;
+
+    /// <summary>The longest <c>externalUserId</c>.</summary>
+    public const int ExternalUserId = 256;
+
+    /// <summary>The longest <c>operationPayload</c>.</summary>
+    public const int Payload = 16_384;
+
+    /// <summary>The most digits of a <c>userId</c>.</summary>
+    public const int UserId = 128;
+
+    /// <summary>The longest <c>Idempotency-Key</c>.</summary>
+    public const int IdempotencyKey = 255;
+
+    /// <summary>The longest name of a customer.</summary>
+    public const int Customer = 32;
+
+    /// <summary>
+    /// The largest request body in bytes. A payload, an id and an external id of full length with every character escaped
+    /// (six bytes each) take 101,376; what is left is for names, white space and members that the service ignores.
+    /// </summary>
+    public const int BodyBytes = 131_072;
+
+    private static readonly SearchValues<char> UpperHex = SearchValues.Create("0123456789ABCDEF");
+    private static readonly SearchValues<char> CustomerName = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789-");
+
+    /// <summary>The rule of a <c>userId</c>.</summary>
+    public static string? FaultInUserId(string? value) =>
+        value is { Length: > 0 and <= UserId } && !value.AsSpan().ContainsAnyExcept(UpperHex)
+            ? null
+            : $"userId must be 1 to {UserId} upper-case hexadecimal digits.";
+
+    /// <summary>The rule of a customer's name.</summary>
+    public static string? FaultInCustomer(string? value) =>
+        value is { Length: > 0 and <= Customer } && !value.AsSpan().ContainsAnyExcept(CustomerName)
+            ? null
+            : $"A customer's name must be 1 to {Customer} of the characters a-z, 0-9 and '-'.";
+
+    /// <summary>The rule of an <c>operationId</c>.</summary>
+    public static string? FaultInOperationId(string? value) => value switch
+    {
+        null => "operationId is required.",
+        _ when string.IsNullOrWhiteSpace(value) => "operationId must not be blank.",
+        // A URL cannot carry them: clients and proxies remove dot segments, percent-encoded or not (RFC 3986, 5.2.4).
+        "." or ".." => "operationId must not be '.' or '..', which no URL can carry.",
+        _ => FaultInName("operationId", value, OperationId),
+    };
+
+    /// <summary>The rule of an <c>externalUserId</c>, which may be absent.</summary>
+    public static string? FaultInExternalUserId(string? value) =>
+        value is null ? null : FaultInName("externalUserId", value, ExternalUserId);
+
+    /// <summary>The rule of an <c>operationPayload</c>, which may be absent.</summary>
+    public static string? FaultInPayload(string? value) => value switch
+    {
+        null => null,
+        { Length: > Payload } => $"operationPayload must be at most {Payload} UTF-16 units long; it has {value.Length}.",
+        _ => FaultInUnicode("operationPayload", value),
+    };
+
+    /// <summary>The rule of an <c>Idempotency-Key</c>, which may be absent.</summary>
+    public static string? FaultInIdempotencyKey(string? value) =>
+        value is null || (value is { Length: > 0 and <= IdempotencyKey } && !value.AsSpan().ContainsAnyExceptInRange('!', '~'))
+            ? null
+            : $"Idempotency-Key must be 1 to {IdempotencyKey} visible ASCII characters, sent once.";
+
+    /// <summary>The first rule that a create breaks.</summary>
+    public static string? FaultIn(CreateOperation request)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        return FaultInUserId(request.UserId)
+            ?? FaultInExternalUserId(request.ExternalUserId)
+            ?? FaultInPayload(request.Payload)
+            ?? FaultInIdempotencyKey(request.IdempotencyKey);
+    }
+
+    private static string? FaultInName(string member, string value, int longest) => value switch
+    {
+        _ when value.Length > longest => $"{member} must be at most {longest} UTF-16 units long; it has {value.Length}.",
+        _ when value.Any(char.IsControl) => $"{member} must not hold control characters.",
+        _ => FaultInUnicode(member, value),
+    };
+
+    // A surrogate without its other half has no UTF-8 form, so that no database or client would give it back.
+    private static string? FaultInUnicode(string member, string value)
+    {
+        for (var rest = value.AsSpan(); !rest.IsEmpty;)
+        {
+            if (Rune.DecodeFromUtf16(rest, out _, out var length) != System.Buffers.OperationStatus.Done)
+            {
+                return $"{member} must be valid Unicode: it holds half of a surrogate pair.";
+            }
+
+            rest = rest[length..];
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,208 @@
+using System.Buffers;
+using System.Collections.Frozen;
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.Extensions.Primitives;
+using Recognize.Orleans.Hosting;
+
+namespace Recognize.Orleans.Customers;
+
+/// <summary>What a key may do.</summary>
+[Flags]
+internal enum Scopes
+{
+    None = 0,
+
+    /// <summary>Create, list and read operations: the relying party.</summary>
+    Operations = 1,
+
+    /// <summary>See a user's pending operations and report decisions: the approver.</summary>
+    Decisions = 2,
+}
+
+/// <param name="Name">The configured name in lower case; part of every key of the customer's grains.</param>
+/// <param name="SdkApiKey">The public identifier that answers show as <c>apiKey</c>; not a secret.</param>
+internal sealed record Customer(string Name, string SdkApiKey);
+
+internal sealed record ApiKey(Customer Customer, Scopes Scopes);
+
+/// <summary>
+/// The customers and their keys, from the section <c>Recognize:Customers</c>. A changed configuration is taken over at once;
+/// a faulty one is logged and the last good one stays.
+/// </summary>
+internal sealed partial class CustomerDirectory : IDisposable
+{
+    private static readonly SearchValues<char> LowerHex = SearchValues.Create("0123456789abcdef");
+
+    private readonly IConfiguration configuration;
+    private readonly bool withDemo;
+    private readonly ILogger<CustomerDirectory> logger;
+    private readonly IDisposable subscription;
+    private readonly Lock gate = new();
+    private FrozenDictionary<string, ApiKey> keys;
+    private string lastReport = "";
+
+    public CustomerDirectory(IConfiguration configuration, IHostEnvironment environment, Settings settings, ILogger<CustomerDirectory> logger)
+    {
+        this.configuration = configuration;
+        this.logger = logger;
+        withDemo = DemoCustomer.IsOffered(environment, settings);
+        keys = Read(configuration, withDemo, []);
+        subscription = ChangeToken.OnChange(configuration.GetReloadToken, Reload);
+    }
+
+    /// <summary>The key whose SHA-256 is configured, or <see langword="null"/>.</summary>
+    public ApiKey? Find(string key)
+    {
+        // A lookup by hash has no secret to leak by its timing: whoever can choose the hash can choose the key.
+        Span<byte> utf8 = stackalloc byte[Encoding.UTF8.GetMaxByteCount(key.Length)];
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        Span<char> hex = stackalloc char[SHA256.HashSizeInBytes * 2];
+        SHA256.HashData(utf8[..Encoding.UTF8.GetBytes(key, utf8)], hash);
+        Convert.TryToHexStringLower(hash, hex, out _);
+        return Volatile.Read(ref keys).GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(hex, out var found) ? found : null;
+    }
+
+    /// <summary>Reads the section; every fault is added as a sentence that names the setting, never a key.</summary>
+    public static FrozenDictionary<string, ApiKey> Read(IConfiguration configuration, bool withDemo, ICollection<string> faults)
+    {
+        var keys = new Dictionary<string, ApiKey>(StringComparer.Ordinal);
+        var sdkApiKeys = new HashSet<string>(StringComparer.Ordinal);
+        var section = configuration.GetSection("Recognize:Customers");
+        var customers = section.GetChildren().ToList();
+        if (withDemo)
+        {
+            DemoCustomer.AddTo(keys, sdkApiKeys);
+        }
+        else if (customers.Count == 0)
+        {
+            faults.Add("Recognize:Customers is empty: without a customer nobody can call the service.");
+        }
+
+        foreach (var customer in customers)
+        {
+            var name = customer.Key.ToLowerInvariant();
+            var setting = customer.Path;
+            if (OperationLimits.FaultInCustomer(name) is { } fault)
+            {
+                faults.Add($"{setting}: {fault}");
+            }
+            else if (withDemo && name == DemoCustomer.Name)
+            {
+                faults.Add($"{setting}: the name '{name}' belongs to the demo customer of the Development environment.");
+            }
+
+            RefuseUnknown(customer, ["SdkApiKey", "Keys"], faults);
+            var sdkApiKey = customer["SdkApiKey"];
+            if (string.IsNullOrWhiteSpace(sdkApiKey) || sdkApiKey.Length > 256)
+            {
+                faults.Add($"{setting}:SdkApiKey must be 1 to 256 characters: the public identifier that answers show as apiKey.");
+            }
+            else if (!sdkApiKeys.Add(sdkApiKey))
+            {
+                faults.Add($"{setting}:SdkApiKey is used by two customers.");
+            }
+
+            var configured = customer.GetSection("Keys").GetChildren().ToList();
+            if (configured.Count == 0)
+            {
+                faults.Add($"{setting}:Keys is empty: the customer could not call the service.");
+            }
+
+            foreach (var key in configured)
+            {
+                ReadKey(key, new Customer(name, sdkApiKey ?? ""), keys, withDemo, faults);
+            }
+        }
+
+        return keys.ToFrozenDictionary(StringComparer.Ordinal);
+    }
+
+    public void Dispose() => subscription.Dispose();
+
+    private static void ReadKey(IConfigurationSection key, Customer customer, Dictionary<string, ApiKey> keys, bool withDemo, ICollection<string> faults)
+    {
+        RefuseUnknown(key, ["Sha256", "Scopes"], faults);
+        var scopes = Scopes.None;
+        foreach (var scope in key.GetSection("Scopes").GetChildren())
+        {
+            switch (scope.Value)
+            {
+                case "operations":
+                    scopes |= Scopes.Operations;
+                    break;
+                case "decisions":
+                    scopes |= Scopes.Decisions;
+                    break;
+                default:
+                    faults.Add($"{scope.Path} must be 'operations' or 'decisions'.");
+                    break;
+            }
+        }
+
+        if (scopes is Scopes.None)
+        {
+            faults.Add($"{key.Path}:Scopes must hold 'operations', 'decisions' or both.");
+        }
+
+        var hash = key["Sha256"] ?? "";
+        if (hash.Length != SHA256.HashSizeInBytes * 2 || hash.AsSpan().ContainsAnyExcept(LowerHex))
+        {
+            faults.Add($"{key.Path}:Sha256 must be the SHA-256 of the key as {SHA256.HashSizeInBytes * 2} lower-case hexadecimal digits.");
+        }
+        else if (!withDemo && DemoCustomer.IsDemoKey(hash))
+        {
+            faults.Add($"{key.Path}:Sha256 is that of a demo key, which everybody knows.");
+        }
+        else if (!keys.TryAdd(hash, new ApiKey(customer, scopes)))
+        {
+            faults.Add($"{key.Path}:Sha256 is used twice.");
+        }
+    }
+
+    private static void RefuseUnknown(IConfigurationSection section, string[] known, ICollection<string> faults)
+    {
+        foreach (var child in section.GetChildren().Where(child => !known.Contains(child.Key, StringComparer.OrdinalIgnoreCase)))
+        {
+            faults.Add($"{child.Path} is not a setting of this service.");
+        }
+    }
+
+    private void Reload()
+    {
+        // A file watcher tells of one change several times, and concurrently.
+        lock (gate)
+        {
+            var faults = new List<string>();
+            var next = Read(configuration, withDemo, faults);
+            var report = string.Join(" ", faults);
+            if (faults.Count == 0)
+            {
+                var changed = lastReport.Length > 0 || !SameKeys(keys, next);
+                Volatile.Write(ref keys, next);
+                if (changed)
+                {
+                    Log.Changed(logger, next.Values.Select(key => key.Customer.Name).Distinct().Count(), next.Count);
+                }
+            }
+            else if (report != lastReport)
+            {
+                Log.Refused(logger, report);
+            }
+
+            lastReport = report;
+        }
+    }
+
+    private static bool SameKeys(FrozenDictionary<string, ApiKey> one, FrozenDictionary<string, ApiKey> other) =>
+        one.Count == other.Count && one.All(pair => other.TryGetValue(pair.Key, out var key) && key == pair.Value);
+
+    private static partial class Log
+    {
+        [LoggerMessage(1, LogLevel.Information, "The customers changed: {Customers} customers with {Keys} keys are live now.")]
+        public static partial void Changed(ILogger logger, int customers, int keys);
+
+        [LoggerMessage(2, LogLevel.Error, "The changed configuration is refused and the last good one stays in force: {Faults}")]
+        public static partial void Refused(ILogger logger, string faults);
+    }
+}

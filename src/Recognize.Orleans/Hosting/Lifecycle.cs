@@ -1,0 +1,107 @@
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http.Features;
+using Recognize.Orleans.Customers;
+
+namespace Recognize.Orleans.Hosting;
+
+/// <summary>Tells the operator of start, stop and the silos that come and go; and lets traffic drain away before anything stops.</summary>
+internal sealed partial class Lifecycle(
+    Settings settings,
+    IServer server,
+    ISiloStatusOracle silos,
+    IHostEnvironment environment,
+    TimeProvider clock,
+    ILogger<Lifecycle> logger) : IHostedLifecycleService, ISiloStatusListener
+{
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StartedAsync(CancellationToken cancellationToken)
+    {
+        silos.SubscribeToSiloStatusEvents(this);
+        var addresses = server.Features.GetRequiredFeature<IServerAddressesFeature>().Addresses;
+        var management = settings.Management.Urls.Select(url => url.Port).ToHashSet();
+        var api = string.Join(" ", addresses.Where(address => !management.Contains(BindingAddress.Parse(address).Port)));
+        Log.Started(logger, ServiceHost.Version, settings.Silo.Name, api, string.Join(" ", settings.Management.Urls), settings.Storage.Engine, settings.Silo.AdvertisedAddress, settings.Silo.Port);
+
+        if (!settings.Management.ServesDashboard)
+        {
+            Log.NoDashboard(logger);
+        }
+
+        if (settings.Storage.Engine is not Storage.StorageEngine.Sqlite && System.Net.IPAddress.IsLoopback(settings.Silo.AdvertisedAddress))
+        {
+            Log.LoopbackSilo(logger);
+        }
+
+        if (DemoCustomer.IsOffered(environment, settings))
+        {
+            var url = api.Split(' ')[0];
+            Log.Demo(logger, $"curl -X POST {url}/v2/users/A1B2C3D4E5F6/operations -H 'X-Api-Key: {DemoCustomer.BackendKey}' -H 'Content-Type: application/json' -d '{{\"operationId\":\"txn-1\"}}'");
+        }
+
+        return Task.CompletedTask;
+    }
+
+    public async Task StoppingAsync(CancellationToken cancellationToken)
+    {
+        // Readiness is false by now. The load balancer needs time to see it; meanwhile every request is served as ever.
+        Log.Stopping(logger, settings.Silo.DrainDelay);
+        await Task.Delay(settings.Silo.DrainDelay, clock, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StoppedAsync(CancellationToken cancellationToken)
+    {
+        Log.Stopped(logger);
+        return Task.CompletedTask;
+    }
+
+    public void SiloStatusChangeNotification(SiloAddress updatedSilo, SiloStatus status)
+    {
+        if (updatedSilo.Equals(silos.SiloAddress))
+        {
+            return;
+        }
+
+        var name = silos.TryGetSiloName(updatedSilo, out var known) ? known : "?";
+        if (status is SiloStatus.Active)
+        {
+            Log.Joined(logger, name, updatedSilo);
+        }
+        else if (status is SiloStatus.Dead)
+        {
+            Log.Lost(logger, name, updatedSilo);
+        }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(20, LogLevel.Information, "Recognize.Orleans {Version} started as node {Name}: API {Api}, management {Management}, storage {Engine}, silo {Address}:{Port}.")]
+        public static partial void Started(ILogger logger, string version, string name, string api, string management, Storage.StorageEngine engine, System.Net.IPAddress address, int port);
+
+        [LoggerMessage(21, LogLevel.Information, "Try it with the demo customer: {Curl}")]
+        public static partial void Demo(ILogger logger, string curl);
+
+        [LoggerMessage(22, LogLevel.Warning, "The dashboard is off: other machines reach the management port, and Recognize:Management:Password is not set.")]
+        public static partial void NoDashboard(ILogger logger);
+
+        [LoggerMessage(23, LogLevel.Warning, "The silo listens on loopback: silos on other machines cannot join it until Recognize:Silo:AdvertisedAddress is set.")]
+        public static partial void LoopbackSilo(ILogger logger);
+
+        [LoggerMessage(24, LogLevel.Information, "Stopping: not ready any more, serving for another {DrainDelay} while traffic drains away.")]
+        public static partial void Stopping(ILogger logger, TimeSpan drainDelay);
+
+        [LoggerMessage(25, LogLevel.Information, "Stopped.")]
+        public static partial void Stopped(ILogger logger);
+
+        [LoggerMessage(26, LogLevel.Information, "Silo {Name} ({Address}) joined.")]
+        public static partial void Joined(ILogger logger, string name, SiloAddress address);
+
+        [LoggerMessage(27, LogLevel.Warning, "Silo {Name} ({Address}) is gone.")]
+        public static partial void Lost(ILogger logger, string name, SiloAddress address);
+    }
+}

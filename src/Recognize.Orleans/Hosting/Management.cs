@@ -1,0 +1,131 @@
+using System.Net.Http.Headers;
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.AspNetCore.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Orleans.Dashboard;
+using Recognize.Orleans.Storage;
+
+namespace Recognize.Orleans.Hosting;
+
+/// <summary>What operators reach on the management port: health and the Orleans Dashboard.</summary>
+internal static class Management
+{
+    public static void AddManagement(this IServiceCollection services) =>
+        services.AddHealthChecks().AddCheck<Readiness>("ready");
+
+    public static void UseManagement(this IApplicationBuilder app)
+    {
+        var settings = app.ApplicationServices.GetRequiredService<Settings>().Management;
+        if (settings.IsLocalOnly)
+        {
+            // A web page that the operator visits can point a name of its own at 127.0.0.1 (DNS rebinding); its requests carry that name.
+            app.Use((context, next) => Urls.IsLoopbackHost(context.Request.Host.Host)
+                ? next(context)
+                : RefuseAsync(context, StatusCodes.Status421MisdirectedRequest, "On loopback this port answers to loopback host names only."));
+        }
+
+        app.UseRouting();
+        app.UseEndpoints(endpoints =>
+        {
+            endpoints.MapGet("/health/live", () => "live");
+            endpoints.MapHealthChecks("/health/ready", new HealthCheckOptions { ResponseWriter = WriteReadyAsync });
+            if (settings.ServesDashboard)
+            {
+                var dashboard = endpoints.MapOrleansDashboard("/dashboard");
+                if (settings.Password is { } password)
+                {
+                    dashboard.AddEndpointFilter((invocation, next) => HasPassword(invocation.HttpContext, password)
+                        ? next(invocation)
+                        : ValueTask.FromResult<object?>(TypedResults.Unauthorized()));
+                }
+            }
+        });
+    }
+
+    /// <summary>Asks the service on this machine, as the command <c>health</c>.</summary>
+    public static async Task<bool> AskReadyAsync(Settings settings)
+    {
+        var url = settings.Management.Urls[0];
+        var host = Urls.IsLoopback(url) || !System.Net.IPAddress.TryParse(url.Host.Trim('[', ']'), out var address) || System.Net.IPAddress.Any.Equals(address) || System.Net.IPAddress.IPv6Any.Equals(address)
+            ? "localhost"
+            : url.Host;
+        using var client = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
+        try
+        {
+            var answer = await client.GetAsync(new Uri($"{url.Scheme}://{host}:{url.Port}/health/ready"));
+            Console.WriteLine(await answer.Content.ReadAsStringAsync());
+            return answer.IsSuccessStatusCode;
+        }
+        catch (Exception fault) when (fault is HttpRequestException or TaskCanceledException)
+        {
+            Console.WriteLine($"The service does not answer at {url}: {fault.Message}");
+            return false;
+        }
+    }
+
+    private static Task WriteReadyAsync(HttpContext context, HealthReport report)
+    {
+        context.Response.ContentType = "text/plain";
+        return context.Response.WriteAsync(report.Status is HealthStatus.Healthy ? "ready" : report.Entries["ready"].Description ?? "not ready");
+    }
+
+    private static Task RefuseAsync(HttpContext context, int status, string reason)
+    {
+        context.Response.StatusCode = status;
+        context.Response.ContentType = "text/plain";
+        return context.Response.WriteAsync(reason);
+    }
+
+    private static bool HasPassword(HttpContext context, string password)
+    {
+        context.Response.Headers.WWWAuthenticate = "Basic realm=\"recognize-management\", charset=\"UTF-8\"";
+        if (!AuthenticationHeaderValue.TryParse(context.Request.Headers.Authorization, out var header)
+            || !header.Scheme.Equals("Basic", StringComparison.OrdinalIgnoreCase))
+        {
+            return false;
+        }
+
+        // The user's name is free: there is one password.
+        var bytes = new byte[header.Parameter?.Length ?? 0];
+        var sent = Convert.TryFromBase64String(header.Parameter ?? "", bytes, out var count) ? Encoding.UTF8.GetString(bytes, 0, count) : "";
+        var given = sent[(sent.IndexOf(':', StringComparison.Ordinal) + 1)..];
+        return CryptographicOperations.FixedTimeEquals(SHA256.HashData(Encoding.UTF8.GetBytes(given)), SHA256.HashData(Encoding.UTF8.GetBytes(password)));
+    }
+
+    /// <summary>Whether this node can serve: joined the cluster, storage answers, its clock agrees with the database's, and it is not stopping.</summary>
+    private sealed class Readiness(ISiloStatusOracle silo, Database database, IHostApplicationLifetime lifetime, TimeProvider clock) : IHealthCheck
+    {
+        private static readonly TimeSpan LongestAnswer = TimeSpan.FromSeconds(2);
+        private static readonly TimeSpan LargestDrift = TimeSpan.FromSeconds(1);
+
+        public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
+        {
+            if (lifetime.ApplicationStopping.IsCancellationRequested)
+            {
+                return HealthCheckResult.Unhealthy("stopping");
+            }
+
+            if (silo.CurrentStatus is not SiloStatus.Active)
+            {
+                return HealthCheckResult.Unhealthy("the silo has not joined the cluster");
+            }
+
+            using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+            timeout.CancelAfter(LongestAnswer);
+            try
+            {
+                var before = clock.GetUtcNow();
+                var theirs = await database.ReadClockAsync(timeout.Token).WaitAsync(timeout.Token);
+                var after = clock.GetUtcNow();
+                return theirs < before - LargestDrift || theirs > after + LargestDrift
+                    ? HealthCheckResult.Unhealthy("the clock is more than a second off the database's")
+                    : HealthCheckResult.Healthy();
+            }
+            catch (Exception fault) when (fault is System.Data.Common.DbException or OperationCanceledException or InvalidOperationException)
+            {
+                return HealthCheckResult.Unhealthy("the database does not answer");
+            }
+        }
+    }
+}

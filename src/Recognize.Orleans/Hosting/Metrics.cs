@@ -1,0 +1,65 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+
+namespace Recognize.Orleans.Hosting;
+
+/// <summary>The meter <c>Recognize</c>. Tags are small closed sets, never ids.</summary>
+internal sealed class Metrics
+{
+    public const string MeterName = "Recognize";
+
+    private readonly Counter<long> creates;
+    private readonly Counter<long> decisions;
+    private readonly Counter<long> refusals;
+    private readonly Counter<long> faults;
+    private readonly Histogram<double> duration;
+
+    public Metrics(IMeterFactory meters)
+    {
+        var meter = meters.Create(MeterName);
+        creates = meter.CreateCounter<long>("recognize.creates", "{operation}", "Creates by outcome.");
+        decisions = meter.CreateCounter<long>("recognize.decisions", "{decision}", "Decisions by verdict and outcome.");
+        refusals = meter.CreateCounter<long>("recognize.refusals", "{request}", "Requests answered with a 4xx, by problem type.");
+        faults = meter.CreateCounter<long>("recognize.faults", "{request}", "Requests that a fault of storage, silo or program ended, by kind.");
+        duration = meter.CreateHistogram(
+            "recognize.call.duration",
+            "s",
+            "Time from the routed request to its answer, by call and status.",
+            advice: new InstrumentAdvice<double>
+            {
+                HistogramBucketBoundaries = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+            });
+    }
+
+    public void OperationCreated(OperationOutcome outcome) =>
+        creates.Add(1, new KeyValuePair<string, object?>("outcome", Name(outcome)));
+
+    public void OperationDecided(Verdict verdict, OperationOutcome outcome) =>
+        decisions.Add(1, new("verdict", verdict is Verdict.Approve ? "approve" : "deny"), new("outcome", Name(outcome)));
+
+    /// <param name="type">The problem type without its <c>urn:recognize:</c>.</param>
+    public void Refused(string type) => refusals.Add(1, new KeyValuePair<string, object?>("type", type));
+
+    /// <param name="kind"><c>storage</c>, <c>silo</c>, <c>timeout</c> or <c>program</c>.</param>
+    public void Fault(string kind) => faults.Add(1, new KeyValuePair<string, object?>("kind", kind));
+
+    /// <param name="call">The operation id of the OpenAPI document.</param>
+    /// <param name="status">The HTTP status.</param>
+    /// <param name="started">A stamp of <see cref="Stopwatch"/>.</param>
+    public void Answered(string call, int status, long started) =>
+        duration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds, new("call", call), new("status", status));
+
+    private static string Name(OperationOutcome outcome) => outcome switch
+    {
+        OperationOutcome.Done => "done",
+        OperationOutcome.Duplicate => "duplicate",
+        OperationOutcome.IdempotencyKeyReused => "idempotency-key-reused",
+        OperationOutcome.PendingLimitReached => "pending-limit-reached",
+        OperationOutcome.NotFound => "not-found",
+        OperationOutcome.AlreadyDecided => "already-decided",
+        OperationOutcome.WrongUser => "wrong-user",
+        OperationOutcome.AuthTypeNotAllowed => "auth-type-not-allowed",
+        OperationOutcome.PayloadMismatch => "payload-mismatch",
+        _ => "other",
+    };
+}

@@ -1,0 +1,216 @@
+using System.Reflection;
+using Recognize.Orleans.Customers;
+using Recognize.Orleans.Http;
+using Recognize.Orleans.Operations;
+using Recognize.Orleans.Storage;
+using Recognize.Orleans.Users;
+
+namespace Recognize.Orleans.Hosting;
+
+/// <summary>The process: its commands, and how the service is put together.</summary>
+internal static class ServiceHost
+{
+    private const string Usage = """
+        Usage: Recognize.Orleans [command] [--setting value ...]
+          (none)         serve the API
+          apply-schema   bring the database's schema up to date; with --create-database also create the database
+          health         exit with 0 when the service on this machine is ready
+        """;
+
+    public static string Version { get; } =
+        typeof(ServiceHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
+
+    public static async Task<int> RunAsync(string[] args)
+    {
+        try
+        {
+            switch (args)
+            {
+                case ["apply-schema", .. var rest]:
+                    await ApplySchemaAsync(rest);
+                    return 0;
+                case ["health", .. var rest]:
+                    return await Management.AskReadyAsync(ReadSettings(rest)) ? 0 : 1;
+                case [var first, ..] when !first.StartsWith('-') && !first.StartsWith('/'):
+                    await Console.Error.WriteLineAsync(Usage);
+                    return 2;
+                default:
+                    await using (var app = await BuildAsync(args))
+                    {
+                        await app.RunAsync();
+                    }
+
+                    return 0;
+            }
+        }
+        catch (StartRefusedException refusal)
+        {
+            await Console.Error.WriteLineAsync(refusal.Message);
+            return 1;
+        }
+    }
+
+    /// <summary>Builds the service, or says everything that keeps it from starting.</summary>
+    /// <param name="args">The command line.</param>
+    /// <param name="configure">What a test replaces.</param>
+    /// <exception cref="StartRefusedException">A fault of the configuration, the database's schema or the machine.</exception>
+    public static async Task<WebApplication> BuildAsync(string[] args, Action<WebApplicationBuilder>? configure = null)
+    {
+        var builder = CreateBuilder(args);
+        configure?.Invoke(builder);
+
+        var faults = new List<string>();
+        var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, faults);
+        CustomerDirectory.Read(builder.Configuration, DemoCustomer.IsOffered(builder.Environment, settings), faults);
+        faults.AddRange(Ports.FaultsIn(settings));
+        StartRefusedException.ThrowIfAny(faults);
+
+        var database = await OpenDatabaseAsync(settings);
+        AddServices(builder, settings, database);
+        var app = builder.Build();
+        UsePipeline(app, settings);
+        return app;
+    }
+
+    private static WebApplicationBuilder CreateBuilder(string[] args)
+    {
+        var builder = WebApplication.CreateBuilder(args);
+
+        // A file that is broken while the service runs must not stop it: its customers are refused and the last good ones stay.
+        var started = false;
+        builder.Configuration.SetFileLoadExceptionHandler(context => context.Ignore = started);
+        builder.Services.AddSingleton<IHostedService>(_ => new WhenStarted(() => started = true));
+        return builder;
+    }
+
+    private static void AddServices(WebApplicationBuilder builder, Settings settings, OpenDatabase database)
+    {
+        var services = builder.Services;
+        services.AddSingleton(settings);
+        services.AddSingleton(_ => database);
+        services.AddSingleton(provider => provider.GetRequiredService<OpenDatabase>().Database);
+        services.AddSingleton<Metrics>();
+        services.AddSingleton<CustomerDirectory>();
+        services.AddSingleton<OperationNumbers>();
+        services.AddExceptionHandler<Faults.Handler>();
+        services.AddApiDocument();
+        services.AddManagement();
+        services.AddTelemetry(builder.Configuration);
+        services.AddHostedService<Lifecycle>();
+        services.Configure<HostOptions>(options => options.ShutdownTimeout = settings.Silo.DrainDelay + TimeSpan.FromSeconds(30));
+        builder.Host.UseOrleans(silo => silo.AddRecognize(settings, database.Database));
+        builder.WebHost.UseUrls([.. settings.ApiUrls.Concat(settings.Management.Urls).Select(url => url.ToString())]);
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = OperationLimits.BodyBytes;
+        });
+    }
+
+    private static void UsePipeline(WebApplication app, Settings settings)
+    {
+        // The port that a connection came in on decides, whatever Host its requests name.
+        var managementPorts = settings.Management.Urls.Select(url => url.Port).ToHashSet();
+        app.MapWhen(context => managementPorts.Contains(context.Connection.LocalPort), management => management.UseManagement());
+
+        app.UseRawRequestTarget();
+        app.UseExceptionHandler(_ => { });
+        app.UseApiKeys();
+        app.UseStatusCodePages(context => context.HttpContext.Response.StatusCode switch
+        {
+            StatusCodes.Status404NotFound => Problem.RouteNotFound.WriteAsync(context.HttpContext, "The path names no route of this API."),
+            StatusCodes.Status405MethodNotAllowed => Problem.MethodNotAllowed.WriteAsync(context.HttpContext, $"The path knows the methods: {context.HttpContext.Response.Headers.Allow}."),
+            StatusCodes.Status415UnsupportedMediaType => ApiContract.UnsupportedMediaType().ExecuteAsync(context.HttpContext),
+            _ => Task.CompletedTask,
+        });
+        app.UseRouting();
+
+        var v2 = app.MapGroup("/v2");
+        v2.MapOperations();
+        v2.MapUsers();
+        app.MapApiDocument();
+    }
+
+    private static async Task<OpenDatabase> OpenDatabaseAsync(Settings settings)
+    {
+        var database = OpenDatabase.Open(settings.Storage);
+        try
+        {
+            if (settings.Storage.ApplySchema)
+            {
+                await Schema.ApplyAsync(database.Database, CancellationToken.None);
+            }
+
+            if (await Schema.CheckAsync(database.Database, CancellationToken.None) is { } fault)
+            {
+                throw new StartRefusedException([fault]);
+            }
+
+            return database;
+        }
+        catch (System.Data.Common.DbException fault)
+        {
+            await database.DisposeAsync();
+            throw new StartRefusedException([$"The database of ConnectionStrings:Recognize cannot be used: {fault.Message}"]);
+        }
+        catch
+        {
+            await database.DisposeAsync();
+            throw;
+        }
+    }
+
+    private static async Task ApplySchemaAsync(string[] args)
+    {
+        var settings = ReadSettings([.. args.Where(arg => arg is not "--create-database")]);
+        try
+        {
+            if (args.Contains("--create-database"))
+            {
+                await Schema.CreateDatabaseAsync(settings.Storage.Engine, settings.Storage.ConnectionString);
+            }
+
+            await using var database = OpenDatabase.Open(settings.Storage);
+            await Schema.ApplyAsync(database.Database, CancellationToken.None);
+        }
+        catch (System.Data.Common.DbException fault)
+        {
+            throw new StartRefusedException([$"The schema was not applied: {fault.Message}"]);
+        }
+
+        Console.WriteLine($"The schema of the {settings.Storage.Engine} database is at version {Schema.Version} or newer.");
+    }
+
+    private static Settings ReadSettings(string[] args)
+    {
+        var builder = WebApplication.CreateBuilder(args);
+        var faults = new List<string>();
+        var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, faults);
+        StartRefusedException.ThrowIfAny(faults);
+        return settings;
+    }
+
+    private sealed class WhenStarted(Action action) : IHostedService
+    {
+        public Task StartAsync(CancellationToken cancellationToken)
+        {
+            action();
+            return Task.CompletedTask;
+        }
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    }
+}
+
+/// <summary>Why the service does not start: every reason at once, as sentences for the operator.</summary>
+internal sealed class StartRefusedException(IReadOnlyCollection<string> faults)
+    : Exception($"Recognize.Orleans does not start:{string.Concat(faults.Select(fault => $"{Environment.NewLine}  - {fault}"))}")
+{
+    public static void ThrowIfAny(IReadOnlyCollection<string> faults)
+    {
+        if (faults.Count > 0)
+        {
+            throw new StartRefusedException(faults);
+        }
+    }
+}

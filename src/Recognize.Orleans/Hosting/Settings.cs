@@ -1,0 +1,351 @@
+using System.Globalization;
+using System.Net;
+using Microsoft.Data.Sqlite;
+using Recognize.Orleans.Storage;
+
+namespace Recognize.Orleans.Hosting;
+
+/// <summary>Every setting of the service but its customers, read once at the start. The README's table is its documentation.</summary>
+internal sealed record Settings
+{
+    public required StorageSettings Storage { get; init; }
+
+    public required SiloSettings Silo { get; init; }
+
+    public required ClusterSettings Cluster { get; init; }
+
+    public required ManagementSettings Management { get; init; }
+
+    public required OperationSettings Operations { get; init; }
+
+    /// <summary>Where the API listens.</summary>
+    public required IReadOnlyList<BindingAddress> ApiUrls { get; init; }
+
+    /// <summary>Whether nothing of the service can be reached from another machine.</summary>
+    public bool IsLocalOnly => ApiUrls.Concat(Management.Urls).All(Urls.IsLoopback);
+
+    /// <summary>Reads all settings; every fault is added to <paramref name="faults"/> as a sentence that names the setting.</summary>
+    public static Settings Read(IConfiguration configuration, string contentRoot, ICollection<string> faults)
+    {
+        var reader = new SettingsReader(configuration, faults);
+        var engine = reader.Choice("Recognize:Storage:Engine", StorageEngine.Sqlite);
+        var managementPort = reader.Number("Recognize:Management:Port", 8081, 1, 65_535);
+        var settings = new Settings
+        {
+            Storage = new()
+            {
+                Engine = engine,
+                ConnectionString = ConnectionString(reader, engine, contentRoot),
+                ApplySchema = reader.Flag("Recognize:Storage:ApplySchema", engine is StorageEngine.Sqlite),
+            },
+            Silo = new()
+            {
+                Port = reader.Number("Recognize:Silo:Port", 11_111, 1, 65_535),
+                GatewayPort = reader.Number("Recognize:Silo:GatewayPort", 0, 0, 65_535),
+                AdvertisedAddress = reader.Address("Recognize:Silo:AdvertisedAddress", IPAddress.Loopback),
+                Name = reader.Name("Recognize:Silo:Name", Dns.GetHostName(), 100),
+                DrainDelay = reader.Duration("Recognize:Silo:DrainDelay", TimeSpan.FromSeconds(5), TimeSpan.Zero, TimeSpan.FromMinutes(5)),
+            },
+            Cluster = new()
+            {
+                ClusterId = reader.Name("Recognize:Cluster:ClusterId", "recognize", 64),
+                ServiceId = reader.Name("Recognize:Cluster:ServiceId", "recognize", 64),
+            },
+            Management = new()
+            {
+                Urls = reader.Urls("Recognize:Management:Urls", $"http://localhost:{managementPort}"),
+                Password = reader.Text("Recognize:Management:Password"),
+            },
+            Operations = new()
+            {
+                PendingLimit = reader.Number("Recognize:Operations:PendingLimit", 1_000, 1, 100_000),
+            },
+            ApiUrls = reader.Urls("urls", Urls.FromPorts(configuration) ?? "http://localhost:8080"),
+        };
+
+        reader.RefuseUnknown("Recognize", except: "Recognize:Customers");
+        settings.Check(configuration, faults);
+        return settings;
+    }
+
+    private void Check(IConfiguration configuration, ICollection<string> faults)
+    {
+        if (Management.Password is { Length: < 12 })
+        {
+            faults.Add("Recognize:Management:Password must have at least 12 characters.");
+        }
+
+        if (Silo.GatewayPort == Silo.Port)
+        {
+            faults.Add($"Recognize:Silo:GatewayPort must differ from Recognize:Silo:Port ({Silo.Port}).");
+        }
+
+        // What a request may reach is decided by the port that it came in on.
+        foreach (var port in ApiUrls.Select(url => url.Port).Intersect(Management.Urls.Select(url => url.Port)).Where(port => port != 0))
+        {
+            faults.Add($"Recognize:Management:Urls and the API's URLs must not share a port; both have {port}.");
+        }
+
+        if (Management.Urls.Any(url => url.Port == 0))
+        {
+            faults.Add("Recognize:Management:Urls must name a port other than 0.");
+        }
+
+        if (configuration.GetSection("Kestrel:Endpoints").Exists())
+        {
+            faults.Add("Kestrel:Endpoints is not supported, because it would switch off the management port: use --urls or ASPNETCORE_URLS, and Kestrel:Certificates for TLS.");
+        }
+    }
+
+    private static string ConnectionString(SettingsReader reader, StorageEngine engine, string contentRoot)
+    {
+        var text = reader.Text("ConnectionStrings:Recognize");
+        if (text is null)
+        {
+            if (engine is not StorageEngine.Sqlite)
+            {
+                reader.Fault($"ConnectionStrings:Recognize is required when Recognize:Storage:Engine is {engine}.");
+                return "";
+            }
+
+            text = "Data Source=recognize.db";
+        }
+
+        if (Database.FaultIn(engine, text) is { } fault)
+        {
+            reader.Fault($"ConnectionStrings:Recognize {fault}");
+            return "";
+        }
+
+        return engine is StorageEngine.Sqlite ? Rooted(text, contentRoot) : text;
+    }
+
+    // The file must not depend on the folder that the service happens to be started from.
+    private static string Rooted(string connectionString, string contentRoot)
+    {
+        var builder = new SqliteConnectionStringBuilder(connectionString);
+        builder.DataSource = Path.GetFullPath(builder.DataSource, contentRoot);
+        return builder.ToString();
+    }
+}
+
+internal sealed record StorageSettings
+{
+    public required StorageEngine Engine { get; init; }
+
+    public required string ConnectionString { get; init; }
+
+    public required bool ApplySchema { get; init; }
+}
+
+internal sealed record SiloSettings
+{
+    public required int Port { get; init; }
+
+    public required int GatewayPort { get; init; }
+
+    public required IPAddress AdvertisedAddress { get; init; }
+
+    public required string Name { get; init; }
+
+    public required TimeSpan DrainDelay { get; init; }
+}
+
+internal sealed record ClusterSettings
+{
+    public required string ClusterId { get; init; }
+
+    public required string ServiceId { get; init; }
+}
+
+internal sealed record ManagementSettings
+{
+    public required IReadOnlyList<BindingAddress> Urls { get; init; }
+
+    public required string? Password { get; init; }
+
+    public bool IsLocalOnly => Urls.All(Hosting.Urls.IsLoopback);
+
+    /// <summary>The dashboard shows payloads: it is never open to other machines without a password.</summary>
+    public bool ServesDashboard => IsLocalOnly || Password is not null;
+}
+
+internal sealed record OperationSettings
+{
+    public required int PendingLimit { get; init; }
+}
+
+internal static class Urls
+{
+    public static bool IsLoopback(BindingAddress url) => IsLoopbackHost(url.Host);
+
+    public static bool IsLoopbackHost(string host) =>
+        string.Equals(host, "localhost", StringComparison.OrdinalIgnoreCase)
+        || (IPAddress.TryParse(host.Trim('[', ']'), out var address) && IPAddress.IsLoopback(address));
+
+    /// <summary>What container images set instead of URLs: ports on every address.</summary>
+    public static string? FromPorts(IConfiguration configuration)
+    {
+        var urls = Ports("http").Concat(Ports("https")).ToList();
+        return urls.Count == 0 ? null : string.Join(';', urls);
+
+        IEnumerable<string> Ports(string scheme) =>
+            (configuration[$"{scheme}_ports"] ?? "")
+                .Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
+                .Select(port => $"{scheme}://*:{port}");
+    }
+}
+
+/// <summary>Reads settings one by one, so that all faults are found at once.</summary>
+internal sealed class SettingsReader(IConfiguration configuration, ICollection<string> faults)
+{
+    private readonly HashSet<string> known = new(StringComparer.OrdinalIgnoreCase);
+
+    public void Fault(string sentence) => faults.Add(sentence);
+
+    public string? Text(string key)
+    {
+        known.Add(key);
+        return configuration[key] is { } text && !string.IsNullOrWhiteSpace(text) ? text : null;
+    }
+
+    public int Number(string key, int otherwise, int least, int most)
+    {
+        var text = Text(key);
+        if (text is null)
+        {
+            return otherwise;
+        }
+
+        if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= least && number <= most)
+        {
+            return number;
+        }
+
+        Fault($"{key} must be a whole number from {least} to {most}; it is '{text}'.");
+        return otherwise;
+    }
+
+    public bool Flag(string key, bool otherwise)
+    {
+        var text = Text(key);
+        if (text is null || bool.TryParse(text, out otherwise))
+        {
+            return otherwise;
+        }
+
+        Fault($"{key} must be 'true' or 'false'; it is '{text}'.");
+        return otherwise;
+    }
+
+    public TimeSpan Duration(string key, TimeSpan otherwise, TimeSpan least, TimeSpan most)
+    {
+        var text = Text(key);
+        if (text is null)
+        {
+            return otherwise;
+        }
+
+        if (TimeSpan.TryParseExact(text, "c", CultureInfo.InvariantCulture, out var duration) && duration >= least && duration <= most)
+        {
+            return duration;
+        }
+
+        Fault($"{key} must be a duration from {least:c} to {most:c}, written hh:mm:ss; it is '{text}'.");
+        return otherwise;
+    }
+
+    public TChoice Choice<TChoice>(string key, TChoice otherwise)
+        where TChoice : struct, Enum
+    {
+        var text = Text(key);
+        if (text is null)
+        {
+            return otherwise;
+        }
+
+        foreach (var choice in Enum.GetValues<TChoice>())
+        {
+            if (string.Equals(text, choice.ToString(), StringComparison.OrdinalIgnoreCase))
+            {
+                return choice;
+            }
+        }
+
+        Fault($"{key} must be one of {string.Join(", ", Enum.GetNames<TChoice>())}; it is '{text}'.");
+        return otherwise;
+    }
+
+    public string Name(string key, string otherwise, int longest)
+    {
+        var text = Text(key) ?? otherwise;
+        if (text.Length > longest || text.AsSpan().ContainsAnyExceptInRange('!', '~'))
+        {
+            Fault($"{key} must be 1 to {longest} visible ASCII characters; it is '{text}'.");
+        }
+
+        return text;
+    }
+
+    public IPAddress Address(string key, IPAddress otherwise)
+    {
+        var text = Text(key);
+        if (text is null)
+        {
+            return otherwise;
+        }
+
+        if (IPAddress.TryParse(text, out var address))
+        {
+            return address;
+        }
+
+        try
+        {
+            return Dns.GetHostAddresses(text).FirstOrDefault(found => found.AddressFamily is System.Net.Sockets.AddressFamily.InterNetwork)
+                ?? throw new System.Net.Sockets.SocketException();
+        }
+        catch (System.Net.Sockets.SocketException)
+        {
+            Fault($"{key} must be an IP address of this machine, or a name that resolves to one; '{text}' does not.");
+            return otherwise;
+        }
+    }
+
+    public IReadOnlyList<BindingAddress> Urls(string key, string otherwise)
+    {
+        var urls = new List<BindingAddress>();
+        var text = Text(key) ?? otherwise;
+        foreach (var part in text.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        {
+            try
+            {
+                var url = BindingAddress.Parse(part);
+                if (url.Scheme is "http" or "https" && url.PathBase.Length == 0 && !url.IsUnixPipe && !url.IsNamedPipe)
+                {
+                    urls.Add(url);
+                    continue;
+                }
+            }
+            catch (FormatException)
+            {
+            }
+
+            Fault($"{key} must be URLs like http://localhost:8080, separated by ';'; '{part}' is not one.");
+        }
+
+        return urls;
+    }
+
+    /// <summary>A setting that nobody reads is a mistyped one.</summary>
+    public void RefuseUnknown(string section, string except)
+    {
+        foreach (var (key, value) in configuration.GetSection(section).AsEnumerable())
+        {
+            if (value is not null && !known.Contains(key) && !key.StartsWith(except + ":", StringComparison.OrdinalIgnoreCase))
+            {
+                Fault($"{key} is not a setting of this service.");
+            }
+        }
+    }
+}

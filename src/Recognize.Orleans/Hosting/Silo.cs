@@ -1,0 +1,64 @@
+using System.Net;
+using Orleans.Configuration;
+using Orleans.Dashboard;
+using Recognize.Orleans.Storage;
+
+namespace Recognize.Orleans.Hosting;
+
+/// <summary>The Orleans silo in this process.</summary>
+internal static class Silo
+{
+    public static ISiloBuilder AddRecognize(this ISiloBuilder silo, Settings settings, Database database)
+    {
+        silo.Configure<ClusterOptions>(options =>
+        {
+            options.ClusterId = settings.Cluster.ClusterId;
+            options.ServiceId = settings.Cluster.ServiceId;
+        });
+        silo.Configure<SiloOptions>(options => options.SiloName = settings.Silo.Name);
+        silo.Configure<EndpointOptions>(options =>
+        {
+            options.AdvertisedIPAddress = settings.Silo.AdvertisedAddress;
+            options.SiloPort = settings.Silo.Port;
+            options.SiloListeningEndpoint = new(settings.Silo.AdvertisedAddress, settings.Silo.Port);
+            options.GatewayPort = settings.Silo.GatewayPort;
+            options.GatewayListeningEndpoint = settings.Silo.GatewayPort == 0 ? null : new(settings.Silo.AdvertisedAddress, settings.Silo.GatewayPort);
+        });
+
+        if (database.Engine is StorageEngine.Sqlite)
+        {
+            // One silo: its membership needs no table.
+            silo.UseDevelopmentClustering(new IPEndPoint(settings.Silo.AdvertisedAddress, settings.Silo.Port));
+        }
+        else
+        {
+            silo.UseAdoNetClustering(options =>
+            {
+                options.Invariant = database.Invariant;
+                options.DataSource = database.DataSource;
+            });
+        }
+
+        silo.AddRecognizeStorage(database);
+        silo.Configure<ClusterMembershipOptions>(options =>
+        {
+            // A killed silo is noticed in under three seconds; the defaults take twelve.
+            options.ProbeTimeout = TimeSpan.FromSeconds(1);
+            options.NumMissedProbesLimit = 3;
+            options.TableRefreshTimeout = TimeSpan.FromSeconds(5);
+        });
+
+        // Nothing here takes ten seconds but a database or a silo that does not answer, which is a 503.
+        silo.Configure<SiloMessagingOptions>(options => options.ResponseTimeout = TimeSpan.FromSeconds(10));
+        silo.AddDashboard(options => options.HideTrace = true);
+        return silo;
+    }
+
+    public static ISiloBuilder AddRecognizeStorage(this ISiloBuilder silo, Database database) =>
+        silo.AddAdoNetGrainStorageAsDefault(options =>
+        {
+            options.Invariant = database.Invariant;
+            options.DataSource = database.DataSource;
+            options.GrainStorageSerializer = new StateSerializer();
+        });
+}

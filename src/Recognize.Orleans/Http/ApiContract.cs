@@ -1,0 +1,186 @@
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using System.Text.Unicode;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Primitives;
+using Microsoft.Net.Http.Headers;
+using Recognize.Orleans.Customers;
+using Recognize.Orleans.Hosting;
+
+namespace Recognize.Orleans.Http;
+
+/// <summary>What holds for every call under <c>/v2</c>: the key, its scope, the media types and the shape of a body.</summary>
+internal static class ApiContract
+{
+    private const string KeyHeader = "X-Api-Key";
+    private const int LongestKey = 256;
+
+    /// <summary>Answers 401 under <c>/v2</c> before anything else is looked at, and forbids every cache to keep an answer.</summary>
+    public static IApplicationBuilder UseApiKeys(this IApplicationBuilder app)
+    {
+        var customers = app.ApplicationServices.GetRequiredService<CustomerDirectory>();
+        return app.Use((context, next) =>
+        {
+            if (!context.Request.Path.StartsWithSegments("/v2", StringComparison.OrdinalIgnoreCase))
+            {
+                return next(context);
+            }
+
+            // At the last moment, because an exception handler clears the headers of a failed answer.
+            context.Response.OnStarting(static response => ForbidCaching((HttpResponse)response), context.Response);
+            if (KeyOf(context.Request) is { } text && customers.Find(text) is { } key)
+            {
+                context.Features.Set(key);
+                return next(context);
+            }
+
+            context.Response.Headers.WWWAuthenticate = $"ApiKey realm=\"recognize\", header=\"{KeyHeader}\"";
+            return Problem.InvalidKey.WriteAsync(context, $"{KeyHeader} must be sent once and hold a key that is in force.");
+        });
+    }
+
+    /// <summary>Gives a route its name, its scope and the checks that come before its handler.</summary>
+    public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scopes anyOf) =>
+        route.WithName(call).WithMetadata(anyOf).AddEndpointFilter(async (invocation, next) =>
+        {
+            var started = Stopwatch.GetTimestamp();
+            var context = invocation.HttpContext;
+            var result = Refusal(context, anyOf) ?? await next(invocation);
+            if (result is IResult answer)
+            {
+                // Written here, so that the measured time holds the answer too.
+                await answer.ExecuteAsync(context);
+            }
+
+            context.RequestServices.GetRequiredService<Metrics>().Answered(call, context.Response.StatusCode, started);
+            return Results.Empty;
+        });
+
+    public static Customer Customer(this HttpContext context) => context.Features.GetRequiredFeature<ApiKey>().Customer;
+
+    /// <summary>An answer in JSON.</summary>
+    public static IResult Json<T>(T value, JsonTypeInfo<T> type) =>
+        TypedResults.Bytes(JsonSerializer.SerializeToUtf8Bytes(value, type), "application/json");
+
+    /// <summary>Reads a body of one JSON object whose members are all text.</summary>
+    /// <returns>The body, or the sentence that says what is wrong with it.</returns>
+    public static async Task<(T? Body, string? Fault)> ReadBodyAsync<T>(HttpContext context, JsonTypeInfo<T> type)
+        where T : class
+    {
+        using var buffer = new MemoryStream((int)Math.Min(context.Request.ContentLength ?? 1024, OperationLimits.BodyBytes));
+        await context.Request.Body.CopyToAsync(buffer, context.RequestAborted);
+        var bytes = buffer.GetBuffer().AsMemory(0, (int)buffer.Length);
+        if (!Utf8.IsValid(bytes.Span))
+        {
+            return (null, "The body must be UTF-8.");
+        }
+
+        try
+        {
+            using var document = JsonDocument.Parse(bytes);
+            var root = document.RootElement;
+            if (root.ValueKind is not JsonValueKind.Object)
+            {
+                return (null, "The body must be a JSON object.");
+            }
+
+            var names = new HashSet<string>(StringComparer.Ordinal);
+            foreach (var member in root.EnumerateObject())
+            {
+                if (!names.Add(member.Name))
+                {
+                    return (null, $"The body must not hold the member '{Shown(member.Name)}' twice.");
+                }
+            }
+
+            return (root.Deserialize(type), null);
+        }
+        catch (JsonException fault) when (fault.Path is ['$', '.', .. var member])
+        {
+            return (null, $"{member} must be a string of valid Unicode.");
+        }
+        catch (JsonException fault)
+        {
+            return (null, $"The body is not valid JSON (line {fault.LineNumber + 1}, byte {fault.BytePositionInLine + 1}).");
+        }
+        catch (InvalidOperationException)
+        {
+            return (null, "The names of the body's members must be valid Unicode.");
+        }
+    }
+
+    private static string Shown(string name) => name.Length <= 64 ? name : name[..64] + "…";
+
+    private static Task ForbidCaching(HttpResponse response)
+    {
+        response.Headers.CacheControl = "no-store";
+        return Task.CompletedTask;
+    }
+
+    private static string? KeyOf(HttpRequest request) =>
+        request.Headers[KeyHeader] is [{ Length: > 0 and <= LongestKey } key] && !key.AsSpan().ContainsAnyExceptInRange('!', '~') ? key : null;
+
+    private static IResult? Refusal(HttpContext context, Scopes anyOf)
+    {
+        var request = context.Request;
+        if ((context.Features.GetRequiredFeature<ApiKey>().Scopes & anyOf) is Scopes.None)
+        {
+            var names = anyOf.ToString().ToLowerInvariant().Replace(", ", "' or '", StringComparison.Ordinal);
+            return Problem.ScopeMissing.Because($"This call needs a key with the scope '{names}'.");
+        }
+
+        if (!AcceptsJson(request.Headers.Accept))
+        {
+            return Problem.NotAcceptable.Because("Accept must admit application/json.");
+        }
+
+        return HttpMethods.IsPost(request.Method) && !SendsJson(request) ? UnsupportedMediaType() : null;
+    }
+
+    public static IResult UnsupportedMediaType() =>
+        Problem.UnsupportedMediaType.Because("Content-Type must be application/json in UTF-8, without a Content-Encoding.");
+
+    /// <summary>Whether an Accept header admits <c>application/json</c>: the most specific range that matches decides (RFC 9110, 12.5.1).</summary>
+    internal static bool AcceptsJson(StringValues accept)
+    {
+        if (accept.All(string.IsNullOrWhiteSpace))
+        {
+            return true;
+        }
+
+        if (!MediaTypeHeaderValue.TryParseList([.. accept.OfType<string>()], out var ranges))
+        {
+            return false;
+        }
+
+        var best = ranges.Select(range => (Precision: Precision(range), range.Quality)).Where(range => range.Precision > 0);
+        return best.OrderByDescending(range => range.Precision).ThenByDescending(range => range.Quality ?? 1).FirstOrDefault() is (> 0, not 0);
+    }
+
+    private static int Precision(MediaTypeHeaderValue range)
+    {
+        if (range.MatchesAllTypes)
+        {
+            return 1;
+        }
+
+        if (range.MatchesAllSubTypes)
+        {
+            return range.Type.Equals("application", StringComparison.OrdinalIgnoreCase) ? 2 : 0;
+        }
+
+        // JSON is UTF-8 by definition (RFC 8259), so a range that asks for it matches; any other parameter asks for another type.
+        var charset = range.Charset;
+        var parameters = range.Parameters.Count(parameter => !parameter.Name.Equals("q", StringComparison.OrdinalIgnoreCase));
+        var plain = parameters == 0 || (parameters == 1 && HeaderUtilities.RemoveQuotes(charset).Equals("utf-8", StringComparison.OrdinalIgnoreCase));
+        return plain && range.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase) ? 3 + parameters : 0;
+    }
+
+    private static bool SendsJson(HttpRequest request) =>
+        request.Headers.ContentType.Count == 1
+        && MediaTypeHeaderValue.TryParse(request.ContentType, out var type)
+        && type.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase)
+        && (!type.Charset.HasValue || HeaderUtilities.RemoveQuotes(type.Charset).Equals("utf-8", StringComparison.OrdinalIgnoreCase))
+        && (StringValues.IsNullOrEmpty(request.Headers.ContentEncoding) || request.Headers.ContentEncoding is ["identity"]);
+}

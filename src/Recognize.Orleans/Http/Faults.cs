@@ -1,0 +1,107 @@
+using System.Data.Common;
+using Microsoft.AspNetCore.Diagnostics;
+using Orleans.Storage;
+using Recognize.Orleans.Hosting;
+
+namespace Recognize.Orleans.Http;
+
+/// <summary>Calls to grains that outlive the death of a silo, and what clients see of a fault.</summary>
+internal static partial class Faults
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(400);
+
+    /// <summary>
+    /// Repeats a call that did not reach a living activation. Every grain call may be repeated and then reports what the
+    /// first one did, so that nobody sees the change of silo but as a delay.
+    /// </summary>
+    public static async Task<T> AskAsync<T>(TimeProvider clock, Func<Task<T>> call)
+    {
+        var started = clock.GetTimestamp();
+        var pause = TimeSpan.FromMilliseconds(25);
+        while (true)
+        {
+            try
+            {
+                return await call();
+            }
+            catch (Exception fault) when (IsLostActivation(fault) && clock.GetElapsedTime(started) < Patience)
+            {
+                await Task.Delay(pause, clock);
+                pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
+            }
+        }
+    }
+
+    // A silo died or left, or another activation of the same grain was faster (its row has a newer version).
+    private static bool IsLostActivation(Exception fault) =>
+        fault is OrleansMessageRejectionException or InconsistentStateException;
+
+    /// <summary>What kind of fault it is, or null for a fault of the program itself.</summary>
+    private static string? KindOf(Exception fault) => fault switch
+    {
+        TimeoutException => "timeout",
+        DbException or InconsistentStateException => "storage",
+        _ when fault.InnerException is { } inner && KindOf(inner) is { } kind => kind,
+        OrleansException => "silo",
+        _ => null,
+    };
+
+    /// <summary>Turns exceptions into problem details that show nothing of the inside.</summary>
+    internal sealed partial class Handler(Metrics metrics, TimeProvider clock, ILogger<Handler> logger) : IExceptionHandler
+    {
+        private long quietUntil;
+
+        public async ValueTask<bool> TryHandleAsync(HttpContext httpContext, Exception exception, CancellationToken cancellationToken)
+        {
+            switch (exception)
+            {
+                case OperationCanceledException when httpContext.RequestAborted.IsCancellationRequested:
+                    return true;
+                case BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge }:
+                    await Problem.BodyTooLarge.WriteAsync(httpContext, $"The body must have at most {OperationLimits.BodyBytes} bytes.");
+                    return true;
+                case BadHttpRequestException bad:
+                    await (Problem.BadRequest with { Status = bad.StatusCode }).WriteAsync(httpContext, "The body could not be read.");
+                    return true;
+            }
+
+            var kind = KindOf(exception);
+            metrics.Fault(kind ?? "program");
+            if (kind is null)
+            {
+                Log.Failed(logger, httpContext.Request.Method, exception);
+                await Problem.Internal.WriteAsync(httpContext, "The fault is recorded. Whether the request took effect is unknown; send it again.");
+                return true;
+            }
+
+            LogUnavailable(kind, exception);
+            httpContext.Response.Headers.RetryAfter = "1";
+            await Problem.Unavailable.WriteAsync(
+                httpContext,
+                "Its database or a node does not answer. Whether the request took effect is unknown; send it again, a create with its Idempotency-Key.");
+            return true;
+        }
+
+        // An outage fails every request: one line in ten seconds tells it, the metrics count the rest.
+        private void LogUnavailable(string kind, Exception exception)
+        {
+            var now = clock.GetUtcNow().UtcTicks;
+            var until = Volatile.Read(ref quietUntil);
+            if (now >= until && Interlocked.CompareExchange(ref quietUntil, now + TimeSpan.TicksPerSecond * 10, until) == until)
+            {
+                var cause = exception.GetBaseException();
+                Log.Unavailable(logger, kind, cause.GetType().Name, cause.Message);
+            }
+        }
+
+        private static partial class Log
+        {
+            [LoggerMessage(10, LogLevel.Error, "A {Method} request was answered 500.")]
+            public static partial void Failed(ILogger logger, string method, Exception exception);
+
+            [LoggerMessage(11, LogLevel.Warning, "Requests are answered 503, kind {Kind}: {Cause}: {Message} (said at most every ten seconds)")]
+            public static partial void Unavailable(ILogger logger, string kind, string cause, string message);
+        }
+    }
+}

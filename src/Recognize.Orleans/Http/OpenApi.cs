@@ -1,0 +1,136 @@
+using System.ComponentModel.DataAnnotations;
+using System.Text.Json.Nodes;
+using Microsoft.OpenApi;
+using Recognize.Orleans.Customers;
+using Scalar.AspNetCore;
+
+namespace Recognize.Orleans.Http;
+
+/// <summary>The OpenAPI document of <c>/v2</c> and the page that shows it.</summary>
+internal static class OpenApi
+{
+    private const string KeyScheme = "ApiKey";
+
+    /// <summary>Says which problems a route can answer, beside those that every route can.</summary>
+    public static RouteHandlerBuilder Refuses(this RouteHandlerBuilder route, params Problem[] problems) => route.WithMetadata(new Refusals(problems));
+
+    public static void AddApiDocument(this IServiceCollection services) => services.AddOpenApi("v2", options =>
+    {
+        options.ShouldInclude = description => description.RelativePath?.StartsWith("v2/", StringComparison.Ordinal) is true;
+        options.AddDocumentTransformer((document, _, _) =>
+        {
+            document.Info = new()
+            {
+                Title = "Recognize.Orleans Operations API",
+                Version = "v2",
+                Description = "A backend creates an operation for a user, the user decides it, the backend reads the result. "
+                    + "Limits count UTF-16 code units. Path segments are percent-encoded UTF-8. Unknown members of a body are ignored.",
+            };
+            document.Servers = [];
+            document.Components ??= new();
+            document.Components.SecuritySchemes = new Dictionary<string, IOpenApiSecurityScheme>
+            {
+                [KeyScheme] = new OpenApiSecurityScheme
+                {
+                    Type = SecuritySchemeType.ApiKey,
+                    In = ParameterLocation.Header,
+                    Name = "X-Api-Key",
+                    Description = "A key of a customer. Scope operations: create, list and read. Scope decisions: list and decide.",
+                },
+            };
+            document.Security = [new() { [new OpenApiSecuritySchemeReference(KeyScheme, document)] = [] }];
+            return Task.CompletedTask;
+        });
+        options.AddSchemaTransformer((schema, context, _) =>
+        {
+            var allowed = context.JsonPropertyInfo?.AttributeProvider?.GetCustomAttributes(typeof(AllowedValuesAttribute), inherit: false);
+            if (allowed is [AllowedValuesAttribute { Values: var values }])
+            {
+                schema.Enum = [.. values.Select(value => JsonValue.Create((string)value!))];
+            }
+
+            return Task.CompletedTask;
+        });
+        options.AddOperationTransformer(async (operation, context, cancellation) =>
+        {
+            var metadata = context.Description.ActionDescriptor.EndpointMetadata;
+            var scopes = metadata.OfType<Scopes>().Single();
+            operation.Description = $"{operation.Description} Needs the scope {scopes.ToString().ToLowerInvariant().Replace(", ", " or ", StringComparison.Ordinal)}.".TrimStart();
+            operation.Tags = null;
+            foreach (var parameter in (operation.Parameters ?? []).OfType<OpenApiParameter>())
+            {
+                Describe(parameter);
+            }
+
+            if (operation.OperationId is "createOperation")
+            {
+                operation.Parameters!.Add(IdempotencyKey());
+            }
+
+            var problems = metadata.OfType<Refusals>().SelectMany(refusals => refusals.Problems)
+                .Concat([Problem.InvalidKey, Problem.ScopeMissing, Problem.NotAcceptable, Problem.Internal, Problem.Unavailable]);
+            var schema = await context.GetOrCreateSchemaAsync(typeof(ProblemBody), cancellationToken: cancellation);
+            context.Document!.AddComponent(nameof(ProblemBody), schema);
+            operation.Responses ??= [];
+            foreach (var status in problems.GroupBy(problem => problem.Status).OrderBy(group => group.Key))
+            {
+                operation.Responses[$"{status.Key}"] = Answer(status, context.Document!);
+            }
+        });
+    });
+
+    public static void MapApiDocument(this IEndpointRouteBuilder app)
+    {
+        app.MapOpenApi("/openapi/{documentName}.json");
+        app.MapScalarApiReference("/docs", options => options
+            .WithTitle("Recognize.Orleans Operations API")
+            .AddDocument("v2", routePattern: "/openapi/v2.json")
+            .DisableDefaultFonts()
+            .DisableTelemetry()
+            .DisableAgent()
+            .HideClientButton());
+    }
+
+    private static void Describe(OpenApiParameter parameter)
+    {
+        (parameter.Description, parameter.Schema) = parameter.Name switch
+        {
+            "userId" => ("The user: upper-case hexadecimal digits.", new OpenApiSchema { Type = JsonSchemaType.String, Pattern = "^[0-9A-F]{1,128}$" }),
+            "operationId" => ("The client's id of the operation, percent-encoded.", new OpenApiSchema { Type = JsonSchemaType.String, MinLength = 1, MaxLength = OperationLimits.OperationId }),
+            _ => throw new InvalidOperationException($"The parameter {parameter.Name} has no description."),
+        };
+    }
+
+    private static OpenApiParameter IdempotencyKey() => new()
+    {
+        Name = "Idempotency-Key",
+        In = ParameterLocation.Header,
+        Description = "The client's name for this attempt. The same key with the same user and members is answered like the first time, "
+            + "with other content 409. Scoped to the operationId.",
+        Schema = new OpenApiSchema { Type = JsonSchemaType.String, MinLength = 1, MaxLength = OperationLimits.IdempotencyKey, Pattern = "^[!-~]+$" },
+    };
+
+    private static OpenApiResponse Answer(IGrouping<int, Problem> problems, OpenApiDocument document)
+    {
+        var response = new OpenApiResponse
+        {
+            Description = string.Join(" ", problems.Select(problem => $"`{problem.Type}`: {problem.Title}.")),
+            Content = new Dictionary<string, OpenApiMediaType>
+            {
+                ["application/problem+json"] = new() { Schema = new OpenApiSchemaReference(nameof(ProblemBody), document) },
+            },
+        };
+        if (problems.Key is StatusCodes.Status401Unauthorized or StatusCodes.Status503ServiceUnavailable)
+        {
+            var header = problems.Key is StatusCodes.Status401Unauthorized ? "WWW-Authenticate" : "Retry-After";
+            response.Headers = new Dictionary<string, IOpenApiHeader>
+            {
+                [header] = new OpenApiHeader { Schema = new OpenApiSchema { Type = JsonSchemaType.String } },
+            };
+        }
+
+        return response;
+    }
+
+    private sealed record Refusals(IReadOnlyList<Problem> Problems);
+}

@@ -1,0 +1,275 @@
+using System.ComponentModel.DataAnnotations;
+using System.Globalization;
+using Recognize.Orleans.Customers;
+using Recognize.Orleans.Http;
+
+namespace Recognize.Orleans.Operations;
+
+/// <summary>The routes of operations.</summary>
+internal static class OperationEndpoints
+{
+    public static void MapOperations(this IEndpointRouteBuilder v2)
+    {
+        v2.MapPost("/users/{userId}/operations", CreateAsync)
+            .Demands("createOperation", Scopes.Operations)
+            .Accepts<CreateOperationBody>("application/json")
+            .Produces<SuccessBody>()
+            .Refuses(Problem.InvalidRequest, Problem.UnsupportedMediaType, Problem.BodyTooLarge)
+            .Refuses(Problem.OperationExists, Problem.IdempotencyKeyReused, Problem.PendingLimitReached)
+            .WithSummary("Create a pending operation")
+            .WithDescription("When it answers 200, the operation is durable and on the user's pending list.");
+
+        v2.MapGet("/operations/{operationId}", ReadAsync)
+            .Demands("getOperation", Scopes.Operations)
+            .Produces<OperationBody>()
+            .Refuses(Problem.InvalidRequest, Problem.OperationNotFound)
+            .WithSummary("Read an operation");
+
+        v2.MapPost("/operations/{operationId}/decision", DecideAsync)
+            .Demands("decideOperation", Scopes.Decisions)
+            .Accepts<DecisionBody>("application/json")
+            .Produces<SuccessBody>()
+            .Refuses(Problem.InvalidRequest, Problem.WrongUser, Problem.AuthTypeNotAllowed, Problem.PayloadMismatch)
+            .Refuses(Problem.OperationNotFound, Problem.AlreadyDecided, Problem.UnsupportedMediaType, Problem.BodyTooLarge)
+            .WithSummary("Record the user's decision")
+            .WithDescription("The first decision counts and never changes. Sending the same decision again is answered 200.");
+    }
+
+    private static async Task<IResult> CreateAsync(string userId, HttpContext context, IGrainFactory grains, TimeProvider clock)
+    {
+        var (body, fault) = await ApiContract.ReadBodyAsync(context, HttpJson.Web.CreateOperationBody);
+        var request = new CreateOperation
+        {
+            UserId = userId,
+            ExternalUserId = body?.ExternalUserId,
+            Payload = body?.OperationPayload,
+            AuthType = AuthTypeText.Parse(body?.AuthType),
+            Attempt = Guid.NewGuid().ToString("N"),
+            IdempotencyKey = context.Request.Headers["Idempotency-Key"] is { Count: > 0 } sent ? sent.ToString() : null,
+        };
+
+        fault ??= OperationLimits.FaultInUserId(userId)
+            ?? OperationLimits.FaultInOperationId(body!.OperationId)
+            ?? OperationLimits.FaultIn(request)
+            ?? AuthTypeText.FaultIn(body.AuthType, required: false);
+        if (fault is not null)
+        {
+            return Problem.InvalidRequest.Because(fault);
+        }
+
+        var operation = grains.GetOperation(context.Customer().Name, body!.OperationId!);
+        return Answer(await Faults.AskAsync(clock, () => operation.CreateAsync(request)));
+    }
+
+    private static async Task<IResult> ReadAsync(string operationId, HttpContext context, IGrainFactory grains, TimeProvider clock)
+    {
+        if (FaultInPath(ref operationId) is { } fault)
+        {
+            return Problem.InvalidRequest.Because(fault);
+        }
+
+        var customer = context.Customer();
+        var grain = grains.GetOperation(customer.Name, operationId);
+        return await Faults.AskAsync(clock, grain.GetAsync) is { } operation
+            ? ApiContract.Json(OperationBody.From(operation, customer), HttpJson.Web.OperationBody)
+            : Answer(OperationOutcome.NotFound);
+    }
+
+    private static async Task<IResult> DecideAsync(string operationId, HttpContext context, IGrainFactory grains, TimeProvider clock)
+    {
+        var (body, fault) = await ApiContract.ReadBodyAsync(context, HttpJson.Web.DecisionBody);
+        fault = FaultInPath(ref operationId)
+            ?? fault
+            ?? OperationLimits.FaultInUserId(body!.UserId)
+            ?? (body.Decision is "approve" or "deny" ? null : "decision must be 'approve' or 'deny'.")
+            ?? AuthTypeText.FaultIn(body.AuthType, required: true)
+            ?? OperationLimits.FaultInPayload(body.OperationPayload);
+        if (fault is not null)
+        {
+            return Problem.InvalidRequest.Because(fault);
+        }
+
+        var decision = new Decision
+        {
+            UserId = body!.UserId!,
+            Verdict = body.Decision is "approve" ? Verdict.Approve : Verdict.Deny,
+            AuthType = AuthTypeText.Parse(body.AuthType)!.Value,
+            Payload = body.OperationPayload,
+        };
+
+        var operation = grains.GetOperation(context.Customer().Name, operationId);
+        return Answer(await Faults.AskAsync(clock, () => operation.DecideAsync(decision)));
+    }
+
+    private static string? FaultInPath(ref string operationId) =>
+        RequestTarget.TryDecode(operationId, out operationId)
+            ? OperationLimits.FaultInOperationId(operationId)
+            : "operationId in the path must be percent-encoded UTF-8.";
+
+    private static IResult Answer(OperationOutcome outcome) => outcome switch
+    {
+        OperationOutcome.Done => ApiContract.Json(new SuccessBody(), HttpJson.Web.SuccessBody),
+        OperationOutcome.Duplicate => Problem.OperationExists.Because("operationId must be new: an operation of this id exists."),
+        OperationOutcome.IdempotencyKeyReused => Problem.IdempotencyKeyReused.Because("Idempotency-Key was sent before for this operationId, with another user or other members."),
+        OperationOutcome.PendingLimitReached => Problem.PendingLimitReached.Because("The user has as many pending operations as the service allows; decide one of them to make room."),
+        OperationOutcome.NotFound => Problem.OperationNotFound.Because("operationId names no operation."),
+        OperationOutcome.AlreadyDecided => Problem.AlreadyDecided.Because("decision and authType must be those of the first decision, which never changes."),
+        OperationOutcome.WrongUser => Problem.WrongUser.Because("userId must be the user whom the operation asks."),
+        OperationOutcome.AuthTypeNotAllowed => Problem.AuthTypeNotAllowed.Because("authType must be the one that the operation demands."),
+        OperationOutcome.PayloadMismatch => Problem.PayloadMismatch.Because("operationPayload must be the operation's, to the character, or absent."),
+        _ => throw new InvalidOperationException($"Outcome {outcome} has no HTTP mapping."),
+    };
+}
+
+/// <summary>The two names of <see cref="AuthType"/> in JSON.</summary>
+internal static class AuthTypeText
+{
+    public static AuthType? Parse(string? text) => text switch
+    {
+        "biom" => AuthType.Biom,
+        "pin" => AuthType.Pin,
+        _ => null,
+    };
+
+    public static string? Of(AuthType? type) => type switch
+    {
+        null => null,
+        AuthType.Biom => "biom",
+        AuthType.Pin => "pin",
+        _ => throw new InvalidOperationException($"Authentication type {type} has no name."),
+    };
+
+    public static string? FaultIn(string? text, bool required) =>
+        Parse(text) is not null || (text is null && !required) ? null : "authType must be 'biom' or 'pin'.";
+}
+
+/// <summary>The body of a create.</summary>
+public sealed record CreateOperationBody
+{
+    /// <summary>The client's own id of the operation, any text but "." and "..": unique for the customer, compared to the character, without control characters.</summary>
+    [Required, MinLength(1), MaxLength(OperationLimits.OperationId)]
+    public string? OperationId { get; init; }
+
+    /// <summary>The customer's own name for the user, without control characters.</summary>
+    [MaxLength(OperationLimits.ExternalUserId)]
+    public string? ExternalUserId { get; init; }
+
+    /// <summary>What the user is asked to approve; any text.</summary>
+    [MaxLength(OperationLimits.Payload)]
+    public string? OperationPayload { get; init; }
+
+    /// <summary>The type of authentication that the operation demands; absent: either will do.</summary>
+    [AllowedValues("biom", "pin")]
+    public string? AuthType { get; init; }
+}
+
+/// <summary>The body of a decision.</summary>
+public sealed record DecisionBody
+{
+    /// <summary>Who decided; must be the user of the operation.</summary>
+    [Required, RegularExpression("^[0-9A-F]{1,128}$")]
+    public string? UserId { get; init; }
+
+    /// <summary>What the user said.</summary>
+    [Required, AllowedValues("approve", "deny")]
+    public string? Decision { get; init; }
+
+    /// <summary>How the user was authenticated.</summary>
+    [Required, AllowedValues("biom", "pin")]
+    public string? AuthType { get; init; }
+
+    /// <summary>What the user saw; compared with the operation's payload unless it is absent.</summary>
+    [MaxLength(OperationLimits.Payload)]
+    public string? OperationPayload { get; init; }
+}
+
+/// <summary>The answer to a call that took effect.</summary>
+public sealed record SuccessBody
+{
+    /// <summary>Always true.</summary>
+    [Required]
+    public bool Success { get; init; } = true;
+}
+
+/// <summary>An operation as a relying party reads it.</summary>
+public sealed record OperationBody
+{
+    /// <summary>The service's own number of the operation.</summary>
+    [Required, Range(1, 9_007_199_254_740_991)]
+    public required long Id { get; init; }
+
+    /// <summary>When it was created: UTC without offset, in milliseconds.</summary>
+    [Required, RegularExpression(TimePattern)]
+    public required string Timestamp { get; init; }
+
+    /// <summary>The node that created it.</summary>
+    [Required]
+    public required string NodeId { get; init; }
+
+    /// <summary>The user whom it asks.</summary>
+    [Required, RegularExpression("^[0-9A-F]{1,128}$")]
+    public required string UserId { get; init; }
+
+    /// <summary>The customer's SDK API key, a public identifier.</summary>
+    [Required]
+    public required string ApiKey { get; init; }
+
+    /// <inheritdoc cref="CreateOperationBody.OperationId"/>
+    [Required, MinLength(1), MaxLength(OperationLimits.OperationId)]
+    public required string OperationId { get; init; }
+
+    /// <summary>"approved" once the user approved it, "pending" in every other case; see <see cref="Status"/>.</summary>
+    [Required, AllowedValues("approved", "pending")]
+    public required string State { get; init; }
+
+    /// <summary>Whether the user approved it.</summary>
+    [Required]
+    public required bool Result { get; init; }
+
+    /// <inheritdoc cref="CreateOperationBody.ExternalUserId"/>
+    [MaxLength(OperationLimits.ExternalUserId)]
+    public string? ExternalUserId { get; init; }
+
+    /// <inheritdoc cref="CreateOperationBody.OperationPayload"/>
+    [MaxLength(OperationLimits.Payload)]
+    public string? OperationPayload { get; init; }
+
+    /// <summary>How the user was authenticated for the decision; before it, what the operation demands.</summary>
+    [AllowedValues("biom", "pin")]
+    public string? AuthType { get; init; }
+
+    /// <summary>The whole truth: a denied operation is "denied" here, while <see cref="State"/> knows two values only.</summary>
+    [Required, AllowedValues("pending", "approved", "denied")]
+    public required string Status { get; init; }
+
+    /// <summary>When it was decided: UTC without offset, in milliseconds; absent while it is pending.</summary>
+    [RegularExpression(TimePattern)]
+    public string? DecidedAt { get; init; }
+
+    private const string TimePattern = @"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}$";
+
+    internal static OperationBody From(Operation operation, Customer customer) => new()
+    {
+        Id = operation.Id,
+        Timestamp = Time(operation.CreatedAt),
+        NodeId = operation.NodeId,
+        UserId = operation.UserId,
+        ApiKey = customer.SdkApiKey,
+        OperationId = operation.OperationId,
+        State = operation.Status is OperationStatus.Approved ? "approved" : "pending",
+        Result = operation.Status is OperationStatus.Approved,
+        ExternalUserId = operation.ExternalUserId,
+        OperationPayload = operation.Payload,
+        AuthType = AuthTypeText.Of(operation.AuthType),
+        Status = operation.Status switch
+        {
+            OperationStatus.Pending => "pending",
+            OperationStatus.Approved => "approved",
+            OperationStatus.Denied => "denied",
+            _ => throw new InvalidOperationException($"Status {operation.Status} has no name."),
+        },
+        DecidedAt = operation.DecidedAt is { } decidedAt ? Time(decidedAt) : null,
+    };
+
+    private static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fff", CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,40 @@
+using Recognize.Orleans.Hosting;
+
+namespace Recognize.Orleans.Storage;
+
+/// <summary>The database of this process, and the lock that makes an SQLite file belong to one process.</summary>
+internal sealed class OpenDatabase : IAsyncDisposable
+{
+    private readonly SqliteLock? fileLock;
+
+    private OpenDatabase(Database database, SqliteLock? fileLock)
+    {
+        Database = database;
+        this.fileLock = fileLock;
+    }
+
+    public Database Database { get; }
+
+    /// <exception cref="StartRefusedException">Another process has the SQLite file.</exception>
+    public static OpenDatabase Open(StorageSettings settings)
+    {
+        SqliteLock? held = null;
+        if (settings.Engine is StorageEngine.Sqlite)
+        {
+            var file = Database.SqliteFile(settings.ConnectionString);
+            if (!SqliteLock.TryAcquire(file, out held))
+            {
+                throw new StartRefusedException(
+                    [$"Another process uses the SQLite database {file}. SQLite serves one process; use SQL Server or PostgreSQL for several."]);
+            }
+        }
+
+        return new(Database.Create(settings.Engine, settings.ConnectionString), held);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Database.DisposeAsync();
+        fileLock?.Dispose();
+    }
+}

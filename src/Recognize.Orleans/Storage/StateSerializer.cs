@@ -1,0 +1,56 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Orleans.Storage;
+using Recognize.Orleans.Operations;
+using Recognize.Orleans.Users;
+
+namespace Recognize.Orleans.Storage;
+
+/// <summary>
+/// Stored state is JSON in pure ASCII that any engine's JSON functions can read.
+/// </summary>
+/// <remarks>
+/// Versioning: members may be added at any time and are never renamed, retyped or reused; a member that this version does not
+/// know is kept. A change that an older version would misread raises <see cref="Format"/>, and a silo refuses a row of
+/// a higher format than its own; the schema script that comes with such a version marks older programs incompatible.
+/// </remarks>
+internal sealed class StateSerializer : IGrainStorageSerializer
+{
+    /// <summary>The value of the member <c>v</c> in every row that this version writes.</summary>
+    public const int Format = 1;
+
+    private static readonly StateJson Json = new(new JsonSerializerOptions
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+        Converters =
+        {
+            new JsonStringEnumConverter<OperationStatus>(JsonNamingPolicy.CamelCase, allowIntegerValues: false),
+            new JsonStringEnumConverter<AuthType>(JsonNamingPolicy.CamelCase, allowIntegerValues: false),
+        },
+    });
+
+    public BinaryData Serialize<T>(T? input) => new(JsonSerializer.SerializeToUtf8Bytes(input, typeof(T), Json));
+
+    public T? Deserialize<T>(BinaryData input)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        var row = JsonSerializer.Deserialize(input, typeof(T), Json);
+        var format = row switch
+        {
+            OperationState operation => operation.Format,
+            UserState user => user.Format,
+            NumbersState numbers => numbers.Format,
+            _ => throw new InvalidOperationException($"{typeof(T)} is not a stored state."),
+        };
+
+        return format <= Format
+            ? (T)row
+            : throw new NotSupportedException($"The row has format {format}; this version reads up to {Format}. Upgrade this silo.");
+    }
+}
+
+[JsonSerializable(typeof(OperationState))]
+[JsonSerializable(typeof(UserState))]
+[JsonSerializable(typeof(NumbersState))]
+internal sealed partial class StateJson : JsonSerializerContext;
