@@ -271,8 +271,8 @@ SELECT
     operation.RequiredAuthType,
     operation.Status,
     operation.DecidedWith,
-    CAST(LEFT(operation.DecidedAt, 23) AS DATETIME2(3)) AS DecidedAt,
-    CAST(LEFT(operation.CreatedAt, 23) AS DATETIME2(3)) AS CreatedAt,
+    CAST(CAST(operation.DecidedAt AS DATETIMEOFFSET(3)) AS DATETIME2(3)) AS DecidedAt,
+    CAST(CAST(operation.CreatedAt AS DATETIMEOFFSET(3)) AS DATETIME2(3)) AS CreatedAt,
     operation.NodeId,
     stored.ModifiedOn
 FROM OrleansStorage AS stored

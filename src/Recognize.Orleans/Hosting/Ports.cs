@@ -38,7 +38,7 @@ internal static class Ports
     }
 
     private static IPAddress AddressOf(BindingAddress url) =>
-        Urls.IsLoopback(url) ? IPAddress.Loopback : IPAddress.TryParse(url.Host.Trim('[', ']'), out var address) ? address : IPAddress.Any;
+        IPAddress.TryParse(url.Host.Trim('[', ']'), out var address) ? address : Urls.IsLoopback(url) ? IPAddress.Loopback : IPAddress.Any;
 
     private static bool IsTaken(IPAddress address, int port, out string reason)
     {

@@ -80,15 +80,14 @@ internal sealed record Settings
             faults.Add($"Recognize:Silo:AdvertisedAddress must be the address by which other silos reach this one, not {Silo.AdvertisedAddress}.");
         }
 
-        if (Silo.GatewayPort == Silo.Port)
+        // What a request may reach is decided by the port that it came in on, whatever the address.
+        var uses = ApiUrls.Select(url => url.Port).Distinct().Select(port => (Port: port, Setting: "The API's URLs"))
+            .Concat(Management.Urls.Select(url => url.Port).Distinct().Select(port => (Port: port, Setting: "Recognize:Management:Port or :Urls")))
+            .Append((Port: Silo.Port, Setting: "Recognize:Silo:Port"))
+            .Append((Port: Silo.GatewayPort, Setting: "Recognize:Silo:GatewayPort"));
+        foreach (var shared in uses.Where(use => use.Port != 0).GroupBy(use => use.Port).Where(group => group.Count() > 1))
         {
-            faults.Add($"Recognize:Silo:GatewayPort must differ from Recognize:Silo:Port ({Silo.Port}).");
-        }
-
-        // What a request may reach is decided by the port that it came in on.
-        foreach (var port in ApiUrls.Select(url => url.Port).Intersect(Management.Urls.Select(url => url.Port)).Where(port => port != 0))
-        {
-            faults.Add($"Recognize:Management:Urls and the API's URLs must not share a port; both have {port}.");
+            faults.Add($"{string.Join(" and ", shared.Select(use => use.Setting))} must not share a port; both have {shared.Key}.");
         }
 
         if (Management.Urls.Any(url => url.Port == 0))
@@ -125,7 +124,7 @@ internal sealed record Settings
         return engine is StorageEngine.Sqlite ? Rooted(text, contentRoot) : text;
     }
 
-    // The file must not depend on the folder that the service happens to be started from.
+    // Beside the settings, not in the folder that the service happens to be started from.
     private static string Rooted(string connectionString, string contentRoot)
     {
         var builder = new SqliteConnectionStringBuilder(connectionString);
@@ -326,7 +325,8 @@ internal sealed class SettingsReader(IConfiguration configuration, ICollection<s
             try
             {
                 var url = BindingAddress.Parse(part);
-                if (url.Scheme is "http" or "https" && url.PathBase.Length == 0 && !url.IsUnixPipe && !url.IsNamedPipe)
+                if (url.Scheme is "http" or "https" && url.PathBase.Length == 0 && !url.IsUnixPipe && !url.IsNamedPipe
+                    && url.Port is >= 0 and <= 65_535 && (url.Host is "*" or "+" || Uri.CheckHostName(url.Host) is not UriHostNameType.Unknown))
                 {
                     urls.Add(url);
                     continue;
@@ -337,6 +337,11 @@ internal sealed class SettingsReader(IConfiguration configuration, ICollection<s
             }
 
             Fault($"{key} must be URLs like http://localhost:8080, separated by ';'; '{part}' is not one.");
+        }
+
+        if (text.All(character => character is ';' || char.IsWhiteSpace(character)))
+        {
+            Fault($"{key} must hold at least one URL.");
         }
 
         return urls;

@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using Orleans.Storage;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;
@@ -320,6 +321,26 @@ public abstract class SchemaTests
         Assert.Equal(new DateTime(2025, 5, 21, 10, 30, 0, 123), UtcOf(row["CreatedAt"]));
         Assert.Equal(new DateTime(2025, 5, 21, 10, 31, 0), UtcOf(row["DecidedAt"]));
         Assert.NotNull(row["ModifiedOn"]);
+    }
+
+    [SkippableTheory]
+    [InlineData(0)]
+    [InlineData(100)]
+    [InlineData(120)]
+    [InlineData(123)]
+    public async Task The_view_reads_every_time_that_the_program_writes(int milliseconds)
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        var created = new DateTimeOffset(2025, 5, 21, 10, 30, 0, milliseconds, TimeSpan.Zero);
+        var request = new CreateOperation { UserId = "A1", Attempt = "x" };
+        var (_, state) = OperationState.Create("invoice 1", request, 1, "n1", created)
+            .Decide(new() { UserId = "A1", Verdict = Verdict.Deny, AuthType = AuthType.Pin }, created);
+        await storage.WriteAsync(Key, await storage.ReadAsync(Key), new StateSerializer().Serialize(state).ToString());
+
+        var row = Assert.Single(await test.QueryAsync("SELECT * FROM RecognizeOperations"));
+
+        Assert.Equal((created.UtcDateTime, created.UtcDateTime), (UtcOf(row["CreatedAt"]), UtcOf(row["DecidedAt"])));
     }
 
     [SkippableFact]
