@@ -41,7 +41,7 @@ internal sealed class SqliteLock : IDisposable
 
     // SQLite follows a link to the file, so the lock does too: one database, one lock, whatever it is called.
     private static string TargetOf(string file) =>
-        File.Exists(file) ? new FileInfo(file).ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? file : file;
+        new FileInfo(file) is { LinkTarget: not null } link ? link.ResolveLinkTarget(returnFinalTarget: true)!.FullName : file;
 
     private static bool IsHeldElsewhere(IOException fault) =>
         (fault.HResult & 0xFFFF) is WindowsSharingViolation or WindowsLockViolation or LinuxWouldBlock or MacWouldBlock;

@@ -1,0 +1,163 @@
+using System.Data.Common;
+using Microsoft.Data.SqlClient;
+using Npgsql;
+using Recognize.Orleans.Storage;
+using Xunit;
+
+namespace Recognize.Orleans.Fixtures;
+
+/// <summary>A database of its own for one test or one class of tests, gone with everything in it when disposed.</summary>
+internal abstract class TestDatabase(StorageEngine engine, string connectionString) : IAsyncDisposable
+{
+    private const string PostgreSqlVariable = "RECOGNIZE_TEST_POSTGRESQL";
+    private const string SqlServerVariable = "RECOGNIZE_TEST_SQLSERVER";
+
+    public StorageEngine Engine { get; } = engine;
+
+    public string ConnectionString { get; } = connectionString;
+
+    /// <summary>Why tests on an engine cannot run here, as a sentence for the one who reads the skipped tests; null when they can.</summary>
+    public static string? WhyUnavailable(StorageEngine engine) => engine switch
+    {
+        StorageEngine.PostgreSql when Server(PostgreSqlVariable) is null =>
+            $"Set {PostgreSqlVariable} to the connection string of a PostgreSQL server where the user may create databases to run this test.",
+        StorageEngine.SqlServer when Server(SqlServerVariable) is null =>
+            $"Set {SqlServerVariable} to the connection string of a SQL Server where the login may create databases to run this test.",
+        _ => null,
+    };
+
+    /// <summary>Creates an empty database, and its schema unless told not to; skips the test when the engine is not there.</summary>
+    public static async Task<TestDatabase> CreateAsync(StorageEngine engine, bool applySchema = true)
+    {
+        Skip.If(WhyUnavailable(engine) is not null, WhyUnavailable(engine));
+        var name = $"recognize_test_{Guid.NewGuid():N}";
+        TestDatabase created = engine switch
+        {
+            StorageEngine.Sqlite => new SqliteFile(Path.Combine(Path.GetTempPath(), name)),
+            StorageEngine.PostgreSql => await PostgreSqlDatabase.CreateAsync(Server(PostgreSqlVariable)!, name),
+            StorageEngine.SqlServer => await SqlServerDatabase.CreateAsync(Server(SqlServerVariable)!, name),
+            _ => throw new ArgumentOutOfRangeException(nameof(engine), engine, "No such storage engine."),
+        };
+        if (applySchema)
+        {
+            await using var database = created.Open();
+            await Schema.ApplyAsync(database, CancellationToken.None);
+        }
+
+        return created;
+    }
+
+    /// <summary>A new set of connections to this database; the caller disposes it.</summary>
+    public Database Open() => Database.Create(Engine, ConnectionString);
+
+    /// <summary>Runs one statement, with parameters named as in the statement.</summary>
+    public async Task ExecuteAsync(string sql, params (string Name, object Value)[] parameters)
+    {
+        await using var database = Open();
+        await using var connection = await database.DataSource.OpenConnectionAsync();
+        await using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        foreach (var (name, value) in parameters)
+        {
+            var parameter = command.CreateParameter();
+            (parameter.ParameterName, parameter.Value) = (name, value);
+            command.Parameters.Add(parameter);
+        }
+
+        await command.ExecuteNonQueryAsync();
+    }
+
+    /// <summary>The rows of a query, each by column name (in any case).</summary>
+    public async Task<IReadOnlyList<IReadOnlyDictionary<string, object?>>> QueryAsync(string sql)
+    {
+        await using var database = Open();
+        await using var connection = await database.DataSource.OpenConnectionAsync();
+        await using var command = connection.CreateCommand();
+        command.CommandText = sql;
+        await using var reader = await command.ExecuteReaderAsync();
+        var rows = new List<IReadOnlyDictionary<string, object?>>();
+        while (await reader.ReadAsync())
+        {
+            rows.Add(Enumerable.Range(0, reader.FieldCount).ToDictionary(
+                reader.GetName,
+                column => reader.IsDBNull(column) ? null : reader.GetValue(column),
+                StringComparer.OrdinalIgnoreCase));
+        }
+
+        return rows;
+    }
+
+    public abstract ValueTask DisposeAsync();
+
+    private static string? Server(string variable) =>
+        Environment.GetEnvironmentVariable(variable) is { Length: > 0 } connectionString ? connectionString : null;
+
+    private static async Task ExecuteOnServerAsync(DbConnection connection, params string[] statements)
+    {
+        await using (connection)
+        {
+            await connection.OpenAsync();
+            foreach (var statement in statements)
+            {
+                await using var command = connection.CreateCommand();
+                command.CommandText = statement;
+                command.CommandTimeout = 120;
+                await command.ExecuteNonQueryAsync();
+            }
+        }
+    }
+
+    private sealed class SqliteFile(string folder) : TestDatabase(StorageEngine.Sqlite, $"Data Source={Created(folder)}")
+    {
+        public override ValueTask DisposeAsync()
+        {
+            Directory.Delete(folder, recursive: true);
+            return ValueTask.CompletedTask;
+        }
+
+        private static string Created(string folder) => Path.Combine(Directory.CreateDirectory(folder).FullName, "recognize.db");
+    }
+
+    private sealed class PostgreSqlDatabase(string server, string name)
+        : TestDatabase(StorageEngine.PostgreSql, new NpgsqlConnectionStringBuilder(server) { Database = name }.ConnectionString)
+    {
+        public static async Task<TestDatabase> CreateAsync(string server, string name)
+        {
+            await ExecuteOnServerAsync(OnServer(server), $"CREATE DATABASE {name}");
+            return new PostgreSqlDatabase(server, name);
+        }
+
+        public override async ValueTask DisposeAsync() =>
+            await ExecuteOnServerAsync(OnServer(server), $"DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+
+        private static NpgsqlConnection OnServer(string server) =>
+            new(new NpgsqlConnectionStringBuilder(server) { Pooling = false }.ConnectionString);
+    }
+
+    private sealed class SqlServerDatabase(string server, string name)
+        : TestDatabase(StorageEngine.SqlServer, new SqlConnectionStringBuilder(server) { InitialCatalog = name }.ConnectionString)
+    {
+        public static async Task<TestDatabase> CreateAsync(string server, string name)
+        {
+            await ExecuteOnServerAsync(OnServer(server), $"CREATE DATABASE {name}");
+            return new SqlServerDatabase(server, name);
+        }
+
+        public override async ValueTask DisposeAsync()
+        {
+            SqlConnection.ClearPool(new SqlConnection(ConnectionString));
+            try
+            {
+                await ExecuteOnServerAsync(OnServer(server), $"DROP DATABASE {name}");
+            }
+            catch (SqlException)
+            {
+                // A test that ended a process leaves sessions behind.
+                await ExecuteOnServerAsync(OnServer(server), $"ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE", $"DROP DATABASE {name}");
+            }
+        }
+
+        private static SqlConnection OnServer(string server) =>
+            new(new SqlConnectionStringBuilder(server) { Pooling = false }.ConnectionString);
+    }
+}

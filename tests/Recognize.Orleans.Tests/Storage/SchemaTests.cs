@@ -1,0 +1,381 @@
+using System.Data.Common;
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using Orleans.Storage;
+using Recognize.Orleans.Fixtures;
+using Xunit;
+
+namespace Recognize.Orleans.Storage;
+
+public sealed class SchemaOnSqlite() : SchemaTests(StorageEngine.Sqlite);
+
+public sealed class SchemaOnPostgreSql() : SchemaTests(StorageEngine.PostgreSql);
+
+public sealed class SchemaOnSqlServer() : SchemaTests(StorageEngine.SqlServer);
+
+public abstract class SchemaTests
+{
+    private const string Key = "op/acme/invoice 1/";
+
+    private readonly StorageEngine engine;
+
+    private protected SchemaTests(StorageEngine engine) => this.engine = engine;
+
+    [SkippableFact]
+    public async Task Applying_the_schema_makes_the_database_usable()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine, applySchema: false);
+        await using var database = test.Open();
+
+        await Schema.ApplyAsync(database, CancellationToken.None);
+
+        Assert.Null(await Schema.CheckAsync(database, CancellationToken.None));
+        var row = Assert.Single(await test.QueryAsync("SELECT Version, OldestCompatible FROM RecognizeSchema"));
+        Assert.Equal(Schema.Version, Convert.ToInt32(row["Version"], CultureInfo.InvariantCulture));
+    }
+
+    [SkippableFact]
+    public async Task The_version_of_the_program_is_the_number_of_the_last_script()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+
+        Assert.Equal(Enumerable.Range(1, Schema.Version), Schema.Scripts(engine).Select(script => script.Number));
+    }
+
+    [SkippableFact]
+    public async Task Applying_the_schema_twice_changes_nothing()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        await storage.WriteAsync(Key, await storage.ReadAsync(Key), "{}");
+        await using var database = test.Open();
+
+        await Schema.ApplyAsync(database, CancellationToken.None);
+
+        Assert.Equal("{}", (await storage.ReadAsync(Key)).State!.Json);
+        Assert.Single(await test.QueryAsync("SELECT * FROM RecognizeSchema"));
+    }
+
+    [SkippableFact]
+    public async Task Eight_appliers_at_once_on_an_empty_database_all_succeed()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine, applySchema: false);
+
+        await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(async () =>
+        {
+            await using var database = test.Open();
+            await Schema.ApplyAsync(database, CancellationToken.None);
+            Assert.Null(await Schema.CheckAsync(database, CancellationToken.None));
+        })));
+
+        Assert.Single(await test.QueryAsync("SELECT * FROM RecognizeSchema"));
+    }
+
+    [SkippableFact]
+    public async Task A_database_without_the_schema_is_refused_and_the_sentence_names_the_command()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine, applySchema: false);
+        await using var database = test.Open();
+
+        Assert.Contains("'apply-schema'", await Schema.CheckAsync(database, CancellationToken.None), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task An_older_database_is_refused_and_the_sentence_names_the_command()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var database = test.Open();
+        await test.ExecuteAsync("UPDATE RecognizeSchema SET Version = 0");
+
+        Assert.Contains("'apply-schema'", await Schema.CheckAsync(database, CancellationToken.None), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task A_newer_database_that_is_compatible_is_accepted_and_left_alone()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var database = test.Open();
+        await test.ExecuteAsync($"UPDATE RecognizeSchema SET Version = {Schema.Version + 1}");
+
+        await Schema.ApplyAsync(database, CancellationToken.None);
+
+        Assert.Null(await Schema.CheckAsync(database, CancellationToken.None));
+        var row = Assert.Single(await test.QueryAsync("SELECT Version FROM RecognizeSchema"));
+        Assert.Equal(Schema.Version + 1, Convert.ToInt32(row["Version"], CultureInfo.InvariantCulture));
+    }
+
+    [SkippableFact]
+    public async Task A_newer_database_that_is_marked_incompatible_is_refused_and_left_alone()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var database = test.Open();
+        await test.ExecuteAsync($"UPDATE RecognizeSchema SET Version = {Schema.Version + 1}, OldestCompatible = {Schema.Version + 1}");
+
+        await Schema.ApplyAsync(database, CancellationToken.None);
+
+        Assert.Contains("newer release", await Schema.CheckAsync(database, CancellationToken.None), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task The_clock_of_the_database_is_read_in_UTC()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine, applySchema: false);
+        await using var database = test.Open();
+
+        var clock = await database.ReadClockAsync(CancellationToken.None);
+
+        // Wide enough for a server on another machine, narrower than any time zone.
+        Assert.InRange(clock, DateTimeOffset.UtcNow.AddMinutes(-10), DateTimeOffset.UtcNow.AddMinutes(10));
+    }
+
+    [SkippableFact]
+    public async Task A_database_that_does_not_exist_is_created_by_any_of_several_processes()
+    {
+        Skip.If(engine == StorageEngine.Sqlite, "SQLite creates its file on the first use.");
+        await using var test = await TestDatabase.CreateAsync(engine, applySchema: false);
+        await test.DisposeAsync();
+
+        await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Schema.CreateDatabaseAsync(engine, test.ConnectionString)));
+        await Schema.CreateDatabaseAsync(engine, test.ConnectionString);
+
+        await using var database = test.Open();
+        Assert.NotNull(await Schema.CheckAsync(database, CancellationToken.None));
+    }
+
+    [SkippableFact]
+    public async Task The_unique_index_refuses_a_second_row_for_one_identity()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await InsertAsync(test, Key);
+
+        await Assert.ThrowsAnyAsync<DbException>(() => InsertAsync(test, Key));
+    }
+
+    [SkippableTheory]
+    [InlineData("op/acme/a/", "op/acme/A/")]
+    [InlineData("op/acme/a/", "op/acme/a /")]
+    [InlineData("op/acme/é/", "op/acme/e\u0301/")]
+    [InlineData("op/acme/ß/", "op/acme/ss/")]
+    [InlineData("op/acme/1/", "op/acme/01/")]
+    [InlineData("op/acme/a\u200d/", "op/acme/a/")]
+    [InlineData("op/acme/\U0001f600/", "op/acme/\U0001f601/")]
+    public async Task Keys_that_only_look_alike_are_two_identities_even_when_their_hashes_collide(string one, string other)
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await InsertAsync(test, one);
+
+        await InsertAsync(test, other);
+
+        Assert.Equal(2, (await test.QueryAsync("SELECT GrainIdExtensionString FROM OrleansStorage")).Count);
+    }
+
+    [SkippableFact]
+    public async Task A_key_of_512_characters_is_stored()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        var key = "op/acme/".PadRight(511, '\u4e2d') + "/";
+
+        await storage.WriteAsync(key, await storage.ReadAsync(key), "{}");
+
+        Assert.Equal("{}", (await storage.ReadAsync(key)).State!.Json);
+    }
+
+    [SkippableFact]
+    public async Task Versions_count_from_one()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        var state = await storage.ReadAsync(Key);
+
+        await storage.WriteAsync(Key, state, "{}");
+        var first = state.ETag;
+        await storage.WriteAsync(Key, state, """{"v":1}""");
+
+        Assert.Equal(("1", "2"), (first, state.ETag));
+        var read = await storage.ReadAsync(Key);
+        Assert.Equal(("2", true, """{"v":1}"""), (read.ETag, read.RecordExists, read.State!.Json));
+    }
+
+    [SkippableFact]
+    public async Task A_first_write_after_another_first_write_is_refused_and_changes_nothing()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        var (winner, loser) = (await storage.ReadAsync(Key), await storage.ReadAsync(Key));
+        await storage.WriteAsync(Key, winner, """{"winner":true}""");
+
+        await Assert.ThrowsAsync<InconsistentStateException>(() => storage.WriteAsync(Key, loser, """{"winner":false}"""));
+
+        Assert.Equal("""{"winner":true}""", (await storage.ReadAsync(Key)).State!.Json);
+    }
+
+    [SkippableFact]
+    public async Task Of_many_first_writes_at_once_exactly_one_wins_and_the_others_learn_it()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        var states = await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => storage.ReadAsync(Key)));
+
+        var faults = await Task.WhenAll(states.Select(state => Task.Run(() => Record.ExceptionAsync(() => storage.WriteAsync(Key, state, "{}")))));
+
+        Assert.Single(faults, fault => fault is null);
+        Assert.Equal(15, faults.OfType<InconsistentStateException>().Count());
+        Assert.Single(await test.QueryAsync("SELECT Version FROM OrleansStorage"));
+    }
+
+    [SkippableFact]
+    public async Task Of_many_updates_at_once_exactly_one_wins_and_the_others_learn_it()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        await storage.WriteAsync(Key, await storage.ReadAsync(Key), "{}");
+        var states = await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => storage.ReadAsync(Key)));
+
+        var faults = await Task.WhenAll(states.Select(state => Task.Run(() => Record.ExceptionAsync(() => storage.WriteAsync(Key, state, "{}")))));
+
+        Assert.Single(faults, fault => fault is null);
+        Assert.Equal(15, faults.OfType<InconsistentStateException>().Count());
+        Assert.Equal("2", (await storage.ReadAsync(Key)).ETag);
+    }
+
+    [SkippableFact]
+    public async Task An_update_of_a_row_that_is_gone_is_refused_and_does_not_bring_it_back()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        var state = await storage.ReadAsync(Key);
+        await storage.WriteAsync(Key, state, "{}");
+        await test.ExecuteAsync("DELETE FROM OrleansStorage");
+
+        await Assert.ThrowsAsync<InconsistentStateException>(() => storage.WriteAsync(Key, state, "{}"));
+
+        Assert.Empty(await test.QueryAsync("SELECT Version FROM OrleansStorage"));
+    }
+
+    [SkippableFact]
+    public async Task A_cleared_state_keeps_its_row_and_goes_on_counting()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        var state = await storage.ReadAsync(Key);
+        await storage.WriteAsync(Key, state, "{}");
+
+        await storage.ClearAsync(Key, state);
+
+        var cleared = await storage.ReadAsync(Key);
+        Assert.Equal(("2", false), (cleared.ETag, cleared.RecordExists));
+        await storage.WriteAsync(Key, cleared, """{"again":true}""");
+        Assert.Equal("3", (await storage.ReadAsync(Key)).ETag);
+    }
+
+    [SkippableFact]
+    public async Task A_clear_with_an_outdated_version_is_refused()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        var outdated = await storage.ReadAsync(Key);
+        await storage.WriteAsync(Key, outdated, "{}");
+        await storage.WriteAsync(Key, await storage.ReadAsync(Key), """{"v":2}""");
+
+        await Assert.ThrowsAsync<InconsistentStateException>(() => storage.ClearAsync(Key, outdated));
+
+        Assert.Equal("""{"v":2}""", (await storage.ReadAsync(Key)).State!.Json);
+    }
+
+    [SkippableFact]
+    public async Task A_deleted_state_leaves_no_row()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test, deleteStateOnClear: true);
+        var state = await storage.ReadAsync(Key);
+        await storage.WriteAsync(Key, state, "{}");
+        var outdated = await storage.ReadAsync(Key);
+
+        await storage.ClearAsync(Key, state);
+
+        Assert.Empty(await test.QueryAsync("SELECT Version FROM OrleansStorage"));
+        await Assert.ThrowsAsync<InconsistentStateException>(() => storage.ClearAsync(Key, outdated));
+    }
+
+    [SkippableFact]
+    public async Task The_view_shows_an_operation_as_columns()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        const string key = "op/acme/pay/7/";
+        await storage.WriteAsync(key, await storage.ReadAsync(key), """
+            {"v":1,"id":8819,"createdAt":"2025-05-21T10:30:00.123Z","nodeId":"n1","userId":"A1","operationId":"pay/7","externalUserId":"bob",
+             "payload":"Pay 5 \u20ac","authType":"biom","attempt":"x","idempotencyKey":"k","status":"approved","decidedAt":"2025-05-21T10:31:00.000Z","decidedWith":"pin"}
+            """);
+
+        var row = Assert.Single(await test.QueryAsync("SELECT * FROM RecognizeOperations"));
+
+        Assert.Equal(8819, Convert.ToInt64(row["Id"], CultureInfo.InvariantCulture));
+        Assert.Equal(
+            ("recognize", "acme", "pay/7", "A1", "bob", "Pay 5 €", null),
+            (row["ServiceId"], row["Customer"], row["OperationId"], row["UserId"], row["ExternalUserId"], row["Payload"], row["PayloadBase64"]));
+        Assert.Equal(("biom", "approved", "pin", "n1"), (row["RequiredAuthType"], row["Status"], row["DecidedWith"], row["NodeId"]));
+        Assert.Equal(new DateTime(2025, 5, 21, 10, 30, 0, 123), UtcOf(row["CreatedAt"]));
+        Assert.Equal(new DateTime(2025, 5, 21, 10, 31, 0), UtcOf(row["DecidedAt"]));
+        Assert.NotNull(row["ModifiedOn"]);
+    }
+
+    [SkippableFact]
+    public async Task The_view_shows_absent_members_as_NULL_and_a_payload_with_NUL_as_base64()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        await storage.WriteAsync(Key, await storage.ReadAsync(Key), """
+            {"v":1,"id":1,"createdAt":"2025-05-21T10:30:00.000Z","nodeId":"n1","userId":"A1","operationId":"invoice 1","payloadBase64":"YQBi","status":"pending"}
+            """);
+
+        var row = Assert.Single(await test.QueryAsync("SELECT * FROM RecognizeOperations"));
+
+        Assert.Equal("YQBi", row["PayloadBase64"]);
+        Assert.Equal<object?>([null, null, null, null, null], [row["Payload"], row["ExternalUserId"], row["RequiredAuthType"], row["DecidedWith"], row["DecidedAt"]]);
+    }
+
+    [SkippableFact]
+    public async Task The_view_shows_the_longest_payload_whole_and_emoji_as_they_are()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        var payload = new StringBuilder().Insert(0, "\U0001f600", 16_384 / 2).ToString();
+        var json = $$"""{"v":1,"id":1,"createdAt":"2025-05-21T10:30:00.000Z","nodeId":"n1","userId":"A1","operationId":"\ud83d\ude00","payload":{{JsonSerializer.Serialize(payload)}},"status":"pending"}""";
+        await storage.WriteAsync(Key, await storage.ReadAsync(Key), json);
+
+        var row = Assert.Single(await test.QueryAsync("SELECT * FROM RecognizeOperations"));
+
+        Assert.Equal(payload, row["Payload"]);
+        Assert.Equal("\U0001f600", row["OperationId"]);
+    }
+
+    [SkippableFact]
+    public async Task The_view_leaves_out_other_grains_and_cleared_operations()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await StockStorage.StartAsync(test);
+        var state = await storage.ReadAsync(Key);
+        await storage.WriteAsync(Key, state, "{}");
+        await storage.ClearAsync(Key, state);
+        await InsertAsync(test, "user/acme/A1", type: "user");
+
+        Assert.Empty(await test.QueryAsync("SELECT * FROM RecognizeOperations"));
+    }
+
+    private static Task InsertAsync(TestDatabase test, string key, string type = "operation") => test.ExecuteAsync(
+        """
+        INSERT INTO OrleansStorage
+            (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version)
+        VALUES (1, 0, 0, 2, @Type, @Key, 'recognize', @Payload, CURRENT_TIMESTAMP, 1)
+        """,
+        ("Type", type),
+        ("Key", key),
+        ("Payload", "not JSON"u8.ToArray()));
+
+    // SQLite has no type for times and gives the text; PostgreSQL and SQL Server give times in UTC.
+    private static DateTime UtcOf(object? value) => value as DateTime? ??
+        DateTimeOffset.Parse((string)value!, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal).UtcDateTime;
+}
