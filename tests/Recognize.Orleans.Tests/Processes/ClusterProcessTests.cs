@@ -42,6 +42,9 @@ public abstract class ClusterProcessTests
 
         await KillUnderLoadAsync(three, [one, two], acknowledged);
         await AssertListedOnceAndReadableAsync([one, two], acknowledged);
+
+        // However much was under way, a lost silo is one line, not one per request.
+        Assert.All([one, two], survivor => Assert.InRange(survivor.Output.Count, 3, 8));
     }
 
     [SkippableFact]
@@ -131,19 +134,21 @@ public abstract class ClusterProcessTests
         Assert.Equal(before, staying.Output.Count);
 
         await killed.KillAsync();
-        await staying.SeesAsync("Silo node-2 (S127.0.0.1:" + killed.SiloPort);
-        await staying.SeesAsync("is gone.");
+        await staying.SeesAsync(" is gone.");
         Assert.Equal(HttpStatusCode.OK, await staying.CreateAsync("A1", Journey.NewId()));
         await staying.TerminateAsync();
         Assert.Equal(0, await staying.ExitAsync());
 
         var lines = staying.Output;
-        output.WriteLine(string.Join('\n', lines));
-        Assert.All(["marked", ServiceProcess.Key, "ABCDEF"], secret => Assert.DoesNotContain(lines, line => line.Contains(secret, StringComparison.Ordinal)));
-        Assert.All(
-            [" started as node node-1: ", "Silo node-2 ", " joined.", " is gone.", "Stopping: ", "Stopped."],
-            part => Assert.Single(lines, line => line.Contains(part, StringComparison.Ordinal) && !(part == "Silo node-2 " && line.Contains("gone", StringComparison.Ordinal))));
-        Assert.InRange(lines.Count, 5, 12);
+        Assert.All(["marked", ServiceProcess.Key, "ABCDEF"], secret => Assert.DoesNotContain(lines.Concat(killed.Output), line => line.Contains(secret, StringComparison.Ordinal)));
+        Assert.Collection(
+            lines,
+            line => Assert.Contains("started as node node-1: API http://127.0.0.1:", line, StringComparison.Ordinal),
+            line => Assert.Contains("The silo listens on loopback", line, StringComparison.Ordinal),
+            line => Assert.Matches("Silo node-2 \\(.*\\) joined\\.$", line),
+            line => Assert.Matches("Silo node-2 \\(.*\\) is gone\\.$", line),
+            line => Assert.Contains("Stopping: not ready any more", line, StringComparison.Ordinal),
+            line => Assert.EndsWith("Stopped.", line, StringComparison.Ordinal));
     }
 
     // Every id to two processes at once, from many connections.
@@ -209,6 +214,7 @@ public abstract class ClusterProcessTests
             Assert.Equal(HttpStatusCode.OK, (await service.ReadAsync(one.Id)).Status);
             return clock.Elapsed;
         })));
+        await sent.AdvancesBy(200);
         await end.CancelAsync();
         await Task.WhenAll(load).WaitAsync(ServiceProcess.Patience);
 
