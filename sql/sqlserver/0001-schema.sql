@@ -238,11 +238,21 @@ DELETE FROM OrleansMembershipVersionTable WHERE DeploymentId = @DeploymentId;
 COMMIT TRANSACTION;
 ');
 
--- Status 3 is an active silo: however old its sign of life, only the other silos may declare it dead.
+-- Status 3 is an active silo: however old its sign of life, only the other silos may declare it dead. The provider falls
+-- back to this query when the next one is missing.
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('CleanupDefunctSiloEntriesKey', N'
 SET NOCOUNT ON;
 DELETE FROM OrleansMembershipTable
 WHERE DeploymentId = @DeploymentId AND IAmAliveTime < @IAmAliveTime AND Status <> 3;
+');
+
+-- Status 6 is a dead silo. The provider names the row as it read it: a row that has changed since stays.
+INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('CleanupDefunctSiloEntryKey', N'
+SET NOCOUNT ON;
+DELETE FROM OrleansMembershipTable
+WHERE DeploymentId = @DeploymentId AND Address = @Address AND Port = @Port AND Generation = @Generation
+    AND Status = 6 AND StartTime = @StartTime AND IAmAliveTime = @IAmAliveTime
+    AND COALESCE(SuspectTimes, N'''') = COALESCE(@SuspectTimes, N'''');
 ');
 GO
 

@@ -97,6 +97,8 @@ internal static class ServiceHost
         services.AddHostedService<Lifecycle>();
         services.Configure<HostOptions>(options => options.ShutdownTimeout = settings.Silo.DrainDelay + TimeSpan.FromSeconds(30));
         builder.Host.UseOrleans(silo => silo.AddRecognize(settings, database.Database));
+        // The URLs hold the ports of the container image too; the server would warn that it was told both.
+        builder.WebHost.UseSetting(WebHostDefaults.HttpPortsKey, "").UseSetting(WebHostDefaults.HttpsPortsKey, "");
         builder.WebHost.UseUrls([.. settings.ApiUrls.Concat(settings.Management.Urls).Select(url => url.ToString())]);
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
@@ -131,9 +133,10 @@ internal static class ServiceHost
 
     private static async Task<OpenDatabase> OpenDatabaseAsync(Settings settings)
     {
-        var database = OpenDatabase.Open(settings.Storage);
+        OpenDatabase? database = null;
         try
         {
+            database = OpenDatabase.Open(settings.Storage);
             if (settings.Storage.ApplySchema)
             {
                 await Schema.ApplyAsync(database.Database, CancellationToken.None);
@@ -146,17 +149,25 @@ internal static class ServiceHost
 
             return database;
         }
-        catch (System.Data.Common.DbException fault)
+        catch (Exception fault)
         {
-            await database.DisposeAsync();
-            throw new StartRefusedException([$"The database of ConnectionStrings:Recognize cannot be used: {fault.Message}"]);
-        }
-        catch
-        {
-            await database.DisposeAsync();
+            if (database is not null)
+            {
+                await database.DisposeAsync();
+            }
+
+            if (IsFaultOfTheDatabase(fault))
+            {
+                throw new StartRefusedException([$"The database of ConnectionStrings:Recognize cannot be used: {fault.GetBaseException().Message}"]);
+            }
+
             throw;
         }
     }
+
+    // A database that is not there or refuses, a script that fails, a folder that may not be written.
+    private static bool IsFaultOfTheDatabase(Exception fault) =>
+        fault is System.Data.Common.DbException or InvalidOperationException or IOException or UnauthorizedAccessException;
 
     private static async Task ApplySchemaAsync(string[] args)
     {
@@ -171,9 +182,9 @@ internal static class ServiceHost
             await using var database = OpenDatabase.Open(settings.Storage);
             await Schema.ApplyAsync(database.Database, CancellationToken.None);
         }
-        catch (System.Data.Common.DbException fault)
+        catch (Exception fault) when (IsFaultOfTheDatabase(fault))
         {
-            throw new StartRefusedException([$"The schema was not applied: {fault.Message}"]);
+            throw new StartRefusedException([$"The schema was not applied: {fault.GetBaseException().Message}"]);
         }
 
         Console.WriteLine($"The schema of the {settings.Storage.Engine} database is at version {Schema.Version} or newer.");

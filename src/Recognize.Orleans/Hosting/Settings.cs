@@ -75,6 +75,11 @@ internal sealed record Settings
             faults.Add("Recognize:Management:Password must have at least 12 characters.");
         }
 
+        if (Silo.AdvertisedAddress.Equals(IPAddress.Any) || Silo.AdvertisedAddress.Equals(IPAddress.IPv6Any))
+        {
+            faults.Add($"Recognize:Silo:AdvertisedAddress must be the address by which other silos reach this one, not {Silo.AdvertisedAddress}.");
+        }
+
         if (Silo.GatewayPort == Silo.Port)
         {
             faults.Add($"Recognize:Silo:GatewayPort must differ from Recognize:Silo:Port ({Silo.Port}).");

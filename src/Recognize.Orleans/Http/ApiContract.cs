@@ -155,7 +155,7 @@ internal static class ApiContract
         }
 
         var best = ranges.Select(range => (Precision: Precision(range), range.Quality)).Where(range => range.Precision > 0);
-        return best.OrderByDescending(range => range.Precision).ThenByDescending(range => range.Quality ?? 1).FirstOrDefault() is (> 0, not 0);
+        return best.OrderByDescending(range => range.Precision).ThenByDescending(range => range.Quality ?? 1).FirstOrDefault() is ( > 0, not 0);
     }
 
     private static int Precision(MediaTypeHeaderValue range)

@@ -65,7 +65,11 @@ internal sealed record Problem(int Status, string Name, string Title)
     /// <summary>This problem as the answer of a middleware.</summary>
     public async Task WriteAsync(HttpContext context, string detail)
     {
-        context.RequestServices.GetRequiredService<Metrics>().Refused(Name);
+        if (Status < StatusCodes.Status500InternalServerError)
+        {
+            context.RequestServices.GetRequiredService<Metrics>().Refused(Name);
+        }
+
         var body = JsonSerializer.SerializeToUtf8Bytes(
             new ProblemBody
             {

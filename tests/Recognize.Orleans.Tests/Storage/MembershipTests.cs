@@ -41,7 +41,7 @@ public abstract class MembershipTests
         entry.AddSuspector(Silo(2).SiloAddress, entry.StartTime);
 
         Assert.True(await table.InsertRowAsync(entry, Expecting(0)));
-        Assert.True(await table.UpdateRowAsync(entry, "", Expecting(1)));
+        Assert.True(await table.UpdateRowAsync(entry, "1", Expecting(1)));
 
         var data = await table.ReadRowAsync(entry.SiloAddress);
         var read = Assert.Single(data.Members).Item1;
@@ -76,8 +76,8 @@ public abstract class MembershipTests
         var table = await StartAsync(database);
         Assert.True(await table.InsertRowAsync(Silo(1), Expecting(0)));
 
-        Assert.False(await table.UpdateRowAsync(Silo(1, SiloStatus.Dead), "", Expecting(0)));
-        Assert.False(await table.UpdateRowAsync(Silo(2, SiloStatus.Dead), "", Expecting(1)));
+        Assert.False(await table.UpdateRowAsync(Silo(1, SiloStatus.Dead), "0", Expecting(0)));
+        Assert.False(await table.UpdateRowAsync(Silo(2, SiloStatus.Dead), "1", Expecting(1)));
 
         var data = await table.ReadAllAsync();
         Assert.Equal(SiloStatus.Joining, Assert.Single(data.Members).Item1.Status);
@@ -106,7 +106,7 @@ public abstract class MembershipTests
         Assert.True(await table.InsertRowAsync(Silo(1), Expecting(0)));
 
         var alive = Task.WhenAll(Enumerable.Range(0, 16).Select(_ => Task.Run(() => table.UpdateIAmAliveAsync(Silo(1)))));
-        var changed = await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => Task.Run(() => table.UpdateRowAsync(Silo(1, SiloStatus.Active), "", Expecting(1)))));
+        var changed = await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => Task.Run(() => table.UpdateRowAsync(Silo(1, SiloStatus.Active), "1", Expecting(1)))));
         await alive;
 
         var data = await table.ReadAllAsync();
@@ -120,12 +120,16 @@ public abstract class MembershipTests
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var database = test.Open();
         var table = await StartAsync(database);
-        await table.InsertRowAsync(Silo(1, SiloStatus.Dead), Expecting(0));
-        await table.InsertRowAsync(Silo(2, SiloStatus.Active), Expecting(1));
+        var suspected = Silo(1, SiloStatus.Dead);
+        suspected.AddSuspector(Silo(3).SiloAddress, suspected.StartTime);
+        await table.InsertRowAsync(suspected, Expecting(0));
+        await table.UpdateRowAsync(suspected, "1", Expecting(1));
+        await table.InsertRowAsync(Silo(2, SiloStatus.Dead), Expecting(2));
+        await table.InsertRowAsync(Silo(3, SiloStatus.Active), Expecting(3));
 
         await table.CleanupDefunctSiloEntriesAsync(Silo(1).IAmAliveTime.AddSeconds(1));
 
-        Assert.Equal(Silo(2).SiloAddress, Assert.Single((await table.ReadAllAsync()).Members).Item1.SiloAddress);
+        Assert.Equal(Silo(3).SiloAddress, Assert.Single((await table.ReadAllAsync()).Members).Item1.SiloAddress);
     }
 
     [SkippableFact]
