@@ -22,6 +22,7 @@ public interface IOperationGrain : IGrainWithStringKey
     Task<OperationOutcome> CreateAsync(CreateOperation request);
 
     /// <summary>Records the user's decision. Only the first decision counts, and it never changes again.</summary>
+    /// <exception cref="ArgumentException">The verdict or the type of authentication is none that exists; nothing was changed.</exception>
     [Alias("decide")]
     Task<OperationOutcome> DecideAsync(Decision decision);
 
@@ -56,7 +57,7 @@ public sealed record CreateOperation
 
     /// <summary>
     /// Names this attempt to create the operation. The same attempt sent again is answered like the first time, so that a
-    /// caller which lost the answer never collides with itself.
+    /// caller which lost the answer never collides with itself. 1 to 64 visible ASCII characters, best a new GUID.
     /// </summary>
     [Id(4)]
     public required string Attempt { get; init; }

@@ -24,6 +24,9 @@ public static class OperationLimits
     /// <summary>The longest <c>Idempotency-Key</c>.</summary>
     public const int IdempotencyKey = 255;
 
+    /// <summary>The longest name of an attempt to create an operation.</summary>
+    public const int Attempt = 64;
+
     /// <summary>The longest name of a customer.</summary>
     public const int Customer = 32;
 
@@ -76,6 +79,16 @@ public static class OperationLimits
             ? null
             : $"Idempotency-Key must be 1 to {IdempotencyKey} visible ASCII characters, sent once.";
 
+    /// <summary>The rule of an attempt's name.</summary>
+    public static string? FaultInAttempt(string? value) =>
+        value is { Length: > 0 and <= Attempt } && !value.AsSpan().ContainsAnyExceptInRange('!', '~')
+            ? null
+            : $"The attempt must be named with 1 to {Attempt} visible ASCII characters.";
+
+    /// <summary>The rule of an authentication type, which may be absent.</summary>
+    public static string? FaultInAuthType(AuthType? value) =>
+        value is null or AuthType.Biom or AuthType.Pin ? null : "authType must be Biom or Pin.";
+
     /// <summary>The first rule that a create breaks.</summary>
     public static string? FaultIn(CreateOperation request)
     {
@@ -83,6 +96,8 @@ public static class OperationLimits
         return FaultInUserId(request.UserId)
             ?? FaultInExternalUserId(request.ExternalUserId)
             ?? FaultInPayload(request.Payload)
+            ?? FaultInAuthType(request.AuthType)
+            ?? FaultInAttempt(request.Attempt)
             ?? FaultInIdempotencyKey(request.IdempotencyKey);
     }
 

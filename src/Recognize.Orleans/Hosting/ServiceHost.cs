@@ -86,12 +86,10 @@ internal static class ServiceHost
     private static void AddServices(WebApplicationBuilder builder, Settings settings, OpenDatabase database)
     {
         var services = builder.Services;
-        services.AddSingleton(settings);
+        services.AddRecognizeGrains(settings);
         services.AddSingleton(_ => database);
         services.AddSingleton(provider => provider.GetRequiredService<OpenDatabase>().Database);
-        services.AddSingleton<Metrics>();
         services.AddSingleton<CustomerDirectory>();
-        services.AddSingleton<OperationNumbers>();
         services.AddExceptionHandler<Faults.Handler>();
         services.AddApiDocument();
         services.AddManagement();

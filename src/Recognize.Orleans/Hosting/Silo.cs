@@ -1,6 +1,7 @@
 using System.Net;
 using Orleans.Configuration;
 using Orleans.Dashboard;
+using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Hosting;
@@ -52,6 +53,14 @@ internal static class Silo
         silo.Configure<SiloMessagingOptions>(options => options.ResponseTimeout = TimeSpan.FromSeconds(10));
         silo.AddDashboard(options => options.HideTrace = true);
         return silo;
+    }
+
+    /// <summary>What the grains of the service need of their container.</summary>
+    public static void AddRecognizeGrains(this IServiceCollection services, Settings settings)
+    {
+        services.AddSingleton(settings);
+        services.AddSingleton<Metrics>();
+        services.AddSingleton<OperationNumbers>();
     }
 
     public static ISiloBuilder AddRecognizeStorage(this ISiloBuilder silo, Database database) =>

@@ -86,6 +86,11 @@ internal sealed record OperationState
 
     public (OperationOutcome Outcome, OperationState Next) Decide(Decision decision, DateTimeOffset now)
     {
+        if (OperationLimits.FaultInAuthType(decision.AuthType) is { } fault)
+        {
+            throw new ArgumentException(fault, nameof(decision));
+        }
+
         if (decision.UserId != UserId)
         {
             return (OperationOutcome.WrongUser, this);

@@ -28,9 +28,13 @@ internal sealed record UserState
         // An id that an unfinished attempt left behind is taken over. Its time starts again well before the grace is over,
         // or a list could drop the id while the operation is being written.
         var known = Pending.FirstOrDefault(tracked => tracked.Id == operationId);
-        return known is not null && now - known.At < Grace / 2
-            ? this
-            : this with { Pending = Forget(operationId).Pending.Add(new() { Id = operationId, At = now }) };
+        if (known is not null && now - known.At < Grace / 2)
+        {
+            return this;
+        }
+
+        var entry = known is null ? new() { Id = operationId, At = now } : known with { At = now };
+        return this with { Pending = Forget(operationId).Pending.Add(entry) };
     }
 
     public UserState Forget(string operationId) =>

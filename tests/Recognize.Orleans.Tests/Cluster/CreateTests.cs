@@ -1,0 +1,155 @@
+using Recognize.Orleans.Fixtures;
+using Xunit;
+
+namespace Recognize.Orleans.Cluster;
+
+public sealed class CreateOnSqlite(SqliteCluster cluster) : CreateTests(cluster), IClassFixture<SqliteCluster>;
+
+public sealed class CreateOnPostgreSql(PostgreSqlCluster cluster) : CreateTests(cluster), IClassFixture<PostgreSqlCluster>;
+
+public sealed class CreateOnSqlServer(SqlServerCluster cluster) : CreateTests(cluster), IClassFixture<SqlServerCluster>;
+
+public abstract class CreateTests(ClusterFixture cluster)
+{
+    private readonly string user = Journey.NewUser();
+    private readonly string otherUser = Journey.NewUser();
+    private readonly string id = Journey.NewId();
+
+    [SkippableFact]
+    public async Task Of_many_attempts_to_create_an_id_on_both_silos_exactly_one_is_done()
+    {
+        var silos = new[] { cluster.OneSilo, cluster.OtherSilo };
+        var ids = Enumerable.Range(0, 20).Select(_ => Journey.NewId()).ToList();
+        var users = Enumerable.Range(0, 4).Select(_ => Journey.NewUser()).ToList();
+        var attempts = from operationId in ids from userId in users from silo in silos select (operationId, userId, silo);
+
+        var outcomes = await Task.WhenAll(attempts.Select(attempt => Task.Run(async () =>
+            (attempt.operationId, attempt.userId, Outcome: await attempt.silo.CreateAsync(attempt.userId, attempt.operationId)))));
+
+        var done = outcomes.Where(outcome => outcome.Outcome is OperationOutcome.Done).ToList();
+        Assert.Equal(ids.Order(), done.Select(outcome => outcome.operationId).Order());
+        Assert.Equal(outcomes.Length - ids.Count, outcomes.Count(outcome => outcome.Outcome is OperationOutcome.Duplicate or OperationOutcome.PendingLimitReached));
+        var listed = await Task.WhenAll(users.Select(async userId => (userId, Ids: await cluster.OneSilo.ListAsync(userId))));
+        Assert.Equal(
+            done.Select(outcome => (outcome.userId, outcome.operationId)).Order(),
+            listed.SelectMany(list => list.Ids.Select(operationId => (list.userId, operationId))).Order());
+    }
+
+    [SkippableFact]
+    public async Task What_was_sent_is_stored_and_given_back_to_the_character()
+    {
+        var request = Journey.RequestOf(user, payload: "a\0b\"\\\u2028\U0001F600 e\u0301") with { ExternalUserId = "älice/'", AuthType = AuthType.Pin };
+        var operation = cluster.OneSilo.GetOperation(Journey.Customer, id);
+        await operation.CreateAsync(request);
+        await cluster.DeactivateAsync(operation, cluster.OneSilo.GetUser(Journey.Customer, user));
+
+        var read = await cluster.OtherSilo.ReadAsync(id);
+
+        Assert.Equal(
+            (id, user, request.Payload, request.ExternalUserId, AuthType.Pin, OperationStatus.Pending, cluster.Clock.GetUtcNow()),
+            (read!.OperationId, read.UserId, read.Payload, read.ExternalUserId, read.AuthType, read.Status, read.CreatedAt));
+        Assert.Equal(read, Assert.Single(await cluster.OtherSilo.GetUser(Journey.Customer, user).ListPendingAsync()));
+    }
+
+    [SkippableFact]
+    public async Task Ids_that_look_alike_are_different_operations()
+    {
+        string[] ids = ["1", "01", "A", "a", "AB", "ab", "é", "e\u0301", "a/b", "a%2Fb", "a ", " a", "a//b", "a+b", "00000000-0000-0000-0000-000000000001", "\U0001F600"];
+        var users = ids.Select(_ => Journey.NewUser()).ToList();
+
+        var outcomes = await Task.WhenAll(ids.Zip(users, (operationId, userId) => cluster.OneSilo.CreateAsync(userId, operationId)));
+        await cluster.DeactivateAsync([.. ids.Select(operationId => cluster.OneSilo.GetOperation(Journey.Customer, operationId))]);
+
+        Assert.All(outcomes, outcome => Assert.Equal(OperationOutcome.Done, outcome));
+        var read = await Task.WhenAll(ids.Select(cluster.OtherSilo.ReadAsync));
+        Assert.Equal(ids.Zip(users), read.Select(operation => (operation!.OperationId, operation.UserId)));
+        var lists = await Task.WhenAll(users.Select(cluster.OtherSilo.ListAsync));
+        Assert.Equal(ids, lists.Select(Assert.Single));
+    }
+
+    [SkippableFact]
+    public async Task Two_customers_have_equal_ids_and_users_without_seeing_each_other()
+    {
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id));
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.GetOperation("other", id).CreateAsync(Journey.RequestOf(user)));
+
+        await cluster.OneSilo.DecideAsync(user, id);
+
+        Assert.Empty(await cluster.OneSilo.ListAsync(user));
+        var theirs = Assert.Single(await cluster.OneSilo.GetUser("other", user).ListPendingAsync());
+        Assert.Equal((id, OperationStatus.Pending), (theirs.OperationId, theirs.Status));
+    }
+
+    [SkippableFact]
+    public async Task The_same_attempt_is_done_on_every_silo_and_after_a_restart_of_its_grain()
+    {
+        await cluster.OneSilo.CreateAsync(user, id, "attempt-1");
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, id, "attempt-1"));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(Journey.Customer, id));
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, id, "attempt-1"));
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OneSilo.CreateAsync(user, id, "attempt-2"));
+        Assert.Equal([id], await cluster.OneSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task A_refused_duplicate_for_another_user_does_not_enter_that_users_list()
+    {
+        await cluster.OneSilo.CreateAsync(user, id);
+
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(otherUser, id));
+
+        Assert.Empty(await cluster.OneSilo.ListAsync(otherUser));
+        Assert.Equal([id], await cluster.OneSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task A_refused_duplicate_does_not_enter_the_list_of_a_user_who_holds_the_id_from_an_abandoned_attempt()
+    {
+        cluster.Storage.FailNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, id), FailedWrite.BeforeItsCommit);
+        await Assert.ThrowsAnyAsync<Exception>(() => cluster.OneSilo.CreateAsync(otherUser, id));
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id));
+
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OneSilo.CreateAsync(otherUser, id));
+
+        Assert.Empty(await cluster.OneSilo.ListAsync(otherUser));
+        Assert.Equal([id], await cluster.OtherSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task A_decided_operation_is_never_created_again()
+    {
+        await cluster.OneSilo.CreateAsync(user, id);
+        await cluster.OneSilo.DecideAsync(user, id, Verdict.Deny);
+        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(Journey.Customer, id), cluster.OneSilo.GetUser(Journey.Customer, user));
+
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(user, id));
+
+        Assert.Empty(await cluster.OtherSilo.ListAsync(user));
+        Assert.Equal(OperationStatus.Denied, (await cluster.OtherSilo.ReadAsync(id))!.Status);
+    }
+
+    [SkippableFact]
+    public async Task A_create_that_breaks_a_rule_changes_nothing()
+    {
+        CreateOperation[] requests =
+        [
+            Journey.RequestOf(user) with { UserId = "nobody" },
+            Journey.RequestOf(user) with { Payload = new string('x', OperationLimits.Payload + 1) },
+            Journey.RequestOf(user) with { ExternalUserId = "\0" },
+            Journey.RequestOf(user) with { IdempotencyKey = " " },
+            Journey.RequestOf(user) with { Attempt = "" },
+            Journey.RequestOf(user) with { Attempt = "\0" },
+            Journey.RequestOf(user) with { AuthType = 0 },
+        ];
+
+        foreach (var request in requests)
+        {
+            await Assert.ThrowsAsync<ArgumentException>(() => cluster.OneSilo.GetOperation(Journey.Customer, id).CreateAsync(request));
+        }
+
+        Assert.Null(await cluster.OneSilo.ReadAsync(id));
+        var key = cluster.OneSilo.GetUser(Journey.Customer, user).GetPrimaryKeyString();
+        Assert.DoesNotContain(await cluster.TestDatabase.QueryAsync("SELECT GrainIdExtensionString AS GrainKey FROM OrleansStorage"), row => row["GrainKey"]!.Equals(key));
+    }
+}

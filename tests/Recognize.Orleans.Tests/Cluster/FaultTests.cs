@@ -1,0 +1,271 @@
+using Orleans.Storage;
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
+using Recognize.Orleans.Users;
+using Xunit;
+
+namespace Recognize.Orleans.Cluster;
+
+public sealed class FaultsOnSqlite(SqliteCluster cluster) : FaultTests(cluster), IClassFixture<SqliteCluster>;
+
+public sealed class FaultsOnPostgreSql(PostgreSqlCluster cluster) : FaultTests(cluster), IClassFixture<PostgreSqlCluster>;
+
+public sealed class FaultsOnSqlServer(SqlServerCluster cluster) : FaultTests(cluster), IClassFixture<SqlServerCluster>;
+
+// A write that fails, a process that dies between two writes, and another activation that was faster.
+public abstract class FaultTests(ClusterFixture cluster)
+{
+    private readonly string user = Journey.NewUser();
+    private readonly string otherUser = Journey.NewUser();
+    private readonly string id = Journey.NewId();
+
+    private IOperationGrain Operation => cluster.OneSilo.GetOperation(Journey.Customer, id);
+
+    private IUserGrain User => cluster.OneSilo.GetUser(Journey.Customer, user);
+
+    [SkippableTheory]
+    [InlineData(FailedWrite.BeforeItsCommit)]
+    [InlineData(FailedWrite.AfterItsCommit)]
+    public async Task A_create_whose_users_record_fails_has_created_nothing_and_its_repetition_is_done(FailedWrite moment)
+    {
+        cluster.Storage.FailNextWrite(User, moment);
+        await Assert.ThrowsAnyAsync<Exception>(() => cluster.OneSilo.CreateAsync(user, id, "attempt-1"));
+
+        Assert.Null(await cluster.OtherSilo.ReadAsync(id));
+        Assert.Empty(await cluster.OtherSilo.ListAsync(user));
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, id, "attempt-1"));
+        await AssertPendingOnceAsync();
+    }
+
+    [SkippableTheory]
+    [InlineData(FailedWrite.BeforeItsCommit)]
+    [InlineData(FailedWrite.AfterItsCommit)]
+    public async Task The_same_attempt_after_a_failed_write_of_the_operation_is_done_and_never_a_duplicate(FailedWrite moment)
+    {
+        cluster.Storage.FailNextWrite(Operation, moment);
+        await Assert.ThrowsAnyAsync<Exception>(() => cluster.OneSilo.CreateAsync(user, id, "attempt-1"));
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id, "attempt-1"));
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, id, "attempt-1"));
+
+        await AssertPendingOnceAsync();
+    }
+
+    [SkippableTheory]
+    [InlineData(FailedWrite.BeforeItsCommit, false, OperationOutcome.Done)]
+    [InlineData(FailedWrite.AfterItsCommit, true, OperationOutcome.Duplicate)]
+    public async Task After_a_failed_write_of_the_operation_every_answer_is_what_the_database_holds(FailedWrite moment, bool stored, OperationOutcome outcome)
+    {
+        cluster.Storage.FailNextWrite(Operation, moment);
+        await Assert.ThrowsAnyAsync<Exception>(() => cluster.OneSilo.CreateAsync(user, id));
+
+        Assert.Equal(stored, await cluster.OtherSilo.ReadAsync(id) is not null);
+        Assert.Equal(stored, (await cluster.OtherSilo.ListAsync(user)).Contains(id));
+
+        Assert.Equal(outcome, await cluster.OtherSilo.CreateAsync(user, id));
+        await AssertPendingOnceAsync();
+    }
+
+    [SkippableTheory]
+    [InlineData(FailedWrite.BeforeItsCommit, OperationStatus.Pending, OperationOutcome.Done)]
+    [InlineData(FailedWrite.AfterItsCommit, OperationStatus.Approved, OperationOutcome.AlreadyDecided)]
+    public async Task After_a_failed_write_of_a_decision_every_answer_is_what_the_database_holds(FailedWrite moment, OperationStatus stored, OperationOutcome outcome)
+    {
+        await cluster.OneSilo.CreateAsync(user, id);
+        cluster.Storage.FailNextWrite(Operation, moment);
+        await Assert.ThrowsAnyAsync<Exception>(() => cluster.OneSilo.DecideAsync(user, id));
+
+        Assert.Equal(stored, (await cluster.OtherSilo.ReadAsync(id))!.Status);
+        Assert.Equal(stored is OperationStatus.Pending, (await cluster.OtherSilo.ListAsync(user)).Contains(id));
+
+        Assert.Equal(outcome, await cluster.OtherSilo.DecideAsync(user, id, Verdict.Deny));
+    }
+
+    [SkippableTheory]
+    [InlineData(FailedWrite.BeforeItsCommit)]
+    [InlineData(FailedWrite.AfterItsCommit)]
+    public async Task A_decision_repeated_after_a_failed_write_is_done_and_durable(FailedWrite moment)
+    {
+        await cluster.OneSilo.CreateAsync(user, id);
+        cluster.Storage.FailNextWrite(Operation, moment);
+        await Assert.ThrowsAnyAsync<Exception>(() => cluster.OneSilo.DecideAsync(user, id));
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.DecideAsync(user, id));
+
+        await cluster.DeactivateAsync(Operation, User);
+        Assert.Equal(OperationStatus.Approved, (await cluster.OtherSilo.ReadAsync(id))!.Status);
+        Assert.Empty(await cluster.OtherSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task Nobody_sees_a_decision_before_it_is_durable()
+    {
+        await cluster.OneSilo.CreateAsync(user, id);
+        using var held = cluster.Storage.HoldNextWrite(Operation);
+        var decision = cluster.OneSilo.DecideAsync(user, id);
+        await held.Reached;
+
+        Assert.All(
+            await Task.WhenAll(cluster.OneSilo.ReadAsync(id), cluster.OtherSilo.ReadAsync(id)).WaitAsync(ClusterFixture.Patience),
+            seen => Assert.Equal((OperationStatus.Pending, null, null), (seen!.Status, seen.DecidedAt, seen.AuthType)));
+        Assert.Equal([id], await cluster.OtherSilo.ListAsync(user).WaitAsync(ClusterFixture.Patience));
+
+        held.Dispose();
+        Assert.Equal(OperationOutcome.Done, await decision);
+        Assert.Equal(OperationStatus.Approved, (await cluster.OtherSilo.ReadAsync(id))!.Status);
+    }
+
+    [SkippableFact]
+    public async Task A_crash_between_the_two_rows_leaves_nothing_that_anybody_sees_and_the_user_can_create_the_id()
+    {
+        await CrashBetweenTheRowsAsync(user, id);
+
+        Assert.Null(await cluster.OneSilo.ReadAsync(id));
+        Assert.Empty(await cluster.OneSilo.ListAsync(user));
+        Assert.Equal(OperationOutcome.NotFound, await cluster.OneSilo.DecideAsync(user, id));
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id));
+        await AssertPendingOnceAsync();
+    }
+
+    [SkippableFact]
+    public async Task A_crash_between_the_two_rows_lets_another_user_have_the_id()
+    {
+        await CrashBetweenTheRowsAsync(otherUser, id);
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id));
+
+        await AssertPendingOnceAsync();
+        Assert.Empty(await cluster.OtherSilo.ListAsync(otherUser));
+    }
+
+    [SkippableFact]
+    public async Task An_id_that_a_crash_left_behind_is_dropped_after_ten_minutes_and_not_before()
+    {
+        await CrashBetweenTheRowsAsync(user, id);
+        var (next, last) = (Journey.NewId(), Journey.NewId());
+
+        cluster.Clock.Advance(TimeSpan.FromMinutes(10));
+        await cluster.OneSilo.ListAsync(user);
+        await cluster.OneSilo.CreateAsync(user, next);
+        Assert.Equal([id, next], await StoredIdsAsync());
+
+        cluster.Clock.Advance(TimeSpan.FromMilliseconds(1));
+        await cluster.OneSilo.ListAsync(user);
+        await cluster.OneSilo.CreateAsync(user, last);
+        Assert.Equal([next, last], await StoredIdsAsync());
+        Assert.Equal([next, last], await cluster.OtherSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task What_crashes_left_behind_takes_no_place_under_the_limit_once_it_is_overdue()
+    {
+        foreach (var _ in Enumerable.Range(0, ClusterFixture.PendingLimit))
+        {
+            await CrashBetweenTheRowsAsync(user, Journey.NewId());
+        }
+
+        cluster.Clock.Advance(TimeSpan.FromMinutes(10) + TimeSpan.FromTicks(1));
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id));
+        Assert.Equal([id], await StoredIdsAsync());
+    }
+
+    [SkippableFact]
+    public async Task An_abandoned_id_that_is_created_at_last_is_on_every_list_from_then_on()
+    {
+        await CrashBetweenTheRowsAsync(user, id);
+        cluster.Clock.Advance(TimeSpan.FromMinutes(9));
+        using var held = cluster.Storage.HoldNextWrite(Operation);
+        var create = cluster.OneSilo.CreateAsync(user, id);
+        await held.Reached;
+
+        // A list that finds no operation behind the id yet, long after the abandoned attempt but not after this one.
+        cluster.Clock.Advance(TimeSpan.FromMinutes(9));
+        Assert.Empty(await cluster.OneSilo.ListAsync(user));
+        held.Dispose();
+
+        Assert.Equal(OperationOutcome.Done, await create);
+        await AssertPendingOnceAsync();
+    }
+
+    [SkippableFact]
+    public async Task An_operation_that_another_activation_created_first_is_a_duplicate_on_the_next_call()
+    {
+        // Memory says that there is none; then a row appears behind its back.
+        Assert.Null(await Operation.GetAsync());
+        await RewriteAsync<OperationState>(Operation, "operation", _ => OperationState.Create(id, Journey.RequestOf(user), 1_000_000_007, "node-9", cluster.Clock.GetUtcNow()));
+
+        await Assert.ThrowsAsync<InconsistentStateException>(() => cluster.OneSilo.CreateAsync(otherUser, id));
+
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OneSilo.CreateAsync(otherUser, id));
+        var operation = await cluster.OtherSilo.ReadAsync(id);
+        Assert.Equal((user, "node-9"), (operation!.UserId, operation.NodeId));
+        Assert.DoesNotContain(id, await cluster.OtherSilo.ListAsync(otherUser));
+    }
+
+    [SkippableFact]
+    public async Task A_decision_that_another_activation_wrote_first_stands()
+    {
+        await cluster.OneSilo.CreateAsync(user, id);
+        var denial = new Decision { UserId = user, Verdict = Verdict.Deny, AuthType = AuthType.Pin };
+        await RewriteAsync<OperationState>(Operation, "operation", state => state.Decide(denial, cluster.Clock.GetUtcNow()).Next);
+
+        await Assert.ThrowsAsync<InconsistentStateException>(() => cluster.OneSilo.DecideAsync(user, id));
+
+        Assert.Equal(OperationOutcome.AlreadyDecided, await cluster.OneSilo.DecideAsync(user, id));
+        Assert.Equal(OperationStatus.Denied, (await cluster.OtherSilo.ReadAsync(id))!.Status);
+        Assert.Empty(await cluster.OtherSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task An_id_that_another_activation_of_the_user_tracked_is_not_lost()
+    {
+        var (first, second) = (Journey.NewId(), Journey.NewId());
+        await cluster.OneSilo.CreateAsync(user, first);
+        cluster.Clock.Advance(TimeSpan.FromMilliseconds(1));
+        await RewriteAsync<UserState>(User, "user", state => state.Track(second, cluster.Clock.GetUtcNow()));
+
+        await Assert.ThrowsAsync<InconsistentStateException>(() => cluster.OneSilo.CreateAsync(user, id));
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id));
+        Assert.Equal([first, second, id], await StoredIdsAsync());
+        Assert.Equal([first, id], await cluster.OtherSilo.ListAsync(user));
+    }
+
+    private async Task AssertPendingOnceAsync()
+    {
+        Assert.Equal([id], await cluster.OneSilo.ListAsync(user));
+        await cluster.DeactivateAsync(Operation, User);
+        Assert.Equal([id], await cluster.OtherSilo.ListAsync(user));
+        var operation = await cluster.OtherSilo.ReadAsync(id);
+        Assert.Equal((user, OperationStatus.Pending), (operation!.UserId, operation.Status));
+    }
+
+    // The user's row is written, the operation's is not, and nothing remains in memory.
+    private async Task CrashBetweenTheRowsAsync(string userId, string operationId)
+    {
+        var operation = cluster.OneSilo.GetOperation(Journey.Customer, operationId);
+        cluster.Storage.FailNextWrite(operation, FailedWrite.BeforeItsCommit);
+        await Assert.ThrowsAnyAsync<Exception>(() => cluster.OneSilo.CreateAsync(userId, operationId));
+        await cluster.DeactivateAsync(operation, cluster.OneSilo.GetUser(Journey.Customer, userId));
+    }
+
+    private async Task<string[]> StoredIdsAsync()
+    {
+        var row = new GrainState<UserState>(new());
+        await cluster.RealStorage.ReadStateAsync("user", User.GetGrainId(), row);
+        return [.. row.State!.Pending.Select(entry => entry.Id)];
+    }
+
+    // What a second activation of the grain, on a silo that was cut off, would do.
+    private async Task RewriteAsync<T>(IAddressable grain, string stateName, Func<T, T> change)
+        where T : new()
+    {
+        var row = new GrainState<T>(new());
+        await cluster.RealStorage.ReadStateAsync(stateName, grain.GetGrainId(), row);
+        row.State = change(row.State!);
+        await cluster.RealStorage.WriteStateAsync(stateName, grain.GetGrainId(), row);
+    }
+}

@@ -1,0 +1,192 @@
+using System.Collections.Concurrent;
+using Recognize.Orleans.Fixtures;
+using Xunit;
+
+namespace Recognize.Orleans.Cluster;
+
+public sealed class ListOnSqlite(SqliteCluster cluster) : ListTests(cluster), IClassFixture<SqliteCluster>;
+
+public sealed class ListOnPostgreSql(PostgreSqlCluster cluster) : ListTests(cluster), IClassFixture<PostgreSqlCluster>;
+
+public sealed class ListOnSqlServer(SqlServerCluster cluster) : ListTests(cluster), IClassFixture<SqlServerCluster>;
+
+public abstract class ListTests(ClusterFixture cluster)
+{
+    private readonly string user = Journey.NewUser();
+
+    [SkippableFact]
+    public async Task A_user_whom_nobody_asked_anything_has_an_empty_list() =>
+        Assert.Empty(await cluster.OneSilo.ListAsync(user));
+
+    [SkippableFact]
+    public async Task The_list_is_in_the_order_of_creation_whichever_silo_created()
+    {
+        string[] ids = ["c", "a", "d", "b"];
+        ids = [.. ids.Select(id => id + Journey.NewId())];
+        foreach (var (id, silo) in ids.Zip([cluster.OneSilo, cluster.OtherSilo, cluster.OtherSilo, cluster.OneSilo]))
+        {
+            await silo.CreateAsync(user, id);
+            cluster.Clock.Advance(TimeSpan.FromMilliseconds(1));
+        }
+
+        Assert.Equal(ids, await cluster.OneSilo.ListAsync(user));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(Journey.Customer, user));
+        Assert.Equal(ids, await cluster.OtherSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task Every_operation_that_was_answered_is_found_and_on_every_later_list()
+    {
+        var users = Enumerable.Range(0, 6).Select(_ => Journey.NewUser()).ToList();
+        var answered = new ConcurrentDictionary<string, ConcurrentBag<string>>(users.ToDictionary(one => one, _ => new ConcurrentBag<string>()));
+        var creates = users.SelectMany(one => Enumerable.Range(0, ClusterFixture.PendingLimit).Select(number => Task.Run(async () =>
+        {
+            var (silo, otherSilo) = number % 2 == 0 ? (cluster.OneSilo, cluster.OtherSilo) : (cluster.OtherSilo, cluster.OneSilo);
+            var id = Journey.NewId();
+            Assert.Equal(OperationOutcome.Done, await silo.CreateAsync(one, id));
+            answered[one].Add(id);
+            Assert.Equal(one, (await otherSilo.ReadAsync(id))!.UserId);
+            Assert.Equal(OperationOutcome.Duplicate, await otherSilo.CreateAsync(one, id));
+        }))).ToList();
+        var all = Task.WhenAll(creates);
+
+        var lists = users.Select(one => Task.Run(async () =>
+        {
+            var finished = false;
+            while (!finished)
+            {
+                finished = all.IsCompleted;
+                string[] before = [.. answered[one]];
+                foreach (var silo in new[] { cluster.OneSilo, cluster.OtherSilo })
+                {
+                    var list = await silo.ListAsync(one);
+                    Assert.Empty(before.Except(list));
+                    Assert.Equal(list.Count, list.Distinct().Count());
+                }
+            }
+        })).ToList();
+
+        await Task.WhenAll([all, .. lists]).WaitAsync(ClusterFixture.Patience);
+        foreach (var one in users)
+        {
+            Assert.Equal(answered[one].Order(), (await cluster.OneSilo.ListAsync(one)).Order());
+        }
+    }
+
+    [SkippableFact]
+    public async Task A_list_answers_while_the_users_record_is_being_written()
+    {
+        var (first, second) = (Journey.NewId(), Journey.NewId());
+        await cluster.OneSilo.CreateAsync(user, first);
+        cluster.Clock.Advance(TimeSpan.FromMilliseconds(1));
+        using var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetUser(Journey.Customer, user));
+        var create = cluster.OneSilo.CreateAsync(user, second);
+        await held.Reached;
+
+        Assert.Equal([first], await cluster.OtherSilo.ListAsync(user).WaitAsync(ClusterFixture.Patience));
+
+        held.Dispose();
+        Assert.Equal(OperationOutcome.Done, await create);
+        Assert.Equal([first, second], await cluster.OtherSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task A_list_answers_while_an_operation_of_the_user_is_being_written()
+    {
+        var (first, second) = (Journey.NewId(), Journey.NewId());
+        await cluster.OneSilo.CreateAsync(user, first);
+        cluster.Clock.Advance(TimeSpan.FromMilliseconds(1));
+        using var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, second));
+        var create = cluster.OneSilo.CreateAsync(user, second);
+        await held.Reached;
+
+        Assert.Equal([first], await cluster.OtherSilo.ListAsync(user).WaitAsync(ClusterFixture.Patience));
+        Assert.Null(await cluster.OtherSilo.ReadAsync(second).WaitAsync(ClusterFixture.Patience));
+
+        held.Dispose();
+        Assert.Equal(OperationOutcome.Done, await create);
+        Assert.Equal([first, second], await cluster.OtherSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task A_create_at_the_limit_and_lists_do_not_wait_for_operations_that_are_being_written()
+    {
+        var ids = Enumerable.Range(0, ClusterFixture.PendingLimit).Select(_ => Journey.NewId()).ToList();
+        var held = ids.Select(id => cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, id))).ToList();
+        var creates = ids.Select(id => cluster.OneSilo.CreateAsync(user, id)).ToList();
+        await Task.WhenAll(held.Select(write => write.Reached));
+
+        var oneMore = cluster.OtherSilo.CreateAsync(user, Journey.NewId());
+        var lists = Enumerable.Range(0, 8).Select(number => (number % 2 == 0 ? cluster.OneSilo : cluster.OtherSilo).ListAsync(user));
+
+        Assert.All(await Task.WhenAll(lists).WaitAsync(ClusterFixture.Patience), Assert.Empty);
+        Assert.Equal(OperationOutcome.PendingLimitReached, await oneMore.WaitAsync(ClusterFixture.Patience));
+        held.ForEach(write => write.Dispose());
+        Assert.All(await Task.WhenAll(creates), outcome => Assert.Equal(OperationOutcome.Done, outcome));
+        Assert.Equal(ids.Order(), (await cluster.OneSilo.ListAsync(user)).Order());
+    }
+
+    [SkippableFact]
+    public async Task Creates_and_lists_of_one_user_at_once_do_not_wait_for_each_other_at_the_limit()
+    {
+        var calls = Enumerable.Range(0, 3 * ClusterFixture.PendingLimit).Select(number => Task.Run(async () =>
+        {
+            var silo = number % 2 == 0 ? cluster.OneSilo : cluster.OtherSilo;
+            var outcome = await silo.CreateAsync(user, Journey.NewId());
+            var list = await silo.ListAsync(user);
+            Assert.InRange(list.Count, 0, ClusterFixture.PendingLimit);
+            return outcome;
+        }));
+
+        var outcomes = await Task.WhenAll(calls).WaitAsync(ClusterFixture.Patience);
+
+        Assert.Equal(ClusterFixture.PendingLimit, outcomes.Count(outcome => outcome is OperationOutcome.Done));
+        Assert.Equal(2 * ClusterFixture.PendingLimit, outcomes.Count(outcome => outcome is OperationOutcome.PendingLimitReached));
+        Assert.Equal(ClusterFixture.PendingLimit, (await cluster.OneSilo.ListAsync(user)).Count);
+    }
+
+    [SkippableTheory]
+    [InlineData(Verdict.Approve)]
+    [InlineData(Verdict.Deny)]
+    public async Task A_decided_operation_leaves_the_list_on_every_silo_and_for_ever(Verdict verdict)
+    {
+        var (decided, pending) = (Journey.NewId(), Journey.NewId());
+        await cluster.OneSilo.CreateAsync(user, decided);
+        await cluster.OneSilo.CreateAsync(user, pending);
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.DecideAsync(user, decided, verdict));
+
+        Assert.Equal([pending], await cluster.OneSilo.ListAsync(user));
+        Assert.Equal([pending], await cluster.OtherSilo.ListAsync(user));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(Journey.Customer, user), cluster.OneSilo.GetOperation(Journey.Customer, decided));
+        Assert.Equal([pending], await cluster.OtherSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task The_limit_counts_only_what_is_pending_even_when_the_record_still_holds_what_was_decided()
+    {
+        var ids = Enumerable.Range(0, ClusterFixture.PendingLimit).Select(_ => Journey.NewId()).ToList();
+        await Task.WhenAll(ids.Select(id => cluster.OneSilo.CreateAsync(user, id)));
+        Assert.Equal(OperationOutcome.PendingLimitReached, await cluster.OneSilo.CreateAsync(user, Journey.NewId()));
+        await cluster.OneSilo.DecideAsync(user, ids[0]);
+        await cluster.OneSilo.DecideAsync(user, ids[1], Verdict.Deny);
+
+        // What the user was told of decisions is in memory only; the stored record holds every id.
+        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(Journey.Customer, user));
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, Journey.NewId()));
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, Journey.NewId()));
+        Assert.Equal(OperationOutcome.PendingLimitReached, await cluster.OtherSilo.CreateAsync(user, Journey.NewId()));
+        Assert.Equal(ClusterFixture.PendingLimit, (await cluster.OneSilo.ListAsync(user)).Count);
+    }
+
+    [SkippableFact]
+    public async Task A_create_that_is_repeated_at_the_limit_is_answered_like_the_first()
+    {
+        var ids = Enumerable.Range(0, ClusterFixture.PendingLimit).Select(_ => Journey.NewId()).ToList();
+        await Task.WhenAll(ids.Select(id => cluster.OneSilo.CreateAsync(user, id, attempt: id)));
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, ids[0], attempt: ids[0]));
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(user, ids[0]));
+    }
+}

@@ -1,0 +1,117 @@
+using System.Net;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Time.Testing;
+using Orleans.Storage;
+using Orleans.TestingHost;
+using Recognize.Orleans.Hosting;
+using Recognize.Orleans.Operations;
+using Recognize.Orleans.Storage;
+using Xunit;
+
+namespace Recognize.Orleans.Fixtures;
+
+public sealed class SqliteCluster() : ClusterFixture(StorageEngine.Sqlite);
+
+public sealed class PostgreSqlCluster() : ClusterFixture(StorageEngine.PostgreSql);
+
+public sealed class SqlServerCluster() : ClusterFixture(StorageEngine.SqlServer);
+
+/// <summary>Two silos with the grains and the storage of the service on a database of their own; the clock is the test's.</summary>
+public abstract class ClusterFixture : IAsyncLifetime
+{
+    internal const int PendingLimit = 12;
+
+    /// <summary>Ends what hangs: far longer than anything takes, shorter than the patience of a person.</summary>
+    internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    private readonly StorageEngine engine;
+    private TestDatabase? testDatabase;
+    private Database? database;
+    private InProcessTestCluster? cluster;
+
+    private protected ClusterFixture(StorageEngine engine) => this.engine = engine;
+
+    internal FakeTimeProvider Clock { get; } = new(new DateTimeOffset(2025, 5, 21, 10, 30, 0, TimeSpan.Zero));
+
+    /// <summary>What happens to writes before and after the real storage sees them.</summary>
+    internal StorageTrouble Storage { get; } = new();
+
+    internal IGrainFactory OneSilo => FactoryOf(0);
+
+    internal IGrainFactory OtherSilo => FactoryOf(1);
+
+    internal TestDatabase TestDatabase => testDatabase ?? throw new InvalidOperationException("The fixture has not started.");
+
+    /// <summary>The cluster; skips the test when its engine is not there.</summary>
+    internal InProcessTestCluster Cluster
+    {
+        get
+        {
+            Skip.If(cluster is null, TestDatabase.WhyUnavailable(engine));
+            return cluster!;
+        }
+    }
+
+    /// <summary>The numbers as a silo that has just started would hand them out.</summary>
+    internal OperationNumbers NewNumbers(int silo) => new(FactoryOf(silo));
+
+    /// <summary>The storage itself, past every grain and every trouble.</summary>
+    internal IGrainStorage RealStorage =>
+        ((TroubledStorage)Cluster.Silos[0].SiloHost.Services.GetRequiredKeyedService<IGrainStorage>("Default")).Real;
+
+    public async Task InitializeAsync()
+    {
+        if (TestDatabase.WhyUnavailable(engine) is not null)
+        {
+            return;
+        }
+
+        testDatabase = await TestDatabase.CreateAsync(engine);
+        database = testDatabase.Open();
+        var builder = new InProcessTestClusterBuilder(2);
+        builder.ConfigureSilo((options, silo) =>
+        {
+            silo.Services.AddMetrics();
+            silo.Services.AddSingleton<TimeProvider>(Clock);
+            silo.Services.UseTimeProviderForBackgroundAreas(TimeProvider.System);
+            silo.Services.AddRecognizeGrains(SettingsOf(options.SiloName));
+            silo.AddRecognizeStorage(database);
+            Storage.Surround(silo.Services);
+        });
+        cluster = builder.Build();
+        await cluster.DeployAsync();
+    }
+
+    public async Task DisposeAsync()
+    {
+        if (cluster is not null)
+        {
+            await cluster.DisposeAsync();
+        }
+
+        if (database is not null)
+        {
+            await database.DisposeAsync();
+        }
+
+        if (testDatabase is not null)
+        {
+            await testDatabase.DisposeAsync();
+        }
+    }
+
+    /// <summary>Makes grains forget what they hold in memory, as a restart does.</summary>
+    internal Task DeactivateAsync(params IAddressable[] grains) => Task.WhenAll(grains.Select(Cluster.DeactivateAsync));
+
+    private IGrainFactory FactoryOf(int silo) => Cluster.Silos[silo].SiloHost.Services.GetRequiredService<IGrainFactory>();
+
+    private Settings SettingsOf(string siloName) => new()
+    {
+        Storage = new() { Engine = engine, ConnectionString = TestDatabase.ConnectionString, ApplySchema = false },
+        Silo = new() { Port = 1, GatewayPort = 0, AdvertisedAddress = IPAddress.Loopback, Name = siloName, DrainDelay = TimeSpan.Zero },
+        Cluster = new() { ClusterId = "test", ServiceId = "recognize" },
+        Management = new() { Urls = [], Password = null },
+        Operations = new() { PendingLimit = PendingLimit },
+        ApiUrls = [],
+    };
+}

@@ -1,0 +1,29 @@
+namespace Recognize.Orleans.Fixtures;
+
+/// <summary>Calls as a front end makes them, with a user and an operation id that no other test has.</summary>
+internal static class Journey
+{
+    public const string Customer = "acme";
+
+    private static long users;
+
+    public static string NewUser() => $"{Interlocked.Increment(ref users):X12}";
+
+    public static string NewId() => $"txn-{Guid.NewGuid():N}";
+
+    /// <summary>One attempt of its own, unless it is named.</summary>
+    public static Task<OperationOutcome> CreateAsync(this IGrainFactory silo, string userId, string operationId, string? attempt = null, string? payload = null) =>
+        silo.GetOperation(Customer, operationId).CreateAsync(RequestOf(userId, attempt, payload));
+
+    public static CreateOperation RequestOf(string userId, string? attempt = null, string? payload = null) =>
+        new() { UserId = userId, Attempt = attempt ?? Guid.NewGuid().ToString("N"), Payload = payload };
+
+    public static Task<OperationOutcome> DecideAsync(this IGrainFactory silo, string userId, string operationId, Verdict verdict = Verdict.Approve) =>
+        silo.GetOperation(Customer, operationId).DecideAsync(new() { UserId = userId, Verdict = verdict, AuthType = AuthType.Biom });
+
+    public static Task<Operation?> ReadAsync(this IGrainFactory silo, string operationId) =>
+        silo.GetOperation(Customer, operationId).GetAsync();
+
+    public static async Task<IReadOnlyList<string>> ListAsync(this IGrainFactory silo, string userId) =>
+        [.. (await silo.GetUser(Customer, userId).ListPendingAsync()).Select(operation => operation.OperationId)];
+}

@@ -1,0 +1,244 @@
+using CsCheck;
+using Recognize.Orleans.Fixtures;
+using Xunit;
+
+namespace Recognize.Orleans.Operations;
+
+public sealed class OperationStateTests
+{
+    private static readonly DateTimeOffset Now = new(2025, 5, 21, 12, 30, 0, TimeSpan.FromHours(2));
+
+    private static readonly Gen<CreateOperation> Creates =
+        from userId in Gen.OneOfConst("A1B2C3D4E5F6", "0", "FF")
+        from externalUserId in Gen.OneOf(Gen.OneOfConst<string?>(null, ""), Texts.Any)
+        from payload in Gen.OneOf(Gen.OneOfConst<string?>(null, "pay 5"), Texts.Any)
+        from authType in Gen.OneOfConst<AuthType?>(null, AuthType.Biom, AuthType.Pin)
+        from key in Gen.OneOfConst(null, "key-1", "key-2")
+        from attempt in Gen.OneOfConst("attempt-1", "attempt-2")
+        select new CreateOperation { UserId = userId, ExternalUserId = externalUserId, Payload = payload, AuthType = authType, IdempotencyKey = key, Attempt = attempt };
+
+    private static readonly Gen<Decision> Decisions =
+        from userId in Gen.OneOfConst("A1B2C3D4E5F6", "0", "FF")
+        from verdict in Gen.OneOfConst(Verdict.Approve, Verdict.Deny)
+        from authType in Gen.OneOfConst(AuthType.Biom, AuthType.Pin)
+        from payload in Gen.OneOfConst(null, "", "pay 5")
+        select new Decision { UserId = userId, Verdict = verdict, AuthType = authType, Payload = payload };
+
+    [Fact]
+    public void What_was_sent_is_given_back_to_the_character() =>
+        Creates.Sample(request =>
+        {
+            var operation = OperationState.Create("txn-1", request, 7, "node-1", Now).ToOperation();
+
+            Assert.Equal(
+                ("txn-1", request.UserId, request.ExternalUserId, request.Payload, request.AuthType),
+                (operation.OperationId, operation.UserId, operation.ExternalUserId, operation.Payload, operation.AuthType));
+            Assert.Equal((7, "node-1", OperationStatus.Pending, null), (operation.Id, operation.NodeId, operation.Status, operation.DecidedAt));
+        });
+
+    [Fact]
+    public void A_text_with_NUL_is_kept_apart_from_the_member_that_databases_read()
+    {
+        var state = Created(Request() with { Payload = "a\0b" });
+
+        Assert.Null(state.Payload);
+        Assert.Equal("a\0b"u8.ToArray(), state.PayloadBase64);
+        Assert.Equal("a\0b", state.ToOperation().Payload);
+    }
+
+    [Fact]
+    public void Times_are_whole_milliseconds_in_UTC()
+    {
+        var created = OperationState.Create("txn-1", Request(), 7, "node-1", Now.AddTicks(9_999));
+        var (_, decided) = created.Decide(Approval(), Now.AddSeconds(1).AddTicks(19_999));
+
+        var operation = decided.ToOperation();
+        Assert.Equal(new DateTimeOffset(2025, 5, 21, 10, 30, 0, TimeSpan.Zero), operation.CreatedAt);
+        Assert.Equal(new DateTimeOffset(2025, 5, 21, 10, 30, 1, 1, TimeSpan.Zero), operation.DecidedAt);
+        Assert.Equal((TimeSpan.Zero, TimeSpan.Zero), (operation.CreatedAt.Offset, operation.DecidedAt!.Value.Offset));
+    }
+
+    [Fact]
+    public void The_same_attempt_sent_again_is_done() =>
+        Assert.Equal(OperationOutcome.Done, Created(Request()).CreateAgain(Request()));
+
+    [Fact]
+    public void Another_attempt_is_a_duplicate_even_with_the_same_members() =>
+        Assert.Equal(OperationOutcome.Duplicate, Created(Request()).CreateAgain(Request() with { Attempt = "attempt-2" }));
+
+    [Fact]
+    public void The_same_key_and_members_in_another_attempt_are_done() =>
+        Assert.Equal(OperationOutcome.Done, CreatedWithKey().CreateAgain(AgainWithKey()));
+
+    [Fact]
+    public void The_same_key_is_done_after_the_decision_too()
+    {
+        var (_, denied) = CreatedWithKey().Decide(Approval() with { Verdict = Verdict.Deny, AuthType = AuthType.Pin }, Now);
+
+        Assert.Equal(OperationOutcome.Done, denied.CreateAgain(AgainWithKey()));
+    }
+
+    [Fact]
+    public void The_same_key_with_any_other_member_is_refused()
+    {
+        CreateOperation[] others =
+        [
+            AgainWithKey() with { UserId = "FF" },
+            AgainWithKey() with { ExternalUserId = null },
+            AgainWithKey() with { Payload = "pay 6" },
+            AgainWithKey() with { Payload = null },
+            AgainWithKey() with { AuthType = AuthType.Biom },
+        ];
+
+        Assert.All(others, other => Assert.Equal(OperationOutcome.IdempotencyKeyReused, CreatedWithKey().CreateAgain(other)));
+    }
+
+    [Fact]
+    public void Another_key_or_none_is_a_duplicate()
+    {
+        Assert.Equal(OperationOutcome.Duplicate, CreatedWithKey().CreateAgain(AgainWithKey() with { IdempotencyKey = "KEY-1" }));
+        Assert.Equal(OperationOutcome.Duplicate, CreatedWithKey().CreateAgain(AgainWithKey() with { IdempotencyKey = null }));
+        Assert.Equal(OperationOutcome.Duplicate, Created(Request()).CreateAgain(AgainWithKey()));
+    }
+
+    [Fact]
+    public void A_create_sent_twice_is_done_twice_whatever_it_holds() =>
+        Creates.Sample(request => Created(request).CreateAgain(request) is OperationOutcome.Done);
+
+    [Fact]
+    public void A_create_is_done_again_only_for_the_same_attempt_or_the_same_key_and_members() =>
+        Gen.Select(Creates, Creates).Sample((first, second) =>
+        {
+            var outcome = Created(first).CreateAgain(second);
+
+            var sameMembers = first with { Attempt = "" } == second with { Attempt = "" };
+            var expected = first.Attempt == second.Attempt ? OperationOutcome.Done
+                : first.IdempotencyKey is null || first.IdempotencyKey != second.IdempotencyKey ? OperationOutcome.Duplicate
+                : sameMembers ? OperationOutcome.Done
+                : OperationOutcome.IdempotencyKeyReused;
+            Assert.Equal(expected, outcome);
+        });
+
+    [Theory]
+    [InlineData(Verdict.Approve, OperationStatus.Approved)]
+    [InlineData(Verdict.Deny, OperationStatus.Denied)]
+    public void A_decision_is_recorded_with_its_time_and_authentication(Verdict verdict, OperationStatus status)
+    {
+        var (outcome, next) = Created(Request()).Decide(Approval() with { Verdict = verdict, AuthType = AuthType.Pin }, Now.AddMinutes(1));
+
+        var operation = next.ToOperation();
+        Assert.Equal(OperationOutcome.Done, outcome);
+        Assert.Equal((status, Now.AddMinutes(1), AuthType.Pin), (operation.Status, operation.DecidedAt, operation.AuthType));
+    }
+
+    [Fact]
+    public void A_decision_by_another_user_is_refused() =>
+        AssertRefused(OperationOutcome.WrongUser, Created(Request()), Approval() with { UserId = "FF" });
+
+    [Fact]
+    public void A_decision_with_an_authentication_that_is_not_demanded_is_refused() =>
+        AssertRefused(OperationOutcome.AuthTypeNotAllowed, Created(Request() with { AuthType = AuthType.Pin }), Approval());
+
+    [Theory]
+    [InlineData("pay 5", "pay 6")]
+    [InlineData("pay 5", "")]
+    [InlineData("pay 5", "PAY 5")]
+    [InlineData("é", "e\u0301")]
+    [InlineData("a\0b", "ab")]
+    [InlineData(null, "")]
+    public void A_decision_about_another_payload_is_refused(string? payload, string seen) =>
+        AssertRefused(OperationOutcome.PayloadMismatch, Created(Request() with { Payload = payload }), Approval() with { Payload = seen });
+
+    [Theory]
+    [InlineData("pay 5", "pay 5")]
+    [InlineData("a\0b", "a\0b")]
+    [InlineData("pay 5", null)]
+    [InlineData(null, null)]
+    public void A_decision_about_the_same_payload_or_without_one_is_done(string? payload, string? seen) =>
+        Assert.Equal(OperationOutcome.Done, Created(Request() with { Payload = payload }).Decide(Approval() with { Payload = seen }, Now).Outcome);
+
+    [Fact]
+    public void A_verdict_or_an_authentication_that_is_unknown_changes_nothing()
+    {
+        Assert.Throws<ArgumentException>(() => Created(Request()).Decide(Approval() with { Verdict = 0 }, Now));
+        Assert.Throws<ArgumentException>(() => Created(Request()).Decide(Approval() with { AuthType = 0 }, Now));
+    }
+
+    [Fact]
+    public void The_same_decision_again_is_done_and_keeps_the_first_time()
+    {
+        var (_, decided) = Created(Request()).Decide(Approval(), Now);
+
+        var (outcome, next) = decided.Decide(Approval(), Now.AddHours(1));
+
+        Assert.Equal(OperationOutcome.Done, outcome);
+        Assert.Same(decided, next);
+    }
+
+    [Fact]
+    public void A_decision_that_differs_from_the_first_is_refused()
+    {
+        var (_, decided) = Created(Request()).Decide(Approval(), Now);
+
+        AssertRefused(OperationOutcome.AlreadyDecided, decided, Approval() with { Verdict = Verdict.Deny });
+        AssertRefused(OperationOutcome.AlreadyDecided, decided, Approval() with { AuthType = AuthType.Pin });
+    }
+
+    [Fact]
+    public void The_first_decision_that_is_allowed_counts_and_nothing_changes_after_it() =>
+        Gen.Select(Creates, Decisions.Array[0, 8]).Sample((request, decisions) =>
+        {
+            var state = Created(request);
+            Decision? first = null;
+            var firstTime = Now;
+            var time = Now;
+            foreach (var decision in decisions)
+            {
+                time += TimeSpan.FromSeconds(1);
+                var (outcome, next) = state.Decide(decision, time);
+
+                var allowed = decision.UserId == request.UserId
+                    && (request.AuthType is null || decision.AuthType == request.AuthType)
+                    && (decision.Payload is null || decision.Payload == request.Payload);
+                var isFirst = allowed && first is null;
+                (first, firstTime) = isFirst ? (decision, time) : (first, firstTime);
+                var repeats = allowed && decision.Verdict == first!.Verdict && decision.AuthType == first.AuthType;
+                Assert.Equal(repeats, outcome is OperationOutcome.Done);
+                Assert.Equal(isFirst, next != state);
+                state = next;
+            }
+
+            var untouched = Created(request).ToOperation();
+            var expected = first is null ? untouched : untouched with
+            {
+                Status = first.Verdict is Verdict.Approve ? OperationStatus.Approved : OperationStatus.Denied,
+                DecidedAt = firstTime,
+                AuthType = first.AuthType,
+            };
+            Assert.Equal(expected, state.ToOperation());
+        });
+
+    private static void AssertRefused(OperationOutcome expected, OperationState state, Decision decision)
+    {
+        var (outcome, next) = state.Decide(decision, Now.AddHours(1));
+
+        Assert.Equal(expected, outcome);
+        Assert.Same(state, next);
+    }
+
+    private static OperationState Created(CreateOperation request) => OperationState.Create("txn-1", request, 7, "node-1", Now);
+
+    private static OperationState CreatedWithKey() =>
+        Created(AgainWithKey() with { Attempt = "attempt-1" });
+
+    private static CreateOperation AgainWithKey() => Request() with
+    {
+        Attempt = "attempt-2",
+        IdempotencyKey = "key-1",
+        ExternalUserId = "alice",
+    };
+
+    private static CreateOperation Request() => new() { UserId = "A1B2C3D4E5F6", Payload = "pay 5", Attempt = "attempt-1" };
+
+    private static Decision Approval() => new() { UserId = "A1B2C3D4E5F6", Verdict = Verdict.Approve, AuthType = AuthType.Biom };
+}

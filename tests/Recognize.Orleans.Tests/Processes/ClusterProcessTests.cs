@@ -1,0 +1,243 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Net;
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Storage;
+using Xunit;
+using Xunit.Abstractions;
+
+namespace Recognize.Orleans.Processes;
+
+[Collection(RealProcesses.Name)]
+public sealed class ProcessesOnPostgreSql(ITestOutputHelper output) : ClusterProcessTests(StorageEngine.PostgreSql, output);
+
+[Collection(RealProcesses.Name)]
+public sealed class ProcessesOnSqlServer(ITestOutputHelper output) : ClusterProcessTests(StorageEngine.SqlServer, output);
+
+// Several service processes on one database are one service.
+public abstract class ClusterProcessTests
+{
+    private static readonly string[] ThreeNodes = ["node-1", "node-2", "node-3"];
+
+    private readonly StorageEngine engine;
+    private readonly ITestOutputHelper output;
+
+    private protected ClusterProcessTests(StorageEngine engine, ITestOutputHelper output)
+    {
+        this.engine = engine;
+        this.output = output;
+    }
+
+    [SkippableFact]
+    public async Task Three_processes_are_one_service_and_outlive_the_kill_of_one_under_load()
+    {
+        await using var database = await TestDatabase.CreateAsync(engine, applySchema: false);
+        var services = await ServiceProcess.StartAsync(database, ThreeNodes, ("Recognize:Storage:ApplySchema", "true"));
+        await using var one = services[0];
+        await using var two = services[1];
+        await using var three = services[2];
+
+        var acknowledged = await CreateEveryIdTwiceAsync(services);
+        await AssertListedOnceAndReadableAsync(services, acknowledged);
+
+        await KillUnderLoadAsync(three, [one, two], acknowledged);
+        await AssertListedOnceAndReadableAsync([one, two], acknowledged);
+
+        // However much was under way, a lost silo is one line, not one per request.
+        Assert.All([one, two], survivor => Assert.InRange(survivor.Output.Count, 3, 8));
+    }
+
+    [SkippableFact]
+    public async Task A_process_that_is_told_to_stop_serves_until_nobody_sends_and_no_request_fails()
+    {
+        await using var database = await TestDatabase.CreateAsync(engine);
+        var services = await ServiceProcess.StartAsync(database, ["node-1", "node-2"], ("Recognize:Silo:DrainDelay", "00:00:02"));
+        await using var stopping = services[0];
+        await using var staying = services[1];
+        var answers = new ConcurrentBag<(string Node, bool WasReady, HttpStatusCode Status)>();
+        using var end = new CancellationTokenSource();
+        var progress = new Progress();
+        var ready = true;
+
+        var clients = Enumerable.Range(0, 8).Select(number => Task.Run(async () =>
+        {
+            for (var count = 0; !end.IsCancellationRequested; count++)
+            {
+                // As a load balancer that looks at readiness, and as one that has not looked yet.
+                var wasReady = Volatile.Read(ref ready);
+                var service = wasReady && count % 2 == 0 ? stopping : staying;
+                answers.Add((service.Name, wasReady, await service.CreateAsync($"{number:X4}{count / 100:X4}", Journey.NewId())));
+                progress.Step();
+            }
+        })).ToList();
+        await progress.AdvancesBy(100);
+        await stopping.TerminateAsync();
+        using (var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(20)))
+        {
+            while ((await stopping.Management.GetAsync("/health/ready")).StatusCode is HttpStatusCode.OK)
+            {
+                await timer.WaitForNextTickAsync();
+            }
+        }
+
+        // Whoever has not heard of it yet is served like before.
+        Assert.Equal(HttpStatusCode.OK, await stopping.CreateAsync("A1", Journey.NewId()));
+        Volatile.Write(ref ready, false);
+        Assert.Equal(0, await stopping.ExitAsync());
+        await progress.AdvancesBy(50);
+        await end.CancelAsync();
+        await Task.WhenAll(clients).WaitAsync(ServiceProcess.Patience);
+        Assert.DoesNotContain(answers, answer => answer.Status is not HttpStatusCode.OK);
+        Assert.Contains("Stopped.", stopping.Output[^1], StringComparison.Ordinal);
+        output.WriteLine($"{answers.Count} creates, none failed");
+    }
+
+    [SkippableFact]
+    public async Task Several_processes_apply_the_schema_at_once_and_again()
+    {
+        await using var database = await TestDatabase.CreateAsync(engine, applySchema: false);
+
+        foreach (var _ in Enumerable.Range(0, 2))
+        {
+            var runs = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => ServiceProcess.RunAsync(database, "apply-schema")));
+
+            Assert.All(runs, run => Assert.Equal(0, run.ExitCode));
+            Assert.All(runs, run => Assert.Equal($"The schema of the {engine} database is at version {Schema.Version} or newer.", run.Output));
+        }
+
+        await using var service = await ServiceProcess.StartAsync(database, "node-1");
+        Assert.Equal(HttpStatusCode.OK, await service.CreateAsync("A1", "txn-1"));
+    }
+
+    [SkippableFact]
+    public async Task The_log_tells_what_operators_need_and_nothing_of_requests_payloads_and_keys()
+    {
+        await using var database = await TestDatabase.CreateAsync(engine);
+        await using var staying = await ServiceProcess.StartAsync(database, "node-1");
+        await using var killed = await ServiceProcess.StartAsync(database, "node-2");
+        await staying.SeesAsync("Silo node-2 ");
+        var before = staying.Output.Count;
+
+        foreach (var number in Enumerable.Range(0, 40))
+        {
+            Assert.Equal(HttpStatusCode.OK, await staying.CreateAsync($"ABCDEF{number:X2}", $"marked-id-{number}", "marked-payload"));
+            Assert.Equal(HttpStatusCode.Conflict, await killed.CreateAsync($"ABCDEF{number:X2}", $"marked-id-{number}", "marked-payload"));
+            Assert.Equal(HttpStatusCode.BadRequest, await staying.CreateAsync("marked-user", "marked-id", "marked-payload"));
+            Assert.Equal(HttpStatusCode.NotFound, (await staying.ReadAsync("marked-unknown")).Status);
+            Assert.Equal(HttpStatusCode.OK, await killed.DecideAsync($"ABCDEF{number:X2}", $"marked-id-{number}"));
+        }
+
+        using var strange = new HttpRequestMessage(HttpMethod.Get, new Uri(staying.ApiUrl, "/v2/operations/marked-id-1"));
+        strange.Headers.Add("X-Api-Key", "marked-wrong-key");
+        using var client = new HttpClient();
+        Assert.Equal(HttpStatusCode.Unauthorized, (await client.SendAsync(strange)).StatusCode);
+        Assert.Equal(before, staying.Output.Count);
+
+        await killed.KillAsync();
+        await staying.SeesAsync(" is gone.");
+        Assert.Equal(HttpStatusCode.OK, await staying.CreateAsync("A1", Journey.NewId()));
+        await staying.TerminateAsync();
+        Assert.Equal(0, await staying.ExitAsync());
+
+        var lines = staying.Output;
+        Assert.All(["marked", ServiceProcess.Key, "ABCDEF"], secret => Assert.DoesNotContain(lines.Concat(killed.Output), line => line.Contains(secret, StringComparison.Ordinal)));
+        Assert.Collection(
+            lines,
+            line => Assert.Contains("started as node node-1: API http://127.0.0.1:", line, StringComparison.Ordinal),
+            line => Assert.Contains("The silo listens on loopback", line, StringComparison.Ordinal),
+            line => Assert.Matches("Silo node-2 \\(.*\\) joined\\.$", line),
+            line => Assert.Matches("Silo node-2 \\(.*\\) is gone\\.$", line),
+            line => Assert.Contains("Stopping: not ready any more", line, StringComparison.Ordinal),
+            line => Assert.EndsWith("Stopped.", line, StringComparison.Ordinal));
+    }
+
+    // Every id to two processes at once, from many connections.
+    private async Task<ConcurrentBag<(string User, string Id)>> CreateEveryIdTwiceAsync(ServiceProcess[] services)
+    {
+        const int Ids = 2_000;
+        const int Users = 100;
+        var acknowledged = new ConcurrentBag<(string User, string Id)>();
+        var clock = Stopwatch.StartNew();
+        await Parallel.ForEachAsync(Enumerable.Range(0, Ids), new ParallelOptions { MaxDegreeOfParallelism = 32 }, async (number, _) =>
+        {
+            var (user, id) = ($"{number % Users:X4}", Journey.NewId());
+            var statuses = await Task.WhenAll(
+                services[number % services.Length].CreateAsync(user, id),
+                services[(number + 1) % services.Length].CreateAsync(user, id));
+
+            Assert.Equal([HttpStatusCode.OK, HttpStatusCode.Conflict], statuses.Order());
+            acknowledged.Add((user, id));
+        });
+        output.WriteLine($"{Ids} ids, each sent twice: {clock.Elapsed.TotalSeconds:F1} s");
+        return acknowledged;
+    }
+
+    private async Task KillUnderLoadAsync(ServiceProcess killed, ServiceProcess[] others, ConcurrentBag<(string User, string Id)> acknowledged)
+    {
+        // Grains of many users and operations; a third of them lives on the process that dies.
+        var known = Enumerable.Range(0, 60).Select(number => (User: $"B{number:X4}", Id: Journey.NewId())).ToList();
+        foreach (var (user, id) in known)
+        {
+            Assert.Equal(HttpStatusCode.OK, await killed.CreateAsync(user, id));
+            acknowledged.Add((user, id));
+        }
+
+        using var end = new CancellationTokenSource();
+        var failures = new ConcurrentBag<HttpStatusCode>();
+        var sent = new Progress();
+        var load = Enumerable.Range(0, 8).Select(worker => Task.Run(async () =>
+        {
+            for (var count = 0; !end.IsCancellationRequested; count++)
+            {
+                var (user, id) = ($"C{worker:X2}{count % 50:X2}", Journey.NewId());
+                var status = await others[count % others.Length].CreateAsync(user, id);
+                sent.Step();
+                if (status is HttpStatusCode.OK)
+                {
+                    acknowledged.Add((user, id));
+                }
+                else
+                {
+                    failures.Add(status);
+                }
+            }
+        })).ToList();
+        await sent.AdvancesBy(200);
+        await killed.KillAsync();
+        var clock = Stopwatch.StartNew();
+        var recovered = await Task.WhenAll(others.SelectMany(service => known.Select(async one =>
+        {
+            var id = Journey.NewId();
+            Assert.Equal(HttpStatusCode.OK, await service.CreateAsync(one.User, id));
+            acknowledged.Add((one.User, id));
+            Assert.Equal(HttpStatusCode.Conflict, await service.CreateAsync(one.User, one.Id));
+            Assert.Equal(HttpStatusCode.OK, (await service.ReadAsync(one.Id)).Status);
+            return clock.Elapsed;
+        })));
+        await sent.AdvancesBy(200);
+        await end.CancelAsync();
+        await Task.WhenAll(load).WaitAsync(ServiceProcess.Patience);
+
+        output.WriteLine($"after kill -9: everything answers again within {recovered.Max().TotalSeconds:F2} s; {failures.Count} of {sent.Count} creates under load failed");
+        Assert.Empty(failures);
+        Assert.True(recovered.Max() < TimeSpan.FromSeconds(3), $"It took {recovered.Max()}.");
+    }
+
+    private static async Task AssertListedOnceAndReadableAsync(ServiceProcess[] services, ConcurrentBag<(string User, string Id)> acknowledged)
+    {
+        var numbers = new ConcurrentBag<(string Id, long Number)>();
+        var many = new ParallelOptions { MaxDegreeOfParallelism = 32 };
+        await Parallel.ForEachAsync(services.SelectMany(service => acknowledged.Select(one => (service, one))), many, async (pair, _) =>
+        {
+            var (status, body) = await pair.service.ReadAsync(pair.one.Id);
+            Assert.Equal((HttpStatusCode.OK, pair.one.User), (status, body.GetProperty("userId").GetString()));
+            numbers.Add((pair.one.Id, body.GetProperty("id").GetInt64()));
+        });
+        Assert.Equal(acknowledged.Count, numbers.Distinct().Count());
+        Assert.Equal(acknowledged.Count, numbers.Select(one => one.Number).Distinct().Count());
+
+        var expected = acknowledged.GroupBy(one => one.User, one => one.Id).ToList();
+        await Parallel.ForEachAsync(services.SelectMany(service => expected.Select(user => (service, user))), many, async (pair, _) =>
+            Assert.Equal(pair.user.Order(), (await pair.service.ListAsync(pair.user.Key)).Order()));
+    }
+}

@@ -1,0 +1,71 @@
+using System.Net;
+using System.Net.Http.Json;
+using Npgsql;
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Storage;
+using Xunit;
+
+namespace Recognize.Orleans.Processes;
+
+[Collection(RealProcesses.Name)]
+public sealed class OutageTests
+{
+    [SkippableFact]
+    public async Task While_the_database_is_away_nothing_is_denied_and_afterwards_nothing_is_missing()
+    {
+        await using var database = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var service = await ServiceProcess.StartAsync(database, "node-1");
+        var ids = Enumerable.Range(0, 20).Select(_ => Journey.NewId()).ToList();
+        Assert.All(await Task.WhenAll(ids.Select(id => service.CreateAsync("A1", id))), status => Assert.Equal(HttpStatusCode.OK, status));
+        var lost = Journey.NewId();
+
+        await AllowConnectionsAsync(database, allowed: false);
+        foreach (var _ in Enumerable.Range(0, 3))
+        {
+            using var refused = await service.Api.PostAsJsonAsync("/v2/users/A1/operations", new { operationId = lost });
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
+            Assert.Equal(TimeSpan.FromSeconds(1), refused.Headers.RetryAfter!.Delta);
+            Assert.Equal("application/problem+json", refused.Content.Headers.ContentType!.MediaType);
+
+            using var unknown = await service.Api.GetAsync($"/v2/operations/{Journey.NewId()}");
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, unknown.StatusCode);
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, await service.CreateAsync("B2", Journey.NewId()));
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, await service.DecideAsync("A1", ids[0]));
+        }
+
+        using (var ready = await service.Management.GetAsync("/health/ready"))
+        {
+            Assert.Equal((HttpStatusCode.ServiceUnavailable, "the database does not answer"), (ready.StatusCode, await ready.Content.ReadAsStringAsync()));
+        }
+
+        await AllowConnectionsAsync(database, allowed: true);
+
+        Assert.Equal(ids.Order(), (await service.ListAsync("A1")).Order());
+        Assert.All(await Task.WhenAll(ids.Select(service.ReadAsync)), read => Assert.Equal((HttpStatusCode.OK, "pending"), (read.Status, read.Body.GetProperty("state").GetString())));
+        Assert.Equal(HttpStatusCode.NotFound, (await service.ReadAsync(lost)).Status);
+        Assert.Equal(HttpStatusCode.OK, await service.CreateAsync("A1", lost));
+        Assert.Equal(HttpStatusCode.OK, await service.DecideAsync("A1", ids[0]));
+        await service.ReadyAsync();
+
+        // The log tells of the outage once, not per request, and of every time that somebody asked for readiness.
+        Assert.Single(service.Output, line => line.Contains("Requests are answered 503", StringComparison.Ordinal));
+        Assert.Single(service.Output, line => line.Contains("the database does not answer", StringComparison.Ordinal));
+        Assert.InRange(service.Output.Count, 4, 6);
+    }
+
+    private static async Task AllowConnectionsAsync(TestDatabase database, bool allowed)
+    {
+        var settings = new NpgsqlConnectionStringBuilder(database.ConnectionString);
+        var name = settings.Database;
+        settings.Database = "postgres";
+        settings.Pooling = false;
+        await using var connection = new NpgsqlConnection(settings.ConnectionString);
+        await connection.OpenAsync();
+        await using var command = connection.CreateCommand();
+        command.CommandText = $"""
+            ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed};
+            SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}' AND NOT {allowed};
+            """;
+        await command.ExecuteNonQueryAsync();
+    }
+}

@@ -1,0 +1,196 @@
+using System.Text;
+using System.Text.Json;
+using CsCheck;
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
+using Recognize.Orleans.Users;
+using Xunit;
+
+namespace Recognize.Orleans.Storage;
+
+public sealed class StateSerializerTests
+{
+    // Rows as format 1 wrote them. They must load for ever: add texts, never change one.
+    private const string OldestOperation =
+        """{"v":1,"id":8819,"createdAt":"2025-05-21T10:30:00+00:00","nodeId":"node-1","userId":"A1B2C3D4E5F6","operationId":"txn-1","attempt":"attempt-1","status":"pending"}""";
+
+    private const string DecidedOperation =
+        """{"v":1,"id":8820,"createdAt":"2025-05-21T10:30:00.123+00:00","nodeId":"node-1","userId":"A1B2C3D4E5F6","operationId":"\u00E9/\uD83D\uDE00","externalUserId":"alice","payload":"pay \u0022five\u0022","authType":"biom","attempt":"attempt-1","idempotencyKey":"key-1","status":"approved","decidedAt":"2025-05-21T10:31:00+00:00","decidedWith":"biom"}""";
+
+    private const string OperationWithNul =
+        """{"v":1,"id":8821,"createdAt":"2025-05-21T10:30:00+00:00","nodeId":"node-1","userId":"FF","operationId":"txn-3","payloadBase64":"YQBi","authType":"pin","attempt":"attempt-1","status":"denied","decidedAt":"2025-05-21T10:31:00+00:00","decidedWith":"pin"}""";
+
+    private const string OldUser =
+        """{"v":1,"pending":[{"id":"txn-1","at":"2025-05-21T10:30:00.1234567+00:00"},{"id":"\u00E9","at":"2025-05-21T10:31:00+00:00"}]}""";
+
+    private const string OldNumbers = """{"v":1,"next":5001}""";
+
+    private static readonly StateSerializer Serializer = new();
+
+    [Fact]
+    public void The_smallest_operation_that_was_ever_written_loads()
+    {
+        var state = Read<OperationState>(OldestOperation);
+
+        Assert.Equal(
+            new Operation
+            {
+                Id = 8819,
+                CreatedAt = new(2025, 5, 21, 10, 30, 0, TimeSpan.Zero),
+                NodeId = "node-1",
+                UserId = "A1B2C3D4E5F6",
+                OperationId = "txn-1",
+                Status = OperationStatus.Pending,
+            },
+            state.ToOperation());
+        Assert.Equal(("attempt-1", null), (state.Attempt, state.IdempotencyKey));
+    }
+
+    [Fact]
+    public void A_decided_operation_with_every_member_loads()
+    {
+        var state = Read<OperationState>(DecidedOperation);
+
+        Assert.Equal(
+            new Operation
+            {
+                Id = 8820,
+                CreatedAt = new(2025, 5, 21, 10, 30, 0, 123, TimeSpan.Zero),
+                NodeId = "node-1",
+                UserId = "A1B2C3D4E5F6",
+                OperationId = "é/\U0001F600",
+                ExternalUserId = "alice",
+                Payload = "pay \"five\"",
+                AuthType = AuthType.Biom,
+                Status = OperationStatus.Approved,
+                DecidedAt = new(2025, 5, 21, 10, 31, 0, TimeSpan.Zero),
+            },
+            state.ToOperation());
+        Assert.Equal(("attempt-1", "key-1"), (state.Attempt, state.IdempotencyKey));
+    }
+
+    [Fact]
+    public void An_operation_with_NUL_in_its_payload_loads()
+    {
+        var operation = Read<OperationState>(OperationWithNul).ToOperation();
+
+        Assert.Equal(("a\0b", OperationStatus.Denied, AuthType.Pin), (operation.Payload, operation.Status, operation.AuthType));
+    }
+
+    [Fact]
+    public void A_user_and_the_counter_load()
+    {
+        var user = Read<UserState>(OldUser);
+
+        Assert.Equal(["txn-1", "é"], user.Pending.Select(entry => entry.Id));
+        Assert.Equal(new DateTimeOffset(2025, 5, 21, 10, 30, 0, TimeSpan.Zero).AddTicks(1_234_567), user.Pending[0].At);
+        Assert.Empty(Read<UserState>("""{"v":1,"pending":[]}""").Pending);
+        Assert.Equal(5001, Read<NumbersState>(OldNumbers).Next);
+    }
+
+    [Theory]
+    [InlineData(typeof(OperationState), OldestOperation)]
+    [InlineData(typeof(OperationState), DecidedOperation)]
+    [InlineData(typeof(OperationState), OperationWithNul)]
+    [InlineData(typeof(UserState), OldUser)]
+    [InlineData(typeof(NumbersState), OldNumbers)]
+    public void This_version_writes_what_it_read_to_the_byte(Type state, string json) =>
+        Assert.Equal(json, Rewritten(state, json));
+
+    [Theory]
+    [InlineData(typeof(OperationState), """{"v":1,"id":1,"createdAt":"2025-05-21T10:30:00+00:00","nodeId":"","userId":"FF","operationId":"a","attempt":"","status":"pending","color":"\u00E9","shape":{"corners":[1,2.50,null]}}""")]
+    [InlineData(typeof(UserState), """{"v":1,"pending":[{"id":"a","at":"2025-05-21T10:30:00+00:00","color":"red"}],"shape":{"corners":[1,2.50,null]}}""")]
+    [InlineData(typeof(NumbersState), """{"v":1,"next":5,"color":"red"}""")]
+    public void Members_that_a_newer_version_wrote_are_written_back(Type state, string json) =>
+        Assert.Equal(json, Rewritten(state, json));
+
+    [Fact]
+    public void Members_that_a_newer_version_wrote_outlive_a_decision()
+    {
+        var state = Read<OperationState>(OldestOperation.Replace("}", ""","color":"red"}""", StringComparison.Ordinal));
+
+        var (_, decided) = state.Decide(new() { UserId = "A1B2C3D4E5F6", Verdict = Verdict.Deny, AuthType = AuthType.Pin }, state.CreatedAt);
+
+        Assert.Equal("red", Written(decided).RootElement.GetProperty("color").GetString());
+    }
+
+    [Fact]
+    public void Members_that_a_newer_version_wrote_outlive_every_change_of_a_user()
+    {
+        var state = Read<UserState>("""{"v":1,"color":"red","pending":[{"id":"a","at":"2025-05-21T10:30:00+00:00","color":"blue"},{"id":"b","at":"2025-05-21T10:30:00+00:00"}]}""");
+
+        var changed = state.Track("c", state.Pending[0].At).Forget("b").Track("a", state.Pending[0].At + UserState.Grace);
+
+        var json = Written(changed).RootElement;
+        var tracked = json.GetProperty("pending").EnumerateArray().Single(entry => entry.GetProperty("id").GetString() == "a");
+        Assert.Equal(("red", "blue"), (json.GetProperty("color").GetString(), tracked.GetProperty("color").GetString()));
+    }
+
+    [Fact]
+    public void Members_may_come_in_any_order()
+    {
+        var state = Read<OperationState>("""{"status":"approved","decidedWith":"pin","operationId":"a","userId":"FF","id":3,"v":1}""");
+
+        Assert.Equal((3, "a", "FF", OperationStatus.Approved, AuthType.Pin), (state.Id, state.OperationId, state.UserId, state.Status, state.DecidedWith));
+        Assert.Equal(9, Read<NumbersState>("""{"next":9,"v":1}""").Next);
+    }
+
+    [Theory]
+    [InlineData(typeof(OperationState))]
+    [InlineData(typeof(UserState))]
+    [InlineData(typeof(NumbersState))]
+    public void A_row_of_a_higher_format_is_refused_in_words(Type state)
+    {
+        var refusal = Assert.Throws<NotSupportedException>(() => Rewritten(state, """{"v":2}"""));
+
+        Assert.Contains("Upgrade this silo", refusal.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("""{"v":1,"status":1}""")]
+    [InlineData("""{"v":1,"status":"expired"}""")]
+    [InlineData("null")]
+    [InlineData("")]
+    public void A_row_that_this_version_would_misread_is_refused(string json) =>
+        Assert.ThrowsAny<Exception>(() => Read<OperationState>(json));
+
+    [Fact]
+    public void What_is_stored_is_ASCII_without_NUL_and_reads_back_equal() =>
+        Gen.Select(Texts.Any, Texts.Any, Texts.Any).Sample((operationId, externalUserId, payload) =>
+        {
+            // Ids hold no control characters: nothing that holds one is accepted.
+            var request = new CreateOperation { UserId = "FF", ExternalUserId = WithoutControls(externalUserId), Payload = payload, Attempt = "attempt-1" };
+            var state = OperationState.Create(WithoutControls(operationId), request, 1, "node-1", DateTimeOffset.UnixEpoch);
+
+            var stored = Serializer.Serialize(state).ToArray();
+
+            Assert.True(Ascii.IsValid(stored));
+            Assert.DoesNotContain("\\u0000", Encoding.ASCII.GetString(stored).Replace("\\\\", "", StringComparison.Ordinal), StringComparison.Ordinal);
+            Assert.Equal(state.ToOperation(), Serializer.Deserialize<OperationState>(new(stored))!.ToOperation());
+        });
+
+    [Fact]
+    public void The_ids_of_a_user_are_stored_as_ASCII_and_read_back_equal() =>
+        Texts.Any.Sample(text =>
+        {
+            var state = new UserState().Track(WithoutControls(text), DateTimeOffset.UnixEpoch);
+
+            var stored = Serializer.Serialize(state).ToArray();
+
+            Assert.True(Ascii.IsValid(stored));
+            Assert.Equal(state.Pending.AsEnumerable(), Serializer.Deserialize<UserState>(new(stored))!.Pending);
+        });
+
+    private static string WithoutControls(string text) => string.Concat(text.Where(character => !char.IsControl(character)));
+
+    private static T Read<T>(string json) => Serializer.Deserialize<T>(BinaryData.FromString(json))!;
+
+    private static JsonDocument Written<T>(T state) => JsonDocument.Parse(Serializer.Serialize(state));
+
+    private static string Rewritten(Type state, string json) => state switch
+    {
+        _ when state == typeof(OperationState) => Serializer.Serialize(Read<OperationState>(json)).ToString(),
+        _ when state == typeof(UserState) => Serializer.Serialize(Read<UserState>(json)).ToString(),
+        _ => Serializer.Serialize(Read<NumbersState>(json)).ToString(),
+    };
+}
