@@ -1,5 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
+using Microsoft.Extensions.Primitives;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Http;
 
@@ -45,7 +46,7 @@ internal static class OperationEndpoints
             Payload = body?.OperationPayload,
             AuthType = AuthTypeText.Parse(body?.AuthType),
             Attempt = Guid.NewGuid().ToString("N"),
-            IdempotencyKey = context.Request.Headers["Idempotency-Key"] is { Count: > 0 } sent ? sent.ToString() : null,
+            IdempotencyKey = SentOnce(context.Request.Headers["Idempotency-Key"]),
         };
 
         fault ??= OperationLimits.FaultInUserId(userId)
@@ -100,6 +101,9 @@ internal static class OperationEndpoints
         var operation = grains.GetOperation(context.Customer().Name, operationId);
         return Answer(await Faults.AskAsync(clock, () => operation.DecideAsync(decision)));
     }
+
+    // Two headers must not pass as one key with a comma in it; an empty key breaks the rule of keys.
+    private static string? SentOnce(StringValues header) => header.Count <= 1 ? header : "";
 
     private static string? FaultInPath(ref string operationId) =>
         RequestTarget.TryDecode(operationId, out operationId)
