@@ -105,6 +105,8 @@ internal static class ServiceHost
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
+            // A header that is not UTF-8 is for the API to refuse; the server would answer 400 with nothing in it.
+            kestrel.RequestHeaderEncodingSelector = _ => System.Text.Encoding.Latin1;
             kestrel.Limits.MaxRequestBodySize = OperationLimits.BodyBytes;
         });
     }
