@@ -129,7 +129,7 @@ internal static class ServiceHost
         });
         app.UseRouting();
 
-        var v2 = app.MapGroup("/v2");
+        var v2 = app.MapGroup("/v2").WithTags("Operations");
         v2.MapOperations();
         v2.MapUsers();
         app.MapApiDocument();

@@ -18,7 +18,7 @@ internal static class OperationEndpoints
             .Refuses(Problem.InvalidRequest, Problem.UnsupportedMediaType, Problem.BodyTooLarge)
             .Refuses(Problem.OperationExists, Problem.IdempotencyKeyReused, Problem.PendingLimitReached)
             .WithSummary("Create a pending operation")
-            .WithDescription("When it answers 200, the operation is durable and on the user's pending list.");
+            .WithDescription("When it answers 200, the operation is durable and on the user's pending list. A user has at most 1,000 pending operations, unless the service is set up otherwise.");
 
         v2.MapGet("/operations/{operationId}", ReadAsync)
             .Demands("getOperation", Scopes.Operations)
@@ -222,7 +222,7 @@ public sealed record OperationBody
     [Required, MinLength(1), MaxLength(OperationLimits.OperationId)]
     public required string OperationId { get; init; }
 
-    /// <summary>"approved" once the user approved it, "pending" in every other case; see <see cref="Status"/>.</summary>
+    /// <summary>"approved" once the user approved it, "pending" in every other case; see <c>status</c>.</summary>
     [Required, AllowedValues("approved", "pending")]
     public required string State { get; init; }
 
@@ -242,7 +242,7 @@ public sealed record OperationBody
     [AllowedValues("biom", "pin")]
     public string? AuthType { get; init; }
 
-    /// <summary>The whole truth: a denied operation is "denied" here, while <see cref="State"/> knows two values only.</summary>
+    /// <summary>The whole truth: a denied operation is "denied" here, while <c>state</c> knows two values only.</summary>
     [Required, AllowedValues("pending", "approved", "denied")]
     public required string Status { get; init; }
 
