@@ -68,6 +68,9 @@ internal static class ServiceHost
         var database = await OpenDatabaseAsync(settings);
         AddServices(builder, settings, database);
         var app = builder.Build();
+
+        // The container disposes what it has handed out, and the lock of a SQLite file must end with the service.
+        _ = app.Services.GetRequiredService<OpenDatabase>();
         UsePipeline(app, settings);
         return app;
     }

@@ -61,6 +61,7 @@ internal sealed class TestService : IAsyncDisposable
 
     private readonly WebApplication app;
     private readonly TestDatabase? ownDatabase;
+    private Task? stopped;
 
     private TestService(WebApplication app, TestDatabase? ownDatabase, LogLines logs)
     {
@@ -126,9 +127,11 @@ internal sealed class TestService : IAsyncDisposable
         return [.. all.Where(setting => setting.Value is not null).Select(setting => $"--{setting.Key}={setting.Value}")];
     }
 
+    public Task StopAsync() => stopped ??= app.StopAsync();
+
     public async ValueTask DisposeAsync()
     {
-        await app.StopAsync();
+        await StopAsync();
         await app.DisposeAsync();
         if (ownDatabase is not null)
         {
