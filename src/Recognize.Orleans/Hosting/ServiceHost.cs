@@ -81,7 +81,13 @@ internal static class ServiceHost
 
         // A file that is broken while the service runs must not stop it: its customers are refused and the last good ones stay.
         var started = false;
-        builder.Configuration.SetFileLoadExceptionHandler(context => context.Ignore = started);
+        var broken = new BrokenFiles();
+        builder.Services.AddSingleton(broken);
+        builder.Configuration.SetFileLoadExceptionHandler(context =>
+        {
+            context.Ignore = started;
+            broken.Add(context);
+        });
         builder.Services.AddSingleton<IHostedService>(_ => new WhenStarted(() => started = true));
         return builder;
     }
