@@ -5,6 +5,10 @@ public static class GrainFactoryExtensions
 {
     // The prefix keeps Orleans' ADO.NET storage from reading a key as a number or a GUID, which would make "1" and "01" one
     // row. The slash at the end keeps "a" and "a " apart on SQL Server, which ignores trailing blanks when it compares.
+    // The same storage reads a key as a format string, so that braces would make a write fail after it reached the database:
+    // two control characters, which no id holds, stand in for them and keep the key as short as the id.
+    private const char OpeningBrace = '\u0001';
+    private const char ClosingBrace = '\u0002';
 
     /// <summary>The operation <paramref name="operationId"/> of <paramref name="customer"/>.</summary>
     /// <param name="grains">A silo's or a client's grain factory.</param>
@@ -16,7 +20,7 @@ public static class GrainFactoryExtensions
         ArgumentNullException.ThrowIfNull(grains);
         Require(OperationLimits.FaultInCustomer(customer), nameof(customer));
         Require(OperationLimits.FaultInOperationId(operationId), nameof(operationId));
-        return grains.GetGrain<IOperationGrain>($"op/{customer}/{operationId}/");
+        return grains.GetGrain<IOperationGrain>($"op/{customer}/{operationId.Replace('{', OpeningBrace).Replace('}', ClosingBrace)}/");
     }
 
     /// <summary>The user <paramref name="userId"/> of <paramref name="customer"/>.</summary>
@@ -39,7 +43,7 @@ public static class GrainFactoryExtensions
         ArgumentNullException.ThrowIfNull(key);
         var customer = key.IndexOf('/', StringComparison.Ordinal) + 1;
         var id = key.IndexOf('/', customer) + 1;
-        return (key[customer..(id - 1)], key[id..^1]);
+        return (key[customer..(id - 1)], key[id..^1].Replace(OpeningBrace, '{').Replace(ClosingBrace, '}'));
     }
 
     private static void Require(string? fault, string parameter)

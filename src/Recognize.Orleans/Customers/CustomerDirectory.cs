@@ -35,6 +35,7 @@ internal sealed partial class CustomerDirectory : IDisposable
     private static readonly SearchValues<char> LowerHex = SearchValues.Create("0123456789abcdef");
 
     private readonly IConfiguration configuration;
+    private readonly BrokenFiles brokenFiles;
     private readonly bool withDemo;
     private readonly ILogger<CustomerDirectory> logger;
     private readonly IDisposable subscription;
@@ -42,9 +43,10 @@ internal sealed partial class CustomerDirectory : IDisposable
     private FrozenDictionary<string, ApiKey> keys;
     private string lastReport = "";
 
-    public CustomerDirectory(IConfiguration configuration, IHostEnvironment environment, Settings settings, ILogger<CustomerDirectory> logger)
+    public CustomerDirectory(IConfiguration configuration, BrokenFiles brokenFiles, IHostEnvironment environment, Settings settings, ILogger<CustomerDirectory> logger)
     {
         this.configuration = configuration;
+        this.brokenFiles = brokenFiles;
         this.logger = logger;
         withDemo = DemoCustomer.IsOffered(environment, settings);
         keys = Read(configuration, withDemo, []);
@@ -173,7 +175,7 @@ internal sealed partial class CustomerDirectory : IDisposable
         // A file watcher tells of one change several times, and concurrently.
         lock (gate)
         {
-            var faults = new List<string>();
+            var faults = new List<string>(brokenFiles.Faults);
             var next = Read(configuration, withDemo, faults);
             var report = string.Join(" ", faults);
             if (faults.Count == 0)

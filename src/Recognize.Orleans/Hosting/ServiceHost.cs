@@ -68,6 +68,9 @@ internal static class ServiceHost
         var database = await OpenDatabaseAsync(settings);
         AddServices(builder, settings, database);
         var app = builder.Build();
+
+        // The container disposes what it has handed out, and the lock of a SQLite file must end with the service.
+        _ = app.Services.GetRequiredService<OpenDatabase>();
         UsePipeline(app, settings);
         return app;
     }
@@ -78,7 +81,13 @@ internal static class ServiceHost
 
         // A file that is broken while the service runs must not stop it: its customers are refused and the last good ones stay.
         var started = false;
-        builder.Configuration.SetFileLoadExceptionHandler(context => context.Ignore = started);
+        var broken = new BrokenFiles();
+        builder.Services.AddSingleton(broken);
+        builder.Configuration.SetFileLoadExceptionHandler(context =>
+        {
+            context.Ignore = started;
+            broken.Add(context);
+        });
         builder.Services.AddSingleton<IHostedService>(_ => new WhenStarted(() => started = true));
         return builder;
     }
@@ -103,6 +112,8 @@ internal static class ServiceHost
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
+            // A header that is not UTF-8 is for the API to refuse; the server would answer 400 with nothing in it.
+            kestrel.RequestHeaderEncodingSelector = _ => System.Text.Encoding.Latin1;
             kestrel.Limits.MaxRequestBodySize = OperationLimits.BodyBytes;
         });
     }
@@ -125,7 +136,7 @@ internal static class ServiceHost
         });
         app.UseRouting();
 
-        var v2 = app.MapGroup("/v2");
+        var v2 = app.MapGroup("/v2").WithTags("Operations");
         v2.MapOperations();
         v2.MapUsers();
         app.MapApiDocument();

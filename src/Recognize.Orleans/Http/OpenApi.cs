@@ -24,7 +24,8 @@ internal static class OpenApi
                 Title = "Recognize.Orleans Operations API",
                 Version = "v2",
                 Description = "A backend creates an operation for a user, the user decides it, the backend reads the result. "
-                    + "Limits count UTF-16 code units. Path segments are percent-encoded UTF-8. Unknown members of a body are ignored.",
+                    + "Limits count UTF-16 code units. Path segments are percent-encoded UTF-8. "
+                    + $"A body has at most {OperationLimits.BodyBytes} bytes; its unknown members are ignored.",
             };
             document.Servers = [];
             document.Components ??= new();
@@ -49,6 +50,14 @@ internal static class OpenApi
                 schema.Enum = [.. values.Select(value => JsonValue.Create((string)value!))];
             }
 
+            // An optional member without a value is absent, and numbers are never written as text, whatever the reader would tolerate.
+            schema.Type &= ~JsonSchemaType.Null;
+            if (schema.Type?.HasFlag(JsonSchemaType.Integer) is true)
+            {
+                schema.Type = JsonSchemaType.Integer;
+                schema.Pattern = null;
+            }
+
             return Task.CompletedTask;
         });
         options.AddOperationTransformer(async (operation, context, cancellation) =>
@@ -56,7 +65,6 @@ internal static class OpenApi
             var metadata = context.Description.ActionDescriptor.EndpointMetadata;
             var scopes = metadata.OfType<Scopes>().Single();
             operation.Description = $"{operation.Description} Needs the scope {scopes.ToString().ToLowerInvariant().Replace(", ", " or ", StringComparison.Ordinal)}.".TrimStart();
-            operation.Tags = null;
             foreach (var parameter in (operation.Parameters ?? []).OfType<OpenApiParameter>())
             {
                 Describe(parameter);

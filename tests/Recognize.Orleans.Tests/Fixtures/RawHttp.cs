@@ -1,0 +1,71 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+
+namespace Recognize.Orleans.Fixtures;
+
+/// <summary>Sends requests as the bytes that they are given as. A client library would tidy up their paths and headers.</summary>
+internal static class RawHttp
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    /// <summary>The bytes of a request. Targets and headers are Latin-1, one byte for each character.</summary>
+    public static byte[] Request(string method, string target, IEnumerable<(string Name, string Value)> headers, byte[]? body = null)
+    {
+        var head = new StringBuilder().Append(CultureInfo.InvariantCulture, $"{method} {target} HTTP/1.1\r\nConnection: close\r\n");
+        foreach (var (name, value) in headers)
+        {
+            head.Append(CultureInfo.InvariantCulture, $"{name}: {value}\r\n");
+        }
+
+        if (body is not null)
+        {
+            head.Append(CultureInfo.InvariantCulture, $"Content-Length: {body.Length}\r\n");
+        }
+
+        return [.. Encoding.Latin1.GetBytes(head.Append("\r\n").ToString()), .. body ?? []];
+    }
+
+    /// <summary>Sends one request on a connection of its own and reads the answer to the end of the connection.</summary>
+    public static async Task<Answer> SendAsync(Uri server, byte[] request)
+    {
+        using var timeout = new CancellationTokenSource(Patience);
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        await socket.ConnectAsync(IPEndPoint.Parse(server.Authority), timeout.Token);
+        await using var stream = new NetworkStream(socket);
+        await stream.WriteAsync(request, timeout.Token);
+        using var answer = new MemoryStream();
+        await stream.CopyToAsync(answer, timeout.Token);
+        return Parse(answer.ToArray());
+    }
+
+    private static Answer Parse(byte[] bytes)
+    {
+        var end = bytes.AsSpan().IndexOf("\r\n\r\n"u8);
+        var lines = Encoding.Latin1.GetString(bytes, 0, end).Split("\r\n");
+        var headers = lines[1..]
+            .Select(line => line.Split(": ", 2))
+            .ToDictionary(parts => parts[0], parts => parts[1], StringComparer.OrdinalIgnoreCase);
+        var body = bytes.AsSpan(end + 4);
+        var text = headers.TryGetValue("Transfer-Encoding", out var coding) && coding == "chunked" ? Unchunk(body) : Encoding.UTF8.GetString(body);
+        return new Answer(int.Parse(lines[0].Split(' ')[1], CultureInfo.InvariantCulture), headers, text);
+    }
+
+    private static string Unchunk(ReadOnlySpan<byte> rest)
+    {
+        var body = new List<byte>();
+        while (true)
+        {
+            var line = rest.IndexOf("\r\n"u8);
+            var length = int.Parse(rest[..line], NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+            if (length == 0)
+            {
+                return Encoding.UTF8.GetString([.. body]);
+            }
+
+            body.AddRange(rest.Slice(line + 2, length));
+            rest = rest[(line + 2 + length + 2)..];
+        }
+    }
+}

@@ -1,0 +1,62 @@
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Http;
+using Recognize.Orleans.Storage;
+using Xunit;
+
+namespace Recognize.Orleans.Hosting;
+
+public sealed class FaultsOnSqlite() : FaultTests(StorageEngine.Sqlite);
+
+public sealed class FaultsOnPostgreSql() : FaultTests(StorageEngine.PostgreSql);
+
+public sealed class FaultsOnSqlServer() : FaultTests(StorageEngine.SqlServer);
+
+public abstract class FaultTests
+{
+    private readonly StorageEngine engine;
+    private readonly string user = ApiClient.NewUser();
+
+    private protected FaultTests(StorageEngine engine) => this.engine = engine;
+
+    [SkippableFact]
+    public async Task While_the_storage_fails_every_answer_is_503_and_nothing_acknowledged_is_lost()
+    {
+        await using var database = await TestDatabase.CreateAsync(engine);
+        await using (var before = await TestService.StartAsync(database))
+        {
+            (await before.Acme.CreateAsync(user, "before", "payload")).ShouldBeSuccess();
+        }
+
+        await using var service = await TestService.StartAsync(database);
+        await RenameAsync(database, "OrleansStorage", "Elsewhere");
+
+        ShouldBeUnavailable(await service.Acme.CreateAsync(user, "during", idempotencyKey: "key-1"));
+        ShouldBeUnavailable(await service.Acme.ReadAsync("before"));
+        ShouldBeUnavailable(await service.Acme.ReadAsync("nobody's"));
+        ShouldBeUnavailable(await service.Acme.DecideAsync("before", user));
+        ShouldBeUnavailable(await service.Acme.ListAsync(user));
+        await service.Logs.WaitForAsync(11);
+
+        await RenameAsync(database, "Elsewhere", "OrleansStorage");
+
+        Assert.Equal(["before"], await service.Acme.PendingIdsAsync(user));
+        (await service.Acme.CreateAsync(user, "during", idempotencyKey: "key-1")).ShouldBeSuccess();
+        (await service.Acme.CreateAsync(user, "during", idempotencyKey: "key-1")).ShouldBeSuccess();
+        (await service.Acme.DecideAsync("before", user)).ShouldBeSuccess();
+        Assert.Equal("approved", (await service.Acme.ReadAsync("before")).Json.GetProperty("state").GetString());
+        Assert.Equal(["during"], await service.Acme.PendingIdsAsync(user));
+    }
+
+    private static void ShouldBeUnavailable(Answer answer)
+    {
+        answer.ShouldBe(Problem.Unavailable);
+        Assert.Equal("1", answer["Retry-After"]);
+        Assert.Equal("no-store", answer["Cache-Control"]);
+        Assert.All(
+            (string[])["OrleansStorage", "Sqlite", "Npgsql", "SqlClient", "table", "relation"],
+            inside => Assert.DoesNotContain(inside, answer.Body, StringComparison.OrdinalIgnoreCase));
+    }
+
+    private static Task RenameAsync(TestDatabase database, string from, string to) => database.ExecuteAsync(
+        database.Engine is StorageEngine.SqlServer ? $"EXEC sp_rename '{from}', '{to}'" : $"ALTER TABLE {from} RENAME TO {to}");
+}

@@ -1,0 +1,146 @@
+using Microsoft.Extensions.Configuration;
+using Recognize.Orleans.Storage;
+using Xunit;
+
+namespace Recognize.Orleans.Hosting;
+
+public sealed class SettingsTests
+{
+    [Fact]
+    public void Without_any_setting_everything_has_a_default_that_stays_on_this_machine()
+    {
+        var settings = Read(out var faults);
+
+        Assert.Empty(faults);
+        Assert.Equal(StorageEngine.Sqlite, settings.Storage.Engine);
+        Assert.Equal($"Data Source={Path.GetFullPath("/srv/recognize.db")}", settings.Storage.ConnectionString);
+        Assert.True(settings.Storage.ApplySchema);
+        Assert.Equal("http://localhost:8080", Assert.Single(settings.ApiUrls).ToString());
+        Assert.Equal("http://localhost:8081", Assert.Single(settings.Management.Urls).ToString());
+        Assert.True(settings.Management.ServesDashboard);
+        Assert.Equal(System.Net.IPAddress.Loopback, settings.Silo.AdvertisedAddress);
+        Assert.Equal(0, settings.Silo.GatewayPort);
+        Assert.Equal(System.Net.Dns.GetHostName(), settings.Silo.Name);
+        Assert.Equal(1_000, settings.Operations.PendingLimit);
+        Assert.True(settings.IsLocalOnly);
+    }
+
+    [Fact]
+    public void A_server_is_not_given_a_schema_unless_that_is_asked_for() =>
+        Assert.False(Read(out _, ("Recognize:Storage:Engine", "PostgreSql"), ("ConnectionStrings:Recognize", "Host=db;Database=recognize")).Storage.ApplySchema);
+
+    [Theory]
+    [InlineData("Recognize:Storage:Engine", "Oracle", "one of Sqlite, SqlServer, PostgreSql")]
+    [InlineData("Recognize:Storage:Engine", "1", "one of Sqlite, SqlServer, PostgreSql")]
+    [InlineData("Recognize:Storage:ApplySchema", "yes", "'true' or 'false'")]
+    [InlineData("Recognize:Silo:Port", "0", "from 1 to 65535")]
+    [InlineData("Recognize:Silo:Port", "65536", "from 1 to 65535")]
+    [InlineData("Recognize:Silo:Port", "port", "from 1 to 65535")]
+    [InlineData("Recognize:Silo:GatewayPort", "-1", "from 0 to 65535")]
+    [InlineData("Recognize:Silo:GatewayPort", "11111", "must differ from Recognize:Silo:Port")]
+    [InlineData("Recognize:Silo:AdvertisedAddress", "no.such.host.invalid", "does not")]
+    [InlineData("Recognize:Silo:AdvertisedAddress", "0.0.0.0", "must be the address by which other silos reach this one")]
+    [InlineData("Recognize:Silo:Name", "two words", "visible ASCII")]
+    [InlineData("Recognize:Silo:DrainDelay", "5", "hh:mm:ss")]
+    [InlineData("Recognize:Silo:DrainDelay", "00:05:01", "hh:mm:ss")]
+    [InlineData("Recognize:Silo:DrainDelay", "-00:00:01", "hh:mm:ss")]
+    [InlineData("Recognize:Cluster:ClusterId", "two words", "visible ASCII")]
+    [InlineData("Recognize:Cluster:ServiceId", "caf\u00E9", "visible ASCII")]
+    [InlineData("Recognize:Management:Port", "0", "from 1 to 65535")]
+    [InlineData("Recognize:Management:Password", "elevenchars", "at least 12 characters")]
+    [InlineData("Recognize:Management:Urls", "localhost", "URLs like")]
+    [InlineData("Recognize:Management:Urls", "http://localhost:0", "a port other than 0")]
+    [InlineData("Recognize:Management:Urls", "http://localhost:8080", "must not share a port; both have 8080")]
+    [InlineData("Recognize:Management:Port", "8080", "must not share a port; both have 8080")]
+    [InlineData("Recognize:Operations:PendingLimit", "0", "from 1 to 100000")]
+    [InlineData("Recognize:Operations:PendingLimit", "1,000", "from 1 to 100000")]
+    [InlineData("Recognize:Operations:PendingLimt", "5", "is not a setting of this service")]
+    [InlineData("Recognize:Storage", "Sqlite", "is not a setting of this service")]
+    [InlineData("Recognize:Silo:Port:0", "11111", "is not a setting of this service")]
+    [InlineData("urls", "ftp://localhost", "URLs like")]
+    [InlineData("urls", "http://localhost/base", "URLs like")]
+    [InlineData("urls", "http://unix:/tmp/socket", "URLs like")]
+    [InlineData("ConnectionStrings:Recognize", "Data Source=:memory:", "in memory")]
+    [InlineData("ConnectionStrings:Recognize", "Passwort=secret", "is not a connection string for Sqlite")]
+    [InlineData("Kestrel:Endpoints:Http:Url", "http://localhost:5000", "is not supported")]
+    public void A_fault_names_its_setting_and_its_rule(string key, string value, string rule)
+    {
+        Read(out var faults, (key, value));
+
+        var fault = Assert.Single(faults);
+        Assert.Contains(rule, fault, StringComparison.Ordinal);
+        Assert.Contains(key.Split(':')[0] is "Kestrel" ? "Kestrel:Endpoints" : key.Replace("Management:Port", "Management", StringComparison.Ordinal), fault, StringComparison.Ordinal);
+        Assert.DoesNotContain("secret", fault, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Servers_need_a_connection_string()
+    {
+        Read(out var faults, ("Recognize:Storage:Engine", "SqlServer"));
+
+        Assert.Contains("ConnectionStrings:Recognize is required when Recognize:Storage:Engine is SqlServer", Assert.Single(faults), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void All_faults_are_told_at_once()
+    {
+        Read(
+            out var faults,
+            ("Recognize:Storage:Engine", "x"),
+            ("Recognize:Silo:Port", "x"),
+            ("Recognize:Operations:PendingLimit", "x"),
+            ("Recognize:Unknown", "x"),
+            ("urls", "x"));
+
+        Assert.Equal(5, faults.Count);
+    }
+
+    [Fact]
+    public void An_empty_setting_is_an_absent_one()
+    {
+        var settings = Read(out var faults, ("Recognize:Silo:Port", ""), ("Recognize:Management:Password", " "));
+
+        Assert.Empty(faults);
+        Assert.Equal(11_111, settings.Silo.Port);
+        Assert.Null(settings.Management.Password);
+    }
+
+    [Theory]
+    [InlineData("http://127.0.0.1:8080", true)]
+    [InlineData("http://[::1]:8080", true)]
+    [InlineData("http://LOCALHOST:8080;http://127.1.2.3:8082", true)]
+    [InlineData("http://*:8080", false)]
+    [InlineData("http://0.0.0.0:8080", false)]
+    [InlineData("http://localhost:8080;http://10.0.0.1:8080", false)]
+    [InlineData("http://localhost.example:8080", false)]
+    public void One_url_that_other_machines_reach_is_enough_not_to_be_local(string urls, bool isLocal)
+    {
+        Assert.Equal(isLocal, Read(out _, ("urls", urls)).IsLocalOnly);
+        Assert.Equal(isLocal, Read(out _, ("urls", "http://localhost:1"), ("Recognize:Management:Urls", urls)).IsLocalOnly);
+    }
+
+    [Fact]
+    public void The_ports_of_a_container_image_are_urls_on_every_address()
+    {
+        Assert.Equal("http://*:5000", Assert.Single(Read(out _, ("http_ports", "5000")).ApiUrls).ToString());
+        Assert.Equal("http://localhost:1", Assert.Single(Read(out _, ("http_ports", "5000"), ("urls", "http://localhost:1")).ApiUrls).ToString());
+    }
+
+    [Fact]
+    public void The_dashboard_is_served_to_other_machines_with_a_password_only()
+    {
+        (string, string) everywhere = ("Recognize:Management:Urls", "http://*:8081");
+
+        Assert.False(Read(out _, everywhere).Management.ServesDashboard);
+        Assert.True(Read(out _, everywhere, ("Recognize:Management:Password", "a long enough one")).Management.ServesDashboard);
+    }
+
+    private static Settings Read(out List<string> faults, params (string Key, string Value)[] settings)
+    {
+        faults = [];
+        var configuration = new ConfigurationBuilder()
+            .AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Key, (string?)setting.Value)))
+            .Build();
+        return Settings.Read(configuration, "/srv", faults);
+    }
+}
