@@ -38,7 +38,7 @@ public static class GrainFactoryExtensions
 
     /// <summary>Takes a key apart again.</summary>
     /// <param name="key">A key that <see cref="GetOperation"/> or <see cref="GetUser"/> made.</param>
-    public static (string Customer, string Id) ParseKey(string key)
+    internal static (string Customer, string Id) ParseKey(string key)
     {
         ArgumentNullException.ThrowIfNull(key);
         var customer = key.IndexOf('/', StringComparison.Ordinal) + 1;

@@ -32,6 +32,9 @@ internal sealed record ApiKey(Customer Customer, Scopes Scopes);
 /// </summary>
 internal sealed partial class CustomerDirectory : IDisposable
 {
+    /// <summary>The most characters of a key, and of an SDK key.</summary>
+    public const int LongestKey = 256;
+
     private static readonly SearchValues<char> LowerHex = SearchValues.Create("0123456789abcdef");
 
     private readonly IConfiguration configuration;
@@ -49,8 +52,9 @@ internal sealed partial class CustomerDirectory : IDisposable
         this.brokenFiles = brokenFiles;
         this.logger = logger;
         withDemo = DemoCustomer.IsOffered(environment, settings);
-        keys = Read(configuration, withDemo, []);
+        keys = FrozenDictionary<string, ApiKey>.Empty;
         subscription = ChangeToken.OnChange(configuration.GetReloadToken, Reload);
+        Reload();
     }
 
     /// <summary>The key whose SHA-256 is configured, or <see langword="null"/>.</summary>
@@ -83,7 +87,8 @@ internal sealed partial class CustomerDirectory : IDisposable
 
         foreach (var customer in customers)
         {
-            var name = customer.Key.ToLowerInvariant();
+            // Other letters have lower-case forms in ASCII too, and would make two names one.
+            var name = Ascii.IsValid(customer.Key) ? customer.Key.ToLowerInvariant() : customer.Key;
             var setting = customer.Path;
             if (OperationLimits.FaultInCustomer(name) is { } fault)
             {
@@ -96,9 +101,9 @@ internal sealed partial class CustomerDirectory : IDisposable
 
             RefuseUnknown(customer, ["SdkApiKey", "Keys"], faults);
             var sdkApiKey = customer["SdkApiKey"];
-            if (string.IsNullOrWhiteSpace(sdkApiKey) || sdkApiKey.Length > 256)
+            if (sdkApiKey is not { Length: > 0 and <= LongestKey } || sdkApiKey.AsSpan().ContainsAnyExceptInRange('!', '~'))
             {
-                faults.Add($"{setting}:SdkApiKey must be 1 to 256 characters: the public identifier that answers show as apiKey.");
+                faults.Add($"{setting}:SdkApiKey must be 1 to {LongestKey} visible ASCII characters: the public identifier that answers show as apiKey.");
             }
             else if (!sdkApiKeys.Add(sdkApiKey))
             {
@@ -117,8 +122,15 @@ internal sealed partial class CustomerDirectory : IDisposable
             }
         }
 
+        if (sdkApiKeys.Any(sdkApiKey => keys.ContainsKey(HashOf(sdkApiKey))))
+        {
+            faults.Add("Recognize:Customers: an SdkApiKey is shown in answers and must not be one of the keys.");
+        }
+
         return keys.ToFrozenDictionary(StringComparer.Ordinal);
     }
+
+    public static string HashOf(string key) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)));
 
     public void Dispose() => subscription.Dispose();
 
@@ -180,7 +192,7 @@ internal sealed partial class CustomerDirectory : IDisposable
             var report = string.Join(" ", faults);
             if (faults.Count == 0)
             {
-                var changed = lastReport.Length > 0 || !SameKeys(keys, next);
+                var changed = keys.Count > 0 && (lastReport.Length > 0 || !SameKeys(keys, next));
                 Volatile.Write(ref keys, next);
                 if (changed)
                 {

@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using Recognize.Orleans.Hosting;
 
 namespace Recognize.Orleans.Customers;
@@ -23,15 +21,13 @@ internal static class DemoCustomer
     public static bool IsOffered(IHostEnvironment environment, Settings settings) =>
         environment.IsDevelopment() && settings.IsLocalOnly;
 
-    public static bool IsDemoKey(string sha256) => sha256 == Hash(BackendKey) || sha256 == Hash(ApproverKey);
+    public static bool IsDemoKey(string sha256) => sha256 == CustomerDirectory.HashOf(BackendKey) || sha256 == CustomerDirectory.HashOf(ApproverKey);
 
     public static void AddTo(IDictionary<string, ApiKey> keys, ISet<string> sdkApiKeys)
     {
         var customer = new Customer(Name, SdkApiKey);
         sdkApiKeys.Add(SdkApiKey);
-        keys.Add(Hash(BackendKey), new(customer, Scopes.Operations));
-        keys.Add(Hash(ApproverKey), new(customer, Scopes.Decisions));
+        keys.Add(CustomerDirectory.HashOf(BackendKey), new(customer, Scopes.Operations));
+        keys.Add(CustomerDirectory.HashOf(ApproverKey), new(customer, Scopes.Decisions));
     }
-
-    private static string Hash(string key) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)));
 }

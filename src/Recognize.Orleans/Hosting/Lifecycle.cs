@@ -39,7 +39,7 @@ internal sealed partial class Lifecycle(
         if (DemoCustomer.IsOffered(environment, settings))
         {
             var url = api.Split(' ')[0];
-            Log.Demo(logger, $"curl -X POST {url}/v2/users/A1B2C3D4E5F6/operations -H 'X-Api-Key: {DemoCustomer.BackendKey}' -H 'Content-Type: application/json' -d '{{\"operationId\":\"txn-1\"}}'");
+            Log.Demo(logger, DemoCustomer.ApproverKey, $"curl -X POST {url}/v2/users/A1B2C3D4E5F6/operations -H 'X-Api-Key: {DemoCustomer.BackendKey}' -H 'Content-Type: application/json' -d '{{\"operationId\":\"txn-1\"}}'");
         }
 
         return Task.CompletedTask;
@@ -83,8 +83,8 @@ internal sealed partial class Lifecycle(
         [LoggerMessage(20, LogLevel.Information, "Recognize.Orleans {Version} started as node {Name}: API {Api}, management {Management}, storage {Engine}, silo {Address}:{Port}.")]
         public static partial void Started(ILogger logger, string version, string name, string api, string management, Storage.StorageEngine engine, System.Net.IPAddress address, int port);
 
-        [LoggerMessage(21, LogLevel.Information, "Try it with the demo customer: {Curl}")]
-        public static partial void Demo(ILogger logger, string curl);
+        [LoggerMessage(21, LogLevel.Information, "Try it with the demo customer, whose other key is {ApproverKey}: {Curl}")]
+        public static partial void Demo(ILogger logger, string approverKey, string curl);
 
         [LoggerMessage(22, LogLevel.Warning, "The dashboard is off: other machines reach the management port, and Recognize:Management:Password is not set.")]
         public static partial void NoDashboard(ILogger logger);

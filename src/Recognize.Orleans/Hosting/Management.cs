@@ -17,13 +17,12 @@ internal static class Management
     public static void UseManagement(this IApplicationBuilder app)
     {
         var settings = app.ApplicationServices.GetRequiredService<Settings>().Management;
-        if (settings.IsLocalOnly)
-        {
-            // A web page that the operator visits can point a name of its own at 127.0.0.1 (DNS rebinding); its requests carry that name.
-            app.Use((context, next) => Urls.IsLoopbackHost(context.Request.Host.Host)
-                ? next(context)
-                : RefuseAsync(context, StatusCodes.Status421MisdirectedRequest, "On loopback this port answers to loopback host names only."));
-        }
+        var localPorts = settings.Urls.GroupBy(url => url.Port).Where(port => port.All(Urls.IsLoopback)).Select(port => port.Key).ToHashSet();
+
+        // A web page that the operator visits can point a name of its own at 127.0.0.1 (DNS rebinding); its requests carry that name.
+        app.Use((context, next) => !localPorts.Contains(context.Connection.LocalPort) || Urls.IsLoopbackHost(context.Request.Host.Host)
+            ? next(context)
+            : RefuseAsync(context, StatusCodes.Status421MisdirectedRequest, "On loopback this port answers to loopback host names only."));
 
         app.UseRouting();
         app.UseEndpoints(endpoints =>
@@ -44,9 +43,8 @@ internal static class Management
     }
 
     /// <summary>Asks the service on this machine, as the command <c>health</c>.</summary>
-    public static async Task<bool> AskReadyAsync(Settings settings)
+    public static async Task<bool> AskReadyAsync(BindingAddress url)
     {
-        var url = settings.Management.Urls[0];
         var host = Urls.IsLoopback(url) || !System.Net.IPAddress.TryParse(url.Host.Trim('[', ']'), out var address) || System.Net.IPAddress.Any.Equals(address) || System.Net.IPAddress.IPv6Any.Equals(address)
             ? "localhost"
             : url.Host;
@@ -67,7 +65,7 @@ internal static class Management
     private static Task WriteReadyAsync(HttpContext context, HealthReport report)
     {
         context.Response.ContentType = "text/plain";
-        return context.Response.WriteAsync(report.Status is HealthStatus.Healthy ? "ready" : report.Entries["ready"].Description ?? "not ready");
+        return context.Response.WriteAsync(report.Status is HealthStatus.Healthy ? "ready" : report.Entries["ready"] is { Exception: null, Description: { } reason } ? reason : "not ready");
     }
 
     private static Task RefuseAsync(HttpContext context, int status, string reason)

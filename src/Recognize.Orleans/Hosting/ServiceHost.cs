@@ -30,16 +30,15 @@ internal static class ServiceHost
                     await ApplySchemaAsync(rest);
                     return 0;
                 case ["health", .. var rest]:
-                    return await Management.AskReadyAsync(ReadSettings(rest)) ? 0 : 1;
+                    return await Management.AskReadyAsync(ManagementUrl(rest)) ? 0 : 1;
+                case ["-h" or "--help", ..]:
+                    Console.WriteLine(Usage);
+                    return 0;
                 case [var first, ..] when !first.StartsWith('-') && !first.StartsWith('/'):
                     await Console.Error.WriteLineAsync(Usage);
                     return 2;
                 default:
-                    await using (var app = await BuildAsync(args))
-                    {
-                        await app.RunAsync();
-                    }
-
+                    await ServeAsync(args);
                     return 0;
             }
         }
@@ -48,6 +47,22 @@ internal static class ServiceHost
             await Console.Error.WriteLineAsync(refusal.Message);
             return 1;
         }
+    }
+
+    private static async Task ServeAsync(string[] args)
+    {
+        await using var app = await BuildAsync(args);
+        try
+        {
+            await app.StartAsync();
+        }
+        catch (Exception fault) when (fault is IOException or InvalidOperationException)
+        {
+            // What the web server finds only when it binds: a port that was taken a moment ago, https without a certificate.
+            throw new StartRefusedException([fault.Message]);
+        }
+
+        await app.WaitForShutdownAsync();
     }
 
     /// <summary>Builds the service, or says everything that keeps it from starting.</summary>
@@ -77,7 +92,7 @@ internal static class ServiceHost
 
     private static WebApplicationBuilder CreateBuilder(string[] args)
     {
-        var builder = WebApplication.CreateBuilder(args);
+        var builder = NewBuilder(args);
 
         // A file that is broken while the service runs must not stop it: its customers are refused and the last good ones stay.
         var started = false;
@@ -90,6 +105,21 @@ internal static class ServiceHost
         });
         builder.Services.AddSingleton<IHostedService>(_ => new WhenStarted(() => started = true));
         return builder;
+    }
+
+    private static WebApplicationBuilder NewBuilder(string[] args)
+    {
+        // A published program finds its settings, and its database, beside itself wherever it is started from.
+        var here = Directory.GetCurrentDirectory();
+        var root = File.Exists(Path.Combine(here, "appsettings.json")) ? here : AppContext.BaseDirectory;
+        try
+        {
+            return WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = root });
+        }
+        catch (InvalidDataException fault)
+        {
+            throw new StartRefusedException([$"{fault.Message} {fault.GetBaseException().Message}"]);
+        }
     }
 
     private static void AddServices(WebApplicationBuilder builder, Settings settings, OpenDatabase database)
@@ -105,7 +135,14 @@ internal static class ServiceHost
         services.AddTelemetry(builder.Configuration);
         services.AddHostedService<Lifecycle>();
         services.Configure<HostOptions>(options => options.ShutdownTimeout = settings.Silo.DrainDelay + TimeSpan.FromSeconds(30));
-        builder.Host.UseOrleans(silo => silo.AddRecognize(settings, database.Database));
+        builder.Host.UseOrleans(silo =>
+        {
+            silo.AddRecognize(settings, database.Database);
+            if (Telemetry.IsOn(builder.Configuration))
+            {
+                silo.AddActivityPropagation();
+            }
+        });
         // The URLs hold the ports of the container image too; the server would warn that it was told both.
         builder.WebHost.UseSetting(WebHostDefaults.HttpPortsKey, "").UseSetting(WebHostDefaults.HttpsPortsKey, "");
         builder.WebHost.UseUrls([.. settings.ApiUrls.Concat(settings.Management.Urls).Select(url => url.ToString())]);
@@ -203,11 +240,21 @@ internal static class ServiceHost
 
     private static Settings ReadSettings(string[] args)
     {
-        var builder = WebApplication.CreateBuilder(args);
+        var builder = NewBuilder(args);
         var faults = new List<string>();
         var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, faults);
         StartRefusedException.ThrowIfAny(faults);
         return settings;
+    }
+
+    // Faults in other settings, made since the service started, do not make it unhealthy.
+    private static BindingAddress ManagementUrl(string[] args)
+    {
+        var builder = NewBuilder(args);
+        var faults = new List<string>();
+        var management = ManagementSettings.Read(new SettingsReader(builder.Configuration, faults));
+        StartRefusedException.ThrowIfAny(faults);
+        return management.Urls[0];
     }
 
     private sealed class WhenStarted(Action action) : IHostedService

@@ -29,7 +29,6 @@ internal sealed record Settings
     {
         var reader = new SettingsReader(configuration, faults);
         var engine = reader.Choice("Recognize:Storage:Engine", StorageEngine.Sqlite);
-        var managementPort = reader.Number("Recognize:Management:Port", 8081, 1, 65_535);
         var settings = new Settings
         {
             Storage = new()
@@ -51,11 +50,7 @@ internal sealed record Settings
                 ClusterId = reader.Name("Recognize:Cluster:ClusterId", "recognize", 64),
                 ServiceId = reader.Name("Recognize:Cluster:ServiceId", "recognize", 64),
             },
-            Management = new()
-            {
-                Urls = reader.Urls("Recognize:Management:Urls", $"http://localhost:{managementPort}"),
-                Password = reader.Text("Recognize:Management:Password"),
-            },
+            Management = ManagementSettings.Read(reader),
             Operations = new()
             {
                 PendingLimit = reader.Number("Recognize:Operations:PendingLimit", 1_000, 1, 100_000),
@@ -82,7 +77,7 @@ internal sealed record Settings
 
         // What a request may reach is decided by the port that it came in on, whatever the address.
         var uses = ApiUrls.Select(url => url.Port).Distinct().Select(port => (Port: port, Setting: "The API's URLs"))
-            .Concat(Management.Urls.Select(url => url.Port).Distinct().Select(port => (Port: port, Setting: "Recognize:Management:Port or :Urls")))
+            .Concat(Management.Urls.Select(url => url.Port).Distinct().Select(port => (Port: port, Setting: "Recognize:Management:Port or Recognize:Management:Urls")))
             .Append((Port: Silo.Port, Setting: "Recognize:Silo:Port"))
             .Append((Port: Silo.GatewayPort, Setting: "Recognize:Silo:GatewayPort"));
         foreach (var shared in uses.Where(use => use.Port != 0).GroupBy(use => use.Port).Where(group => group.Count() > 1))
@@ -167,6 +162,16 @@ internal sealed record ManagementSettings
     public required IReadOnlyList<BindingAddress> Urls { get; init; }
 
     public required string? Password { get; init; }
+
+    public static ManagementSettings Read(SettingsReader reader)
+    {
+        var port = reader.Number("Recognize:Management:Port", 8081, 1, 65_535);
+        return new()
+        {
+            Urls = reader.Urls("Recognize:Management:Urls", $"http://localhost:{port}"),
+            Password = reader.Text("Recognize:Management:Password"),
+        };
+    }
 
     public bool IsLocalOnly => Urls.All(Hosting.Urls.IsLoopback);
 

@@ -14,7 +14,6 @@ namespace Recognize.Orleans.Http;
 internal static class ApiContract
 {
     private const string KeyHeader = "X-Api-Key";
-    private const int LongestKey = 256;
 
     /// <summary>Answers 401 under <c>/v2</c> before anything else is looked at, and forbids every cache to keep an answer.</summary>
     public static IApplicationBuilder UseApiKeys(this IApplicationBuilder app)
@@ -46,15 +45,29 @@ internal static class ApiContract
         {
             var started = Stopwatch.GetTimestamp();
             var context = invocation.HttpContext;
-            var result = Refusal(context, anyOf) ?? await next(invocation);
-            if (result is IResult answer)
+            var metrics = context.RequestServices.GetRequiredService<Metrics>();
+            var status = 0;
+            try
             {
-                // Written here, so that the measured time holds the answer too.
-                await answer.ExecuteAsync(context);
-            }
+                var result = Refusal(context, anyOf) ?? await next(invocation);
+                if (result is IResult answer)
+                {
+                    // Written here, so that the measured time holds the answer too.
+                    await answer.ExecuteAsync(context);
+                }
 
-            context.RequestServices.GetRequiredService<Metrics>().Answered(call, context.Response.StatusCode, started);
-            return Results.Empty;
+                status = context.Response.StatusCode;
+                return Results.Empty;
+            }
+            catch (Exception fault)
+            {
+                status = Faults.StatusOf(fault);
+                throw;
+            }
+            finally
+            {
+                metrics.Answered(call, status, started);
+            }
         });
 
     public static Customer Customer(this HttpContext context) => context.Features.GetRequiredFeature<ApiKey>().Customer;
@@ -90,7 +103,7 @@ internal static class ApiContract
             {
                 if (!names.Add(member.Name))
                 {
-                    return (null, $"The body must not hold the member '{Shown(member.Name)}' twice.");
+                    return (null, $"The body must not hold the member '{member.Name}' twice.");
                 }
             }
 
@@ -110,8 +123,6 @@ internal static class ApiContract
         }
     }
 
-    private static string Shown(string name) => name.Length <= 64 ? name : name[..64] + "…";
-
     private static Task ForbidCaching(HttpResponse response)
     {
         response.Headers.CacheControl = "no-store";
@@ -119,7 +130,7 @@ internal static class ApiContract
     }
 
     private static string? KeyOf(HttpRequest request) =>
-        request.Headers[KeyHeader] is [{ Length: > 0 and <= LongestKey } key] && !key.AsSpan().ContainsAnyExceptInRange('!', '~') ? key : null;
+        request.Headers[KeyHeader] is [{ Length: > 0 and <= CustomerDirectory.LongestKey } key] && !key.AsSpan().ContainsAnyExceptInRange('!', '~') ? key : null;
 
     private static IResult? Refusal(HttpContext context, Scopes anyOf)
     {

@@ -15,9 +15,12 @@ internal static partial class Faults
     /// Repeats a call that did not reach a living activation. Every grain call may be repeated and then reports what the
     /// first one did, so that nobody sees the change of silo but as a delay.
     /// </summary>
-    public static async Task<T> AskAsync<T>(TimeProvider clock, Func<Task<T>> call)
+    /// <param name="clock">What the patience is measured with.</param>
+    /// <param name="call">The call; a write is never given up half-way because its client went away.</param>
+    /// <param name="cancellationToken">Ends the pauses between reads.</param>
+    public static async Task<T> AskAsync<T>(TimeProvider clock, Func<Task<T>> call, CancellationToken cancellationToken = default)
     {
-        var started = clock.GetTimestamp();
+        long? refused = null;
         var pause = TimeSpan.FromMilliseconds(25);
         while (true)
         {
@@ -25,13 +28,22 @@ internal static partial class Faults
             {
                 return await call();
             }
-            catch (Exception fault) when (IsLostActivation(fault) && clock.GetElapsedTime(started) < Patience)
+            catch (Exception fault) when (IsLostActivation(fault) && clock.GetElapsedTime(refused ??= clock.GetTimestamp()) < Patience)
             {
-                await Task.Delay(pause, clock);
+                await Task.Delay(pause, clock, cancellationToken);
                 pause = pause * 2 < LongestPause ? pause * 2 : LongestPause;
             }
         }
     }
+
+    /// <summary>The status that a fault is answered with.</summary>
+    public static int StatusOf(Exception fault) => fault switch
+    {
+        BadHttpRequestException bad => bad.StatusCode,
+        OperationCanceledException => StatusCodes.Status499ClientClosedRequest,
+        _ when KindOf(fault) is null => StatusCodes.Status500InternalServerError,
+        _ => StatusCodes.Status503ServiceUnavailable,
+    };
 
     // A silo died or left, or another activation of the same grain was faster (its row has a newer version).
     private static bool IsLostActivation(Exception fault) =>
@@ -42,10 +54,15 @@ internal static partial class Faults
     {
         TimeoutException => "timeout",
         DbException or InconsistentStateException => "storage",
-        _ when fault.InnerException is { } inner && KindOf(inner) is { } kind => kind,
+        { InnerException: { } inner } and OrleansException => KindOf(inner) ?? (IsUnreadable(inner) ? null : "silo"),
         OrleansException => "silo",
+        { InnerException: { } inner } => KindOf(inner),
         _ => null,
     };
+
+    // A row that this version cannot read is no outage: sending the request again will not help.
+    private static bool IsUnreadable(Exception fault) =>
+        fault is NotSupportedException or System.Text.Json.JsonException || (fault.InnerException is { } inner && IsUnreadable(inner));
 
     /// <summary>Turns exceptions into problem details that show nothing of the inside.</summary>
     internal sealed partial class Handler(Metrics metrics, TimeProvider clock, ILogger<Handler> logger) : IExceptionHandler

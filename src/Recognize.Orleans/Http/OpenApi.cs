@@ -89,14 +89,23 @@ internal static class OpenApi
 
     public static void MapApiDocument(this IEndpointRouteBuilder app)
     {
-        app.MapOpenApi("/openapi/{documentName}.json");
+        app.MapOpenApi("/openapi/{documentName:regex(^v2$)}.json");
         app.MapScalarApiReference("/docs", options => options
+            .HideDeveloperTools()
+            .DisableMcp()
             .WithTitle("Recognize.Orleans Operations API")
             .AddDocument("v2", routePattern: "/openapi/v2.json")
             .DisableDefaultFonts()
             .DisableTelemetry()
             .DisableAgent()
-            .HideClientButton());
+            .HideClientButton())
+            .AddEndpointFilter((invocation, next) =>
+            {
+                // Whatever the page would like to load or to tell, it stays on this server.
+                invocation.HttpContext.Response.Headers.ContentSecurityPolicy =
+                    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:";
+                return next(invocation);
+            });
     }
 
     private static void Describe(OpenApiParameter parameter)

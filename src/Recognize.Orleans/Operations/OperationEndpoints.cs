@@ -39,6 +39,7 @@ internal static class OperationEndpoints
     private static async Task<IResult> CreateAsync(string userId, HttpContext context, IGrainFactory grains, TimeProvider clock)
     {
         var (body, fault) = await ApiContract.ReadBodyAsync(context, HttpJson.Web.CreateOperationBody);
+        RequestTarget.TryDecode(userId, out userId);
         var request = new CreateOperation
         {
             UserId = userId,
@@ -71,7 +72,7 @@ internal static class OperationEndpoints
 
         var customer = context.Customer();
         var grain = grains.GetOperation(customer.Name, operationId);
-        return await Faults.AskAsync(clock, grain.GetAsync) is { } operation
+        return await Faults.AskAsync(clock, grain.GetAsync, context.RequestAborted) is { } operation
             ? ApiContract.Json(OperationBody.From(operation, customer), HttpJson.Web.OperationBody)
             : Answer(OperationOutcome.NotFound);
     }

@@ -67,12 +67,8 @@ internal sealed record OperationState
     /// <summary>What a create of an operation that exists already is told.</summary>
     public OperationOutcome CreateAgain(CreateOperation request)
     {
-        if (request.Attempt == Attempt)
-        {
-            return OperationOutcome.Done;
-        }
-
-        if (request.IdempotencyKey is null || request.IdempotencyKey != IdempotencyKey)
+        var sentAgain = request.Attempt == Attempt || (request.IdempotencyKey is not null && request.IdempotencyKey == IdempotencyKey);
+        if (!sentAgain)
         {
             return OperationOutcome.Duplicate;
         }

@@ -18,13 +18,14 @@ internal static class UserEndpoints
 
     private static async Task<IResult> ListPendingAsync(string userId, HttpContext context, IGrainFactory grains, TimeProvider clock)
     {
+        RequestTarget.TryDecode(userId, out userId);
         if (OperationLimits.FaultInUserId(userId) is { } fault)
         {
             return Problem.InvalidRequest.Because(fault);
         }
 
         var user = grains.GetUser(context.Customer().Name, userId);
-        var operations = await Faults.AskAsync(clock, user.ListPendingAsync);
+        var operations = await Faults.AskAsync(clock, user.ListPendingAsync, context.RequestAborted);
         return ApiContract.Json([.. operations.Select(PendingOperationBody.From)], HttpJson.Web.IReadOnlyListPendingOperationBody);
     }
 }

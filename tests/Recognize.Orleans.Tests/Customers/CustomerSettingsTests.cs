@@ -20,7 +20,7 @@ public sealed class CustomerSettingsTests
     }
 
     [Theory]
-    [InlineData($"{Acme}:SdkApiKey", "", $"{Acme}:SdkApiKey must be 1 to 256 characters")]
+    [InlineData($"{Acme}:SdkApiKey", "", $"{Acme}:SdkApiKey must be 1 to 256 visible ASCII characters")]
     [InlineData($"{Acme}:SdkApiKey", TestCustomers.GlobexSdkKey, "SdkApiKey is used by two customers")]
     [InlineData($"{Acme}:Keys:0:Sha256", "", $"{Acme}:Keys:0:Sha256 must be the SHA-256 of the key")]
     [InlineData($"{Acme}:Keys:0:Sha256", "acme-key-for-both", $"{Acme}:Keys:0:Sha256 must be the SHA-256 of the key")]

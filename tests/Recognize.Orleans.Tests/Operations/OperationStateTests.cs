@@ -111,9 +111,9 @@ public sealed class OperationStateTests
         {
             var outcome = Created(first).CreateAgain(second);
 
-            var sameMembers = first with { Attempt = "" } == second with { Attempt = "" };
-            var expected = first.Attempt == second.Attempt ? OperationOutcome.Done
-                : first.IdempotencyKey is null || first.IdempotencyKey != second.IdempotencyKey ? OperationOutcome.Duplicate
+            var sameMembers = first with { Attempt = "", IdempotencyKey = null } == second with { Attempt = "", IdempotencyKey = null };
+            var sentAgain = first.Attempt == second.Attempt || (first.IdempotencyKey is not null && first.IdempotencyKey == second.IdempotencyKey);
+            var expected = !sentAgain ? OperationOutcome.Duplicate
                 : sameMembers ? OperationOutcome.Done
                 : OperationOutcome.IdempotencyKeyReused;
             Assert.Equal(expected, outcome);
