@@ -166,7 +166,7 @@ public abstract class FaultTests(ClusterFixture cluster)
             await CrashBetweenTheRowsAsync(user, Journey.NewId());
         }
 
-        cluster.Clock.Advance(TimeSpan.FromMinutes(10) + TimeSpan.FromTicks(1));
+        cluster.Clock.Advance(TimeSpan.FromMinutes(10) + TimeSpan.FromMilliseconds(1));
 
         Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id));
         Assert.Equal([id], await StoredIdsAsync());
