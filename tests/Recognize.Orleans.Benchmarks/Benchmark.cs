@@ -24,7 +24,7 @@ internal sealed class Benchmark(Options options)
         var servers = new List<Server>();
         try
         {
-            foreach (var contestant in Contestant.All)
+            foreach (var contestant in options.Against is { } path ? [.. Contestant.All, Contestant.Other(path)] : Contestant.All)
             {
                 servers.Add(await Server.StartAsync(contestant, engine, options, cancellationToken));
             }

@@ -16,15 +16,18 @@ internal sealed record Contestant(string Letter, string Name, bool KeepsOperatio
     [
         new("a", "constant", false, launch => launch.Serve("constant")),
         new(BaselineLetter, "baseline", true, launch => launch.Serve("baseline", launch.Engine)),
-        new("d", "service", true, launch => launch.Service()),
+        new("d", "service", true, launch => launch.Service(Launch.BuiltService())),
     ];
+
+    /// <summary>Another build of the service: what a change gained is seen best beside what was before it.</summary>
+    public static Contestant Other(string path) => new("x", "other build", true, launch => launch.Service(path));
 }
 
 /// <summary>A program with its arguments and the environment that is set for it.</summary>
 internal sealed record Command(string Program, IReadOnlyList<string> Arguments, string ReadyUrl, IReadOnlyDictionary<string, string> Variables);
 
 /// <summary>What a server is started with.</summary>
-internal sealed record Launch(string Engine, string ConnectionString, string ApiKey, string? ServicePath)
+internal sealed record Launch(string Engine, string ConnectionString, string ApiKey)
 {
     public int ApiPort { get; } = FreePort.Next();
 
@@ -38,8 +41,9 @@ internal sealed record Launch(string Engine, string ConnectionString, string Api
             ["ConnectionStrings__Baseline"] = ConnectionString,
         });
 
+    /// <param name="path">The service's assembly.</param>
     /// <param name="settings">Settings in which this contestant differs from the service as it ships.</param>
-    public Command Service(params (string Name, string Value)[] settings)
+    public Command Service(string path, params (string Name, string Value)[] settings)
     {
         var managementPort = FreePort.Next();
         var variables = new Dictionary<string, string>
@@ -61,10 +65,11 @@ internal sealed record Launch(string Engine, string ConnectionString, string Api
             variables[name] = value;
         }
 
-        return new(ServicePath ?? BuiltService(), [], $"http://localhost:{managementPort}/health/ready", variables);
+        return new(path, [], $"http://localhost:{managementPort}/health/ready", variables);
     }
 
-    private static string BuiltService()
+    /// <summary>The service of the same build as this program.</summary>
+    public static string BuiltService()
     {
         var folder = new DirectoryInfo(AppContext.BaseDirectory);
         if (!folder.FullName.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal))

@@ -13,7 +13,7 @@ internal sealed record Options
           --connections <n[,n...]>   connections that send one request after the other      (64)
           --engines <name[,name...]> sqlite, postgresql                                     (sqlite; postgresql too when RECOGNIZE_TEST_POSTGRESQL is set)
           --scenarios <name[,...]>   the scenarios whose name begins so                     (all)
-          --service <path>           a Recognize.Orleans.dll other than this build's
+          --against <path>           another build's Recognize.Orleans.dll, measured beside this one   (none)
           --directory <path>         where the SQLite files are made                        (the temporary directory)
           --json <file>              write every figure of every round
         """;
@@ -32,7 +32,7 @@ internal sealed record Options
 
     public IReadOnlyList<string> Scenarios { get; private set; } = [""];
 
-    public string? Service { get; private set; }
+    public string? Against { get; private set; }
 
     public string Directory { get; private set; } = Path.GetTempPath();
 
@@ -72,8 +72,8 @@ internal sealed record Options
             case "--scenarios":
                 Scenarios = value.Split(',');
                 return null;
-            case "--service" when File.Exists(value):
-                Service = Path.GetFullPath(value);
+            case "--against" when File.Exists(value):
+                Against = Path.GetFullPath(value);
                 return null;
             case "--directory" when System.IO.Directory.Exists(value):
                 Directory = Path.GetFullPath(value);

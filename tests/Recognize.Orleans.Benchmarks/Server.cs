@@ -48,7 +48,7 @@ internal sealed class Server : IAsyncDisposable
         Server? server = null;
         try
         {
-            server = new Server(contestant, new Launch(engine, database.ConnectionString, RandomNumberGenerator.GetHexString(64, lowercase: true), options.Service), database);
+            server = new Server(contestant, new Launch(engine, database.ConnectionString, RandomNumberGenerator.GetHexString(64, lowercase: true)), database);
             await server.WaitUntilReadyAsync(cancellationToken);
             return server;
         }
