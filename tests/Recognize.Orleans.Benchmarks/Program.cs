@@ -1,1 +1,45 @@
-return 0;
+using System.Runtime.InteropServices;
+using Recognize.Orleans.Benchmarks;
+using Recognize.Orleans.Benchmarks.Servers;
+
+switch (args)
+{
+    case ["serve", "constant"]:
+        await ConstantServer.RunAsync();
+        return 0;
+    case ["serve", "baseline", var engine]:
+        await BaselineServer.RunAsync(engine);
+        return 0;
+}
+
+if (Options.Parse(args, out var fault) is not { } options)
+{
+    await Console.Error.WriteLineAsync($"{fault}\n\n{Options.Usage}");
+    return 2;
+}
+
+// The servers are children of this process: whatever ends it in an orderly way, Ctrl-C included, ends them first.
+using var cancellation = new CancellationTokenSource();
+using var interrupted = PosixSignalRegistration.Create(PosixSignal.SIGINT, Cancel);
+using var terminated = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Cancel);
+try
+{
+    await new Benchmark(options).RunAsync(cancellation.Token);
+    return 0;
+}
+catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+{
+    await Console.Error.WriteLineAsync("Stopped before the end; nothing is reported.");
+    return 130;
+}
+catch (BenchmarkException failure)
+{
+    await Console.Error.WriteLineAsync(failure.Message);
+    return 1;
+}
+
+void Cancel(PosixSignalContext context)
+{
+    context.Cancel = true;
+    cancellation.Cancel();
+}

@@ -74,7 +74,7 @@ internal static class ApiContract
 
     /// <summary>An answer in JSON.</summary>
     public static IResult Json<T>(T value, JsonTypeInfo<T> type) =>
-        TypedResults.Bytes(JsonSerializer.SerializeToUtf8Bytes(value, type), "application/json");
+        new JsonAnswer(JsonSerializer.SerializeToUtf8Bytes(value, type));
 
     /// <summary>Reads a body of one JSON object whose members are all text.</summary>
     /// <returns>The body, or the sentence that says what is wrong with it.</returns>
@@ -155,7 +155,8 @@ internal static class ApiContract
     /// <summary>Whether an Accept header admits <c>application/json</c>: the most specific range that matches decides (RFC 9110, 12.5.1).</summary>
     internal static bool AcceptsJson(StringValues accept)
     {
-        if (accept.All(string.IsNullOrWhiteSpace))
+        // What nearly every client sends needs no parsing.
+        if (accept is [] or ["application/json"] or ["*/*"] || accept.All(string.IsNullOrWhiteSpace))
         {
             return true;
         }
@@ -194,4 +195,16 @@ internal static class ApiContract
         && type.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase)
         && (!type.Charset.HasValue || HeaderUtilities.RemoveQuotes(type.Charset).Equals("utf-8", StringComparison.OrdinalIgnoreCase))
         && (StringValues.IsNullOrEmpty(request.Headers.ContentEncoding) || request.Headers.ContentEncoding is ["identity"]);
+
+    // The framework's results for bytes are made for files: they look at ranges and conditions, and get themselves a logger.
+    private sealed class JsonAnswer(byte[] body) : IResult
+    {
+        public Task ExecuteAsync(HttpContext httpContext)
+        {
+            var response = httpContext.Response;
+            response.ContentType = "application/json";
+            response.ContentLength = body.Length;
+            return response.Body.WriteAsync(body).AsTask();
+        }
+    }
 }
