@@ -205,15 +205,22 @@ public abstract class ClusterProcessTests
         await sent.AdvancesBy(200);
         await killed.KillAsync();
         var clock = Stopwatch.StartNew();
-        var recovered = await Task.WhenAll(others.SelectMany(service => known.Select(async one =>
+        var recovered = await Task.WhenAll(known.Select(async (one, number) =>
         {
-            var id = Journey.NewId();
-            Assert.Equal(HttpStatusCode.OK, await service.CreateAsync(one.User, id));
-            acknowledged.Add((one.User, id));
-            Assert.Equal(HttpStatusCode.Conflict, await service.CreateAsync(one.User, one.Id));
-            Assert.Equal(HttpStatusCode.OK, (await service.ReadAsync(one.Id)).Status);
+            Assert.Equal(HttpStatusCode.OK, (await others[number % others.Length].ReadAsync(one.Id)).Status);
             return clock.Elapsed;
-        })));
+        }));
+        foreach (var service in others)
+        {
+            await Parallel.ForEachAsync(known, async (one, _) =>
+            {
+                var id = Journey.NewId();
+                Assert.Equal(HttpStatusCode.OK, await service.CreateAsync(one.User, id));
+                acknowledged.Add((one.User, id));
+                Assert.Equal(HttpStatusCode.Conflict, await service.CreateAsync(one.User, one.Id));
+            });
+        }
+
         await sent.AdvancesBy(200);
         await end.CancelAsync();
         await Task.WhenAll(load).WaitAsync(ServiceProcess.Patience);
