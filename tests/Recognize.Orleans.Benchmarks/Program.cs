@@ -10,6 +10,9 @@ switch (args)
     case ["serve", "baseline", var engine]:
         await BaselineServer.RunAsync(engine);
         return 0;
+    case ["--help" or "-h"]:
+        Console.WriteLine(Options.Usage);
+        return 0;
 }
 
 if (Options.Parse(args, out var fault) is not { } options)
