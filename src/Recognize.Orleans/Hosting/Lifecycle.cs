@@ -33,7 +33,7 @@ internal sealed partial class Lifecycle(
 
         if (settings.Storage.Engine is not Storage.StorageEngine.Sqlite && System.Net.IPAddress.IsLoopback(settings.Silo.AdvertisedAddress))
         {
-            Log.LoopbackSilo(logger);
+            Log.LoopbackSilo(logger, settings.Silo.AdvertisedAddress);
         }
 
         if (DemoCustomer.IsOffered(environment, settings))
@@ -89,8 +89,8 @@ internal sealed partial class Lifecycle(
         [LoggerMessage(22, LogLevel.Warning, "The dashboard is off: other machines reach the management port, and Recognize:Management:Password is not set.")]
         public static partial void NoDashboard(ILogger logger);
 
-        [LoggerMessage(23, LogLevel.Warning, "The silo listens on loopback: silos on other machines cannot join it until Recognize:Silo:AdvertisedAddress is set.")]
-        public static partial void LoopbackSilo(ILogger logger);
+        [LoggerMessage(23, LogLevel.Warning, "The silo listens on {Address}, so that only silos on this machine can join it; Recognize:Silo:AdvertisedAddress is the address for others.")]
+        public static partial void LoopbackSilo(ILogger logger, System.Net.IPAddress address);
 
         [LoggerMessage(24, LogLevel.Information, "Stopping: not ready any more, serving for another {DrainDelay} while traffic drains away.")]
         public static partial void Stopping(ILogger logger, TimeSpan drainDelay);
