@@ -144,7 +144,7 @@ public abstract class ClusterProcessTests
         Assert.Collection(
             lines,
             line => Assert.Contains("started as node node-1: API http://127.0.0.1:", line, StringComparison.Ordinal),
-            line => Assert.Contains("The silo listens on loopback", line, StringComparison.Ordinal),
+            line => Assert.Contains("The silo listens on 127.0.0.1", line, StringComparison.Ordinal),
             line => Assert.Matches("Silo node-2 \\(.*\\) joined\\.$", line),
             line => Assert.Matches("Silo node-2 \\(.*\\) is gone\\.$", line),
             line => Assert.Contains("Stopping: not ready any more", line, StringComparison.Ordinal),
