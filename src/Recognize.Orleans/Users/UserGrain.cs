@@ -23,7 +23,7 @@ internal sealed class UserGrain(
     {
         if (current.Pending.Length >= settings.Operations.PendingLimit && !current.Tracks(operationId))
         {
-            // Only what is really pending counts; the record may hold more.
+            // A decided operation never counts, and the record may still hold some.
             await ReadPendingAsync();
             if (current.Pending.Length >= settings.Operations.PendingLimit)
             {

@@ -91,6 +91,17 @@ public abstract class ListTests(ClusterFixture cluster)
     }
 
     [SkippableFact]
+    public async Task A_list_keeps_the_order_of_the_creates_when_a_clock_steps_back()
+    {
+        var (first, second) = (Journey.NewId(), Journey.NewId());
+        await cluster.OneSilo.CreateAsync(user, first);
+        cluster.Clock.AdjustTime(cluster.Clock.GetUtcNow() - TimeSpan.FromMilliseconds(500));
+        await cluster.OtherSilo.CreateAsync(user, second);
+
+        Assert.Equal([first, second], await cluster.OtherSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
     public async Task A_list_answers_while_an_operation_of_the_user_is_being_written()
     {
         var (first, second) = (Journey.NewId(), Journey.NewId());

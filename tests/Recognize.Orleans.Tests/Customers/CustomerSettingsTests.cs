@@ -28,6 +28,8 @@ public sealed class CustomerSettingsTests
     [InlineData($"{Acme}:Keys:1:Scopes:0", "operation", $"{Acme}:Keys:1:Scopes:0 must be 'operations' or 'decisions'")]
     [InlineData($"{Acme}:Keys:0:Scope", "operations", $"{Acme}:Keys:0:Scope is not a setting")]
     [InlineData($"{Acme}:SdkKey", "x", $"{Acme}:SdkKey is not a setting")]
+    [InlineData($"{Acme}:SdkApiKey", TestCustomers.AcmeBoth, "is shown in answers and must not be one of the keys")]
+    [InlineData("Recognize:Customers:\u212A:SdkApiKey", "x", "1 to 32 of the characters a-z, 0-9 and '-'")]
     [InlineData("Recognize:Customers:Acme Inc:SdkApiKey", "x", "1 to 32 of the characters a-z, 0-9 and '-'")]
     [InlineData("Recognize:Customers:a23456789-123456789-123456789-123:SdkApiKey", "x", "1 to 32 of the characters a-z, 0-9 and '-'")]
     public void A_fault_names_its_setting_and_never_a_key(string key, string value, string sentence)
