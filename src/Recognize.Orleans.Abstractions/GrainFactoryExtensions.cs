@@ -31,9 +31,15 @@ public static class GrainFactoryExtensions
     public static IUserGrain GetUser(this IGrainFactory grains, string customer, string userId)
     {
         ArgumentNullException.ThrowIfNull(grains);
+        return grains.GetGrain<IUserGrain>(UserKey(customer, userId));
+    }
+
+    /// <summary>The key of a user's grain, whichever of its interfaces is asked for.</summary>
+    internal static string UserKey(string customer, string userId)
+    {
         Require(OperationLimits.FaultInCustomer(customer), nameof(customer));
         Require(OperationLimits.FaultInUserId(userId), nameof(userId));
-        return grains.GetGrain<IUserGrain>($"user/{customer}/{userId}/");
+        return $"user/{customer}/{userId}/";
     }
 
     /// <summary>Takes a key apart again.</summary>

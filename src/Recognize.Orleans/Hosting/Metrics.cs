@@ -40,7 +40,7 @@ internal sealed class Metrics
     /// <param name="type">The problem type without its <c>urn:recognize:</c>.</param>
     public void Refused(string type) => refusals.Add(1, new KeyValuePair<string, object?>("type", type));
 
-    /// <param name="kind"><c>storage</c>, <c>silo</c>, <c>timeout</c> or <c>program</c>.</param>
+    /// <param name="kind"><c>storage</c>, <c>busy</c>, <c>silo</c>, <c>timeout</c> or <c>program</c>.</param>
     public void Fault(string kind) => faults.Add(1, new KeyValuePair<string, object?>("kind", kind));
 
     /// <param name="call">The operation id of the OpenAPI document.</param>

@@ -36,6 +36,7 @@ internal sealed record Settings
                 Engine = engine,
                 ConnectionString = ConnectionString(reader, engine, contentRoot),
                 ApplySchema = reader.Flag("Recognize:Storage:ApplySchema", engine is StorageEngine.Sqlite),
+                GroupCommit = reader.Flag("Recognize:Storage:GroupCommit", engine is not StorageEngine.SqlServer),
             },
             Silo = new()
             {
@@ -135,6 +136,9 @@ internal sealed record StorageSettings
     public required string ConnectionString { get; init; }
 
     public required bool ApplySchema { get; init; }
+
+    /// <summary>Whether writes that wait share a transaction; else Orleans' own ADO.NET provider writes each by itself.</summary>
+    public required bool GroupCommit { get; init; }
 }
 
 internal sealed record SiloSettings

@@ -2,6 +2,7 @@ using System.Data.Common;
 using Microsoft.AspNetCore.Diagnostics;
 using Orleans.Storage;
 using Recognize.Orleans.Hosting;
+using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Http;
 
@@ -53,7 +54,8 @@ internal static partial class Faults
     private static string? KindOf(Exception fault) => fault switch
     {
         TimeoutException => "timeout",
-        DbException or InconsistentStateException => "storage",
+        StorageBusyException => "busy",
+        DbException or InconsistentStateException or StorageFaultException => "storage",
         { InnerException: { } inner } and OrleansException => KindOf(inner) ?? (IsUnreadable(inner) ? null : "silo"),
         OrleansException => "silo",
         { InnerException: { } inner } => KindOf(inner),

@@ -1,24 +1,30 @@
+using Orleans.Storage;
 using Recognize.Orleans.Hosting;
+using Recognize.Orleans.Storage;
+using Recognize.Orleans.Users;
 
 namespace Recognize.Orleans.Operations;
 
 [GrainType("recognize.operation")]
 // An operation is busy for a moment and then read now and then. A short age keeps idle ones from filling the memory.
 [CollectionAgeLimit(Minutes = 2)]
-internal sealed class OperationGrain(
-    [PersistentState("operation")] IPersistentState<OperationState> storage,
-    OperationNumbers numbers,
-    Settings settings,
-    Metrics metrics,
-    TimeProvider clock) : Grain, IOperationGrain
+internal sealed class OperationGrain : Grain, IOperationGrain
 {
-    // What reads and rules look at: only ever what is durable. The storage's own State may be ahead of the database.
-    private OperationState? current;
+    private const string StateName = "operation";
 
-    public override Task OnActivateAsync(CancellationToken cancellationToken)
+    private readonly StoredState<OperationState> state;
+    private readonly OperationNumbers numbers;
+    private readonly Settings settings;
+    private readonly Metrics metrics;
+    private readonly TimeProvider clock;
+
+    public OperationGrain(IGrainStorage storage, OperationNumbers numbers, Settings settings, Metrics metrics, TimeProvider clock)
     {
-        current = storage.RecordExists ? storage.State : null;
-        return Task.CompletedTask;
+        state = new(this, storage, StateName);
+        this.numbers = numbers;
+        this.settings = settings;
+        this.metrics = metrics;
+        this.clock = clock;
     }
 
     public async Task<OperationOutcome> CreateAsync(CreateOperation request)
@@ -28,14 +34,16 @@ internal sealed class OperationGrain(
             throw new ArgumentException(fault, nameof(request));
         }
 
-        var outcome = current?.CreateAgain(request) ?? await CreateFirstAsync(request);
+        // With both rows in one transaction the unique index says whether the operation is new; else a read must.
+        var existing = state.CanWriteWith ? state.Current : await state.ReadAsync();
+        var outcome = existing?.CreateAgain(request) ?? await CreateFirstAsync(request);
         metrics.OperationCreated(outcome);
         return outcome;
     }
 
     public async Task<OperationOutcome> DecideAsync(Decision decision)
     {
-        if (current is null)
+        if (await state.ReadAsync() is not { } current)
         {
             metrics.OperationDecided(decision.Verdict, OperationOutcome.NotFound);
             return OperationOutcome.NotFound;
@@ -44,7 +52,7 @@ internal sealed class OperationGrain(
         var (outcome, next) = current.Decide(decision, clock.GetUtcNow());
         if (next != current)
         {
-            await SaveAsync(next);
+            await state.WriteAsync(next);
             await User(next.UserId).ForgetAsync(next.OperationId);
         }
 
@@ -52,43 +60,46 @@ internal sealed class OperationGrain(
         return outcome;
     }
 
-    public Task<Operation?> GetAsync() => Task.FromResult(current?.ToOperation());
+    public async Task<Operation?> GetAsync() => (await state.ReadAsync())?.ToOperation();
 
     private async Task<OperationOutcome> CreateFirstAsync(CreateOperation request)
     {
         var (_, operationId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
+        var next = OperationState.Create(operationId, request, await numbers.NextAsync(), settings.Silo.Name, clock.GetUtcNow());
 
-        // The user's record comes first: an operation that exists is on its user's list, whatever crashes in between.
-        if (await User(request.UserId).TrackAsync(operationId) is TrackOutcome.LimitReached)
+        // The user's record is written before this row or with it: an operation that exists is on its user's list,
+        // whatever crashes in between.
+        var row = new FirstRow(StateName, this.GetGrainId(), StateSerializer.ToBytes(next));
+        switch (await User(request.UserId).TrackAsync(operationId, row))
         {
-            return OperationOutcome.PendingLimitReached;
-        }
+            case TrackOutcome.LimitReached:
+                // A create that was answered before is answered alike, however many are pending now.
+                return (await state.ReadAsync())?.CreateAgain(request) ?? OperationOutcome.PendingLimitReached;
+            case TrackOutcome.Exists:
+                return (await state.ReadAgainAsync())?.CreateAgain(request) ?? OperationOutcome.Duplicate;
+            case TrackOutcome.Created:
+                state.WasInserted(next);
 
-        var id = await numbers.NextAsync();
-        await SaveAsync(OperationState.Create(operationId, request, id, settings.Silo.Name, clock.GetUtcNow()));
-        return OperationOutcome.Done;
+                // Most operations are not asked about for a while. Thousands a second that live on for their age make every
+                // garbage collection long; one that is asked about is read again, in a group with others.
+                DeactivateOnIdle();
+                return OperationOutcome.Done;
+            case TrackOutcome.Tracked:
+                if (await state.ReadAsync() is { } existing)
+                {
+                    return existing.CreateAgain(request);
+                }
+
+                await state.WriteAsync(next);
+                return OperationOutcome.Done;
+            case var outcome:
+                throw new InvalidOperationException($"A user's grain answered {outcome}, which this version does not know.");
+        }
     }
 
-    private IUserGrain User(string userId)
+    private ITrackingGrain User(string userId)
     {
         var (customer, _) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        return GrainFactory.GetUser(customer, userId);
-    }
-
-    private async Task SaveAsync(OperationState next)
-    {
-        storage.State = next;
-        try
-        {
-            await storage.WriteStateAsync();
-            current = next;
-        }
-        catch
-        {
-            // A failed write may still have reached the database, so memory can no longer be trusted:
-            // drop the activation and let the next call read the stored truth.
-            DeactivateOnIdle();
-            throw;
-        }
+        return GrainFactory.GetGrain<ITrackingGrain>(GrainFactoryExtensions.UserKey(customer, userId));
     }
 }

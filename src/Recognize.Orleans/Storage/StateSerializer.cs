@@ -32,7 +32,9 @@ internal sealed class StateSerializer : IGrainStorageSerializer
         },
     });
 
-    public BinaryData Serialize<T>(T? input) => new(JsonSerializer.SerializeToUtf8Bytes(input, typeof(T), Json));
+    public static byte[] ToBytes<T>(T state) => JsonSerializer.SerializeToUtf8Bytes(state, typeof(T), Json);
+
+    public BinaryData Serialize<T>(T? input) => new(ToBytes(input));
 
     public T? Deserialize<T>(BinaryData input)
     {

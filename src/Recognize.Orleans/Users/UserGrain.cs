@@ -1,30 +1,33 @@
 using System.Collections.Immutable;
+using Orleans.Storage;
 using Recognize.Orleans.Hosting;
+using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Users;
 
 [GrainType("recognize.user")]
-internal sealed class UserGrain(
-    [PersistentState("user")] IPersistentState<UserState> storage,
-    Settings settings,
-    TimeProvider clock) : Grain, IUserGrain
+internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain
 {
-    // What reads and rules look at: never ahead of the database. It may be behind only by ids that were dropped since,
-    // which need no write of their own: their operations say the same.
-    private UserState current = new();
+    // It may be behind the database by ids that were dropped since, which need no write of their own: their operations say the same.
+    private readonly StoredState<UserState> state;
+    private readonly Settings settings;
+    private readonly TimeProvider clock;
 
-    public override Task OnActivateAsync(CancellationToken cancellationToken)
+    public UserGrain(IGrainStorage storage, Settings settings, TimeProvider clock)
     {
-        current = storage.RecordExists ? storage.State : new();
-        return Task.CompletedTask;
+        state = new(this, storage, "user");
+        this.settings = settings;
+        this.clock = clock;
     }
 
-    public async Task<TrackOutcome> TrackAsync(string operationId)
+    public async Task<TrackOutcome> TrackAsync(string operationId, FirstRow row)
     {
+        var current = await CurrentAsync();
         if (current.Pending.Length >= settings.Operations.PendingLimit && !current.Tracks(operationId))
         {
-            // A decided operation never counts, and the record may still hold some.
+            // Only what is really pending counts; the record may hold more.
             await ReadPendingAsync();
+            current = await CurrentAsync();
             if (current.Pending.Length >= settings.Operations.PendingLimit)
             {
                 return TrackOutcome.LimitReached;
@@ -32,28 +35,31 @@ internal sealed class UserGrain(
         }
 
         var next = current.Track(operationId, clock.GetUtcNow());
+        if (state.CanWriteWith)
+        {
+            return await state.WriteWithAsync(next, row) ? TrackOutcome.Created : TrackOutcome.Exists;
+        }
+
         if (next != current)
         {
-            await SaveAsync(next);
+            await state.WriteAsync(next);
         }
 
         return TrackOutcome.Tracked;
     }
 
-    public Task ForgetAsync(string operationId)
-    {
-        current = current.Forget(operationId);
-        return Task.CompletedTask;
-    }
+    public async Task ForgetAsync(string operationId) => state.Keep((await CurrentAsync()).Forget(operationId));
 
     // In the order of the record, which is that of the creates; the operations' times come from several clocks.
     public async Task<ImmutableArray<Operation>> ListPendingAsync() => [.. await ReadPendingAsync()];
+
+    private async ValueTask<UserState> CurrentAsync() => await state.ReadAsync() ?? new();
 
     // Asks every operation on the record and drops the ids that are over. May run while a write is on its way.
     private async Task<List<Operation>> ReadPendingAsync()
     {
         var (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        var tracked = current.Pending;
+        var tracked = (await CurrentAsync()).Pending;
 
         // Taken before the operations are asked: one that is created meanwhile must not look overdue.
         var now = clock.GetUtcNow();
@@ -73,23 +79,11 @@ internal sealed class UserGrain(
             }
         }
 
-        current = current.Drop(over);
-        return pending;
-    }
+        if (over.Count > 0)
+        {
+            state.Keep((await CurrentAsync()).Drop(over));
+        }
 
-    private async Task SaveAsync(UserState next)
-    {
-        storage.State = next;
-        try
-        {
-            await storage.WriteStateAsync();
-            current = next;
-        }
-        catch
-        {
-            // See OperationGrain.SaveAsync.
-            DeactivateOnIdle();
-            throw;
-        }
+        return pending;
     }
 }

@@ -6,15 +6,22 @@ using Orleans.TestingHost;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
+using Recognize.Orleans.Users;
 using Xunit;
 
 namespace Recognize.Orleans.Fixtures;
 
-public sealed class SqliteCluster() : ClusterFixture(StorageEngine.Sqlite);
+public sealed class SqliteCluster() : ClusterFixture(StorageEngine.Sqlite, groupCommit: true);
 
-public sealed class PostgreSqlCluster() : ClusterFixture(StorageEngine.PostgreSql);
+public sealed class SqliteStockCluster() : ClusterFixture(StorageEngine.Sqlite, groupCommit: false);
 
-public sealed class SqlServerCluster() : ClusterFixture(StorageEngine.SqlServer);
+public sealed class PostgreSqlCluster() : ClusterFixture(StorageEngine.PostgreSql, groupCommit: true);
+
+public sealed class PostgreSqlStockCluster() : ClusterFixture(StorageEngine.PostgreSql, groupCommit: false);
+
+public sealed class SqlServerCluster() : ClusterFixture(StorageEngine.SqlServer, groupCommit: true);
+
+public sealed class SqlServerStockCluster() : ClusterFixture(StorageEngine.SqlServer, groupCommit: false);
 
 /// <summary>Two silos with the grains and the storage of the service on a database of their own; the clock is the test's.</summary>
 public abstract class ClusterFixture : IAsyncLifetime
@@ -29,7 +36,13 @@ public abstract class ClusterFixture : IAsyncLifetime
     private Database? database;
     private InProcessTestCluster? cluster;
 
-    private protected ClusterFixture(StorageEngine engine) => this.engine = engine;
+    private protected ClusterFixture(StorageEngine engine, bool groupCommit)
+    {
+        this.engine = engine;
+        GroupCommit = groupCommit;
+    }
+
+    internal bool GroupCommit { get; }
 
     internal FakeTimeProvider Clock { get; } = new(new DateTimeOffset(2025, 5, 21, 10, 30, 0, TimeSpan.Zero));
 
@@ -75,7 +88,7 @@ public abstract class ClusterFixture : IAsyncLifetime
             silo.Services.AddSingleton<TimeProvider>(Clock);
             silo.Services.UseTimeProviderForBackgroundAreas(TimeProvider.System);
             silo.Services.AddRecognizeGrains(SettingsOf(options.SiloName));
-            silo.AddRecognizeStorage(database);
+            silo.AddRecognizeStorage(database, GroupCommit);
             Storage.Surround(silo.Services);
         });
         cluster = builder.Build();
@@ -103,11 +116,32 @@ public abstract class ClusterFixture : IAsyncLifetime
     /// <summary>Makes grains forget what they hold in memory, as a restart does.</summary>
     internal Task DeactivateAsync(params IAddressable[] grains) => Task.WhenAll(grains.Select(Cluster.DeactivateAsync));
 
+    /// <summary>Does what a second activation of the grain, on a silo that was cut off, would do.</summary>
+    internal async Task RewriteAsync<T>(IAddressable grain, string stateName, Func<T, T> change)
+        where T : new()
+    {
+        var row = new GrainState<T>(new());
+        await RealStorage.ReadStateAsync(stateName, grain.GetGrainId(), row);
+        row.State = change(row.State!);
+        await RealStorage.WriteStateAsync(stateName, grain.GetGrainId(), row);
+    }
+
+    /// <summary>
+    /// Does what a crash between the two rows of a create leaves behind where they are written one after the other: the user's
+    /// row holds the id, the operation has none, and nothing remains in memory.
+    /// </summary>
+    internal async Task LeaveBehindAsync(string userId, string operationId)
+    {
+        var user = OneSilo.GetUser(Journey.Customer, userId);
+        await RewriteAsync<UserState>(user, "user", state => state.Track(operationId, Clock.GetUtcNow()));
+        await DeactivateAsync(user, OneSilo.GetOperation(Journey.Customer, operationId));
+    }
+
     private IGrainFactory FactoryOf(int silo) => Cluster.Silos[silo].SiloHost.Services.GetRequiredService<IGrainFactory>();
 
     private Settings SettingsOf(string siloName) => new()
     {
-        Storage = new() { Engine = engine, ConnectionString = TestDatabase.ConnectionString, ApplySchema = false },
+        Storage = new() { Engine = engine, ConnectionString = TestDatabase.ConnectionString, ApplySchema = false, GroupCommit = GroupCommit },
         Silo = new() { Port = 1, GatewayPort = 0, AdvertisedAddress = IPAddress.Loopback, Name = siloName, DrainDelay = TimeSpan.Zero },
         Cluster = new() { ClusterId = "test", ServiceId = "recognize" },
         Management = new() { Urls = [], Password = null },

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
+using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Fixtures;
 
@@ -11,20 +12,28 @@ public enum FailedWrite
     AfterItsCommit,
 }
 
-/// <summary>Lets single writes fail or wait. The storage behind it is the real one.</summary>
+/// <summary>Lets single writes fail or wait, and single reads wait. The storage behind it is the real one.</summary>
 internal sealed class StorageTrouble
 {
-    private readonly ConcurrentDictionary<GrainId, IWriteTrouble> troubles = new();
+    private readonly ConcurrentDictionary<GrainId, ITrouble> troubles = new();
+    private readonly ConcurrentDictionary<GrainId, HeldCall> heldReads = new();
+    private readonly ConcurrentDictionary<GrainId, int> reads = new();
 
     public void FailNextWrite(IAddressable grain, FailedWrite moment) => troubles[grain.GetGrainId()] = new Failure(moment);
 
     /// <summary>Holds the grain's next write back until it is released, before the database sees anything of it.</summary>
-    public HeldWrite HoldNextWrite(IAddressable grain)
+    public HeldCall HoldNextWrite(IAddressable grain)
     {
-        var held = new HeldWrite();
+        var held = new HeldCall();
         troubles[grain.GetGrainId()] = held;
         return held;
     }
+
+    /// <summary>Holds back what the grain's next read has found, until it is released.</summary>
+    public HeldCall HoldNextRead(IAddressable grain) => heldReads[grain.GetGrainId()] = new();
+
+    /// <summary>How often the grain's row was read.</summary>
+    public int ReadsOf(IAddressable grain) => reads.GetValueOrDefault(grain.GetGrainId());
 
     public void Surround(IServiceCollection services)
     {
@@ -32,12 +41,18 @@ internal sealed class StorageTrouble
         services.Remove(real);
         services.AddKeyedSingleton<IGrainStorage>(
             "Default",
-            (provider, key) => new TroubledStorage((IGrainStorage)real.KeyedImplementationFactory!(provider, key), this));
+            (provider, key) => TroubledStorage.Around((IGrainStorage)real.KeyedImplementationFactory!(provider, key), this));
     }
 
-    public IWriteTrouble Take(GrainId grain) => troubles.TryRemove(grain, out var trouble) ? trouble : NoTrouble.Instance;
+    public ITrouble Take(GrainId grain) => troubles.TryRemove(grain, out var trouble) ? trouble : NoTrouble.Instance;
 
-    private sealed class Failure(FailedWrite moment) : IWriteTrouble
+    public Task FoundAsync(GrainId grain)
+    {
+        reads.AddOrUpdate(grain, 1, (_, count) => count + 1);
+        return heldReads.TryRemove(grain, out var held) ? held.BeforeAsync() : Task.CompletedTask;
+    }
+
+    private sealed class Failure(FailedWrite moment) : ITrouble
     {
         public Task BeforeAsync() => FailIf(FailedWrite.BeforeItsCommit);
 
@@ -46,7 +61,7 @@ internal sealed class StorageTrouble
         private Task FailIf(FailedWrite now) => now == moment ? throw new IOException("The connection broke.") : Task.CompletedTask;
     }
 
-    private sealed class NoTrouble : IWriteTrouble
+    private sealed class NoTrouble : ITrouble
     {
         public static readonly NoTrouble Instance = new();
 
@@ -56,19 +71,19 @@ internal sealed class StorageTrouble
     }
 }
 
-internal interface IWriteTrouble
+internal interface ITrouble
 {
     Task BeforeAsync();
 
     Task AfterAsync();
 }
 
-internal sealed class HeldWrite : IWriteTrouble, IDisposable
+internal sealed class HeldCall : ITrouble, IDisposable
 {
     private readonly TaskCompletionSource reached = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource released = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>Completes when the write has come to the storage.</summary>
+    /// <summary>Completes when the call has come to the storage.</summary>
     public Task Reached => reached.Task.WaitAsync(ClusterFixture.Patience);
 
     public void Dispose() => released.TrySetResult();
@@ -82,12 +97,18 @@ internal sealed class HeldWrite : IWriteTrouble, IDisposable
     public Task AfterAsync() => Task.CompletedTask;
 }
 
-internal sealed class TroubledStorage(IGrainStorage real, StorageTrouble trouble) : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>
+internal class TroubledStorage(IGrainStorage real, StorageTrouble trouble) : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>
 {
+    public static TroubledStorage Around(IGrainStorage real, StorageTrouble trouble) =>
+        real is IPairedGrainStorage paired ? new TroubledPairedStorage(paired, trouble) : new TroubledStorage(real, trouble);
+
     public IGrainStorage Real => real;
 
-    public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
-        real.ReadStateAsync(stateName, grainId, grainState);
+    public async Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
+    {
+        await real.ReadStateAsync(stateName, grainId, grainState);
+        await trouble.FoundAsync(grainId);
+    }
 
     public async Task WriteStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
     {
@@ -101,4 +122,21 @@ internal sealed class TroubledStorage(IGrainStorage real, StorageTrouble trouble
         real.ClearStateAsync(stateName, grainId, grainState);
 
     public void Participate(ISiloLifecycle observer) => ((ILifecycleParticipant<ISiloLifecycle>)real).Participate(observer);
+}
+
+/// <summary>A pair of rows meets the trouble of either.</summary>
+internal sealed class TroubledPairedStorage(IPairedGrainStorage real, StorageTrouble trouble) : TroubledStorage(real, trouble), IPairedGrainStorage
+{
+    private readonly StorageTrouble trouble = trouble;
+
+    public async Task<bool> InsertWithAsync<T>(FirstRow row, string stateName, GrainId grainId, IGrainState<T> grainState)
+    {
+        ITrouble[] next = [trouble.Take(row.Grain), trouble.Take(grainId)];
+        await next[0].BeforeAsync();
+        await next[1].BeforeAsync();
+        var inserted = await real.InsertWithAsync(row, stateName, grainId, grainState);
+        await next[0].AfterAsync();
+        await next[1].AfterAsync();
+        return inserted;
+    }
 }

@@ -1,4 +1,5 @@
 using System.Data.Common;
+using System.Globalization;
 using Microsoft.Data.SqlClient;
 using Npgsql;
 using Recognize.Orleans.Storage;
@@ -87,6 +88,27 @@ internal abstract class TestDatabase(StorageEngine engine, string connectionStri
         return rows;
     }
 
+    /// <summary>The version of every row of grain state, by the key of its grain.</summary>
+    public async Task<IReadOnlyDictionary<string, int>> VersionsAsync() =>
+        (await QueryAsync("SELECT GrainIdExtensionString AS GrainKey, Version FROM OrleansStorage")).ToDictionary(
+            row => (string)row["GrainKey"]!,
+            row => Convert.ToInt32(row["Version"], CultureInfo.InvariantCulture),
+            StringComparer.Ordinal);
+
+    /// <summary>Lets every write of grain state wait until the lock is disposed.</summary>
+    public async Task<IAsyncDisposable> LockRowsAsync()
+    {
+        var held = new HeldLock(Open());
+        await held.RunAsync(Engine switch
+        {
+            StorageEngine.Sqlite => "BEGIN IMMEDIATE",
+            StorageEngine.PostgreSql => "BEGIN; LOCK TABLE OrleansStorage IN SHARE ROW EXCLUSIVE MODE",
+            StorageEngine.SqlServer => "BEGIN TRANSACTION; UPDATE OrleansStorage WITH (TABLOCKX) SET Version = Version",
+            _ => throw Database.Unknown(Engine),
+        });
+        return held;
+    }
+
     public abstract ValueTask DisposeAsync();
 
     private static string? Server(string variable) =>
@@ -104,6 +126,31 @@ internal abstract class TestDatabase(StorageEngine engine, string connectionStri
                 command.CommandTimeout = 120;
                 await command.ExecuteNonQueryAsync();
             }
+        }
+    }
+
+    private sealed class HeldLock(Database database) : IAsyncDisposable
+    {
+        private readonly DbConnection connection = database.DataSource.CreateConnection();
+
+        public async Task RunAsync(string sql)
+        {
+            await connection.OpenAsync();
+            await ExecuteAsync(sql);
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await ExecuteAsync("ROLLBACK");
+            await connection.DisposeAsync();
+            await database.DisposeAsync();
+        }
+
+        private async Task ExecuteAsync(string sql)
+        {
+            await using var command = connection.CreateCommand();
+            command.CommandText = sql;
+            await command.ExecuteNonQueryAsync();
         }
     }
 

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Storage;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Http;
 using Recognize.Orleans.Storage;
@@ -18,8 +20,10 @@ public abstract class FaultTests
 
     private protected FaultTests(StorageEngine engine) => this.engine = engine;
 
-    [SkippableFact]
-    public async Task While_the_storage_fails_every_answer_is_503_and_nothing_acknowledged_is_lost()
+    [SkippableTheory]
+    [InlineData("true")]
+    [InlineData("false")]
+    public async Task While_the_storage_fails_every_answer_is_503_and_nothing_acknowledged_is_lost(string groupCommit)
     {
         await using var database = await TestDatabase.CreateAsync(engine);
         await using (var before = await TestService.StartAsync(database))
@@ -27,7 +31,7 @@ public abstract class FaultTests
             (await before.Acme.CreateAsync(user, "before", "payload")).ShouldBeSuccess();
         }
 
-        await using var service = await TestService.StartAsync(database);
+        await using var service = await TestService.StartAsync(database, new() { ["Recognize:Storage:GroupCommit"] = groupCommit });
         await RenameAsync(database, "OrleansStorage", "Elsewhere");
 
         ShouldBeUnavailable(await service.Acme.CreateAsync(user, "during", idempotencyKey: "key-1"));
@@ -45,6 +49,19 @@ public abstract class FaultTests
         (await service.Acme.DecideAsync("before", user)).ShouldBeSuccess();
         Assert.Equal("approved", (await service.Acme.ReadAsync("before")).Json.GetProperty("state").GetString());
         Assert.Equal(["during"], await service.Acme.PendingIdsAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task While_the_storage_takes_no_more_work_every_answer_is_503()
+    {
+        await using var service = await TestService.StartAsync(engine, new() { ["Recognize:Storage:GroupCommit"] = "true" });
+        (await service.Acme.CreateAsync(user, "before")).ShouldBeSuccess();
+        await ((GroupCommitStorage)service.Services.GetRequiredService<IGrainStorage>()).StopAsync(CancellationToken.None);
+
+        ShouldBeUnavailable(await service.Acme.CreateAsync(user, "during"));
+        ShouldBeUnavailable(await service.Acme.ReadAsync("before"));
+        ShouldBeUnavailable(await service.Acme.DecideAsync("before", user));
+        ShouldBeUnavailable(await service.Acme.ListAsync(ApiClient.NewUser()));
     }
 
     private static void ShouldBeUnavailable(Answer answer)

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection;
+using Orleans.Storage;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Http;
 using Recognize.Orleans.Storage;
@@ -60,6 +61,26 @@ public sealed class MetricsTests
         Assert.Empty(Tags("recognize.faults"));
 
         string[] Tags(string instrument) => [.. seen.Where(each => each.Instrument == instrument).Select(each => each.Tags).Distinct().Order(StringComparer.Ordinal)];
+    }
+
+    [Fact]
+    public async Task A_fault_is_counted_by_its_kind()
+    {
+        await using var database = await TestDatabase.CreateAsync(StorageEngine.Sqlite);
+        await using var service = await TestService.StartAsync(database);
+        var seen = new ConcurrentBag<(string Instrument, string Tags)>();
+        using var listener = Listen(service, seen);
+
+        await database.ExecuteAsync("ALTER TABLE OrleansStorage RENAME TO Elsewhere");
+        await service.Acme.ReadAsync("txn-1");
+        await service.Acme.CreateAsync(ApiClient.NewUser(), "txn-1");
+        Assert.Equal(["kind=storage", "kind=storage"], Faults());
+
+        await ((GroupCommitStorage)service.Services.GetRequiredService<IGrainStorage>()).StopAsync(CancellationToken.None);
+        await service.Acme.ReadAsync("txn-1");
+        Assert.Equal(["kind=busy", "kind=storage", "kind=storage"], Faults());
+
+        IEnumerable<string> Faults() => seen.Where(each => each.Instrument is "recognize.faults").Select(each => each.Tags).Order(StringComparer.Ordinal);
     }
 
     [Fact]

@@ -30,9 +30,24 @@ public sealed class SettingsTests
         Assert.False(Read(out _, ("Recognize:Storage:Engine", "PostgreSql"), ("ConnectionStrings:Recognize", "Host=db;Database=recognize")).Storage.ApplySchema);
 
     [Theory]
+    [InlineData("Sqlite", "Data Source=recognize.db", true)]
+    [InlineData("PostgreSql", "Host=db;Database=recognize", true)]
+    [InlineData("SqlServer", "Server=db;Database=recognize", false)]
+    public void Writes_share_a_transaction_where_that_is_tested_in_every_run_and_elsewhere_if_asked_for(string engine, string connectionString, bool byDefault)
+    {
+        (string, string)[] database = [("Recognize:Storage:Engine", engine), ("ConnectionStrings:Recognize", connectionString)];
+
+        Assert.Equal(byDefault, Read(out var faults, database).Storage.GroupCommit);
+        Assert.Empty(faults);
+        Assert.True(Read(out _, [.. database, ("Recognize:Storage:GroupCommit", "true")]).Storage.GroupCommit);
+        Assert.False(Read(out _, [.. database, ("Recognize:Storage:GroupCommit", "false")]).Storage.GroupCommit);
+    }
+
+    [Theory]
     [InlineData("Recognize:Storage:Engine", "Oracle", "one of Sqlite, SqlServer, PostgreSql")]
     [InlineData("Recognize:Storage:Engine", "1", "one of Sqlite, SqlServer, PostgreSql")]
     [InlineData("Recognize:Storage:ApplySchema", "yes", "'true' or 'false'")]
+    [InlineData("Recognize:Storage:GroupCommit", "yes", "'true' or 'false'")]
     [InlineData("Recognize:Silo:Port", "0", "from 1 to 65535")]
     [InlineData("Recognize:Silo:Port", "65536", "from 1 to 65535")]
     [InlineData("Recognize:Silo:Port", "port", "from 1 to 65535")]

@@ -70,7 +70,7 @@ public abstract class SchemaTests
     public async Task Applying_the_schema_twice_changes_nothing()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         await storage.WriteAsync(Key, await storage.ReadAsync(Key), "{}");
         await using var database = test.Open();
 
@@ -183,7 +183,7 @@ public abstract class SchemaTests
     public async Task A_key_of_512_characters_is_stored()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         var key = "op/acme/".PadRight(511, '\u4e2d') + "/";
 
         await storage.WriteAsync(key, await storage.ReadAsync(key), "{}");
@@ -195,7 +195,7 @@ public abstract class SchemaTests
     public async Task Versions_count_from_one()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         var state = await storage.ReadAsync(Key);
 
         await storage.WriteAsync(Key, state, "{}");
@@ -211,7 +211,7 @@ public abstract class SchemaTests
     public async Task A_first_write_after_another_first_write_is_refused_and_changes_nothing()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         var (winner, loser) = (await storage.ReadAsync(Key), await storage.ReadAsync(Key));
         await storage.WriteAsync(Key, winner, """{"winner":true}""");
 
@@ -224,7 +224,7 @@ public abstract class SchemaTests
     public async Task Of_many_first_writes_at_once_exactly_one_wins_and_the_others_learn_it()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         var states = await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => storage.ReadAsync(Key)));
 
         var faults = await Task.WhenAll(states.Select(state => Task.Run(() => Record.ExceptionAsync(() => storage.WriteAsync(Key, state, "{}")))));
@@ -238,7 +238,7 @@ public abstract class SchemaTests
     public async Task Of_many_updates_at_once_exactly_one_wins_and_the_others_learn_it()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         await storage.WriteAsync(Key, await storage.ReadAsync(Key), "{}");
         var states = await Task.WhenAll(Enumerable.Range(0, 16).Select(_ => storage.ReadAsync(Key)));
 
@@ -253,7 +253,7 @@ public abstract class SchemaTests
     public async Task An_update_of_a_row_that_is_gone_is_refused_and_does_not_bring_it_back()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         var state = await storage.ReadAsync(Key);
         await storage.WriteAsync(Key, state, "{}");
         await test.ExecuteAsync("DELETE FROM OrleansStorage");
@@ -267,7 +267,7 @@ public abstract class SchemaTests
     public async Task A_cleared_state_keeps_its_row_and_goes_on_counting()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         var state = await storage.ReadAsync(Key);
         await storage.WriteAsync(Key, state, "{}");
 
@@ -283,7 +283,7 @@ public abstract class SchemaTests
     public async Task A_clear_with_an_outdated_version_is_refused()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         var outdated = await storage.ReadAsync(Key);
         await storage.WriteAsync(Key, outdated, "{}");
         await storage.WriteAsync(Key, await storage.ReadAsync(Key), """{"v":2}""");
@@ -297,7 +297,7 @@ public abstract class SchemaTests
     public async Task A_deleted_state_leaves_no_row()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test, deleteStateOnClear: true);
+        await using var storage = await TextStorage.StockAsync(test, deleteStateOnClear: true);
         var state = await storage.ReadAsync(Key);
         await storage.WriteAsync(Key, state, "{}");
         var outdated = await storage.ReadAsync(Key);
@@ -312,7 +312,7 @@ public abstract class SchemaTests
     public async Task The_view_shows_an_operation_as_columns()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         const string key = "op/acme/pay/7/";
         await storage.WriteAsync(key, await storage.ReadAsync(key), """
             {"v":1,"id":8819,"createdAt":"2025-05-21T10:30:00.123Z","nodeId":"n1","userId":"A1","operationId":"pay/7","externalUserId":"bob",
@@ -339,7 +339,7 @@ public abstract class SchemaTests
     public async Task The_view_reads_every_time_that_the_program_writes(int milliseconds)
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         var created = new DateTimeOffset(2025, 5, 21, 10, 30, 0, milliseconds, TimeSpan.Zero);
         var request = new CreateOperation { UserId = "A1", Attempt = "x" };
         var (_, state) = OperationState.Create("invoice 1", request, 1, "n1", created)
@@ -355,7 +355,7 @@ public abstract class SchemaTests
     public async Task The_view_shows_absent_members_as_NULL_and_a_payload_with_NUL_as_base64()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         await storage.WriteAsync(Key, await storage.ReadAsync(Key), """
             {"v":1,"id":1,"createdAt":"2025-05-21T10:30:00.000Z","nodeId":"n1","userId":"A1","operationId":"invoice 1","payloadBase64":"YQBi","status":"pending"}
             """);
@@ -370,7 +370,7 @@ public abstract class SchemaTests
     public async Task The_view_shows_the_longest_payload_whole_and_emoji_as_they_are()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         var payload = new StringBuilder().Insert(0, "\U0001f600", 16_384 / 2).ToString();
         var json = $$"""{"v":1,"id":1,"createdAt":"2025-05-21T10:30:00.000Z","nodeId":"n1","userId":"A1","operationId":"\ud83d\ude00","payload":{{JsonSerializer.Serialize(payload)}},"status":"pending"}""";
         await storage.WriteAsync(Key, await storage.ReadAsync(Key), json);
@@ -385,7 +385,7 @@ public abstract class SchemaTests
     public async Task The_view_leaves_out_other_grains_and_cleared_operations()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
         var state = await storage.ReadAsync(Key);
         await storage.WriteAsync(Key, state, "{}");
         await storage.ClearAsync(Key, state);

@@ -6,6 +6,14 @@ namespace Recognize.Orleans.Storage;
 // SQL Server is not at hand on every development machine; its own parser is.
 public sealed class SqlServerScriptTests
 {
+    private static readonly Dictionary<string, string> Statements = new()
+    {
+        [nameof(SqlServerRows.WriteText)] = SqlServerRows.WriteText,
+        [nameof(SqlServerRows.ReadText)] = SqlServerRows.ReadText,
+    };
+
+    public static TheoryData<string> StatementNames => [.. Statements.Keys];
+
     public static TheoryData<string> Scripts => [.. Schema.Scripts(StorageEngine.SqlServer).Select(script => script.Script.Name)];
 
     public static IEnumerable<object[]> Queries =>
@@ -30,6 +38,14 @@ public sealed class SqlServerScriptTests
     [MemberData(nameof(Queries))]
     public void No_query_that_a_script_stores_uses_what_some_servers_lack(string script, string key) =>
         Assert.Empty(ForbiddenIn(QueriesIn(Parse(TextOf(script)))[key]));
+
+    [Theory]
+    [MemberData(nameof(StatementNames))]
+    public void Every_statement_of_the_group_commit_parses(string statement) => Assert.Empty(FaultsIn(Statements[statement]));
+
+    [Theory]
+    [MemberData(nameof(StatementNames))]
+    public void No_statement_of_the_group_commit_uses_what_some_servers_lack(string statement) => Assert.Empty(ForbiddenIn(Statements[statement]));
 
     [Fact]
     public void The_first_script_stores_every_query_that_the_providers_ask_for()

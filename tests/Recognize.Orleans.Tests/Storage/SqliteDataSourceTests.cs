@@ -41,7 +41,7 @@ public sealed class SqliteDataSourceTests
     public async Task Many_writers_at_once_all_succeed()
     {
         await using var test = await TestDatabase.CreateAsync(StorageEngine.Sqlite);
-        await using var storage = await StockStorage.StartAsync(test);
+        await using var storage = await TextStorage.StockAsync(test);
 
         await Task.WhenAll(Enumerable.Range(0, 64).Select(number => Task.Run(async () =>
         {

@@ -1,0 +1,116 @@
+using Orleans.Storage;
+
+namespace Recognize.Orleans.Storage;
+
+/// <summary>
+/// One grain's state in the database, and what of it is known here. <see cref="Current"/> is never ahead of the database: what
+/// reads and rules look at is durable.
+/// </summary>
+internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, string name)
+    where T : class, new()
+{
+    private GrainState<T> row = new();
+    private Task? reading;
+    private bool isKnown;
+
+    // A read that was begun before a write, or before it was known to be needed again, may show what was before.
+    private int age;
+
+    /// <summary>Whether the first row of another grain can be written together with this state.</summary>
+    public bool CanWriteWith => storage is IPairedGrainStorage;
+
+    /// <summary>What is stored, once it is known; null when nothing is.</summary>
+    public T? Current { get; private set; }
+
+    public async ValueTask<T?> ReadAsync()
+    {
+        while (!isKnown)
+        {
+            // Calls that interleave share one read.
+            var mine = reading ??= ReadOnceAsync();
+            try
+            {
+                await mine;
+            }
+            finally
+            {
+                reading = reading == mine ? null : reading;
+            }
+        }
+
+        return Current;
+    }
+
+    public Task WriteAsync(T next) => WriteAsync(next, write => storage.WriteStateAsync(name, grain.GrainContext.GrainId, write));
+
+    /// <summary>Writes this state together with the first row of another grain: both or neither.</summary>
+    /// <returns>False when the other grain has a row already; then nothing was written.</returns>
+    public async Task<bool> WriteWithAsync(T next, FirstRow first)
+    {
+        var together = (IPairedGrainStorage)storage;
+        var inserted = false;
+        await WriteAsync(next, async write => inserted = await together.InsertWithAsync(first, name, grain.GrainContext.GrainId, write));
+        return inserted;
+    }
+
+    /// <summary>Reads again, because what is known here has turned out to be behind the database.</summary>
+    public ValueTask<T?> ReadAgainAsync()
+    {
+        Forget();
+        return ReadAsync();
+    }
+
+    /// <summary>Takes over a first row that another grain wrote together with its own.</summary>
+    public void WasInserted(T next) => Accept(new GrainState<T>(next, GroupCommitStorage.FirstVersion) { RecordExists = true });
+
+    /// <summary>Keeps in memory what can be derived anew at any time and so needs no write of its own.</summary>
+    public void Keep(T derived) => Current = derived;
+
+    private async Task ReadOnceAsync()
+    {
+        var begun = age;
+        var read = new GrainState<T>();
+        await storage.ReadStateAsync(name, grain.GrainContext.GrainId, read);
+        if (begun == age)
+        {
+            Accept(read);
+        }
+    }
+
+    private async Task WriteAsync(T next, Func<GrainState<T>, Task> write)
+    {
+        var written = new GrainState<T>(next, row.ETag!) { RecordExists = row.RecordExists };
+        try
+        {
+            await write(written);
+        }
+        catch
+        {
+            // A failed write may still have reached the database, so memory can no longer be trusted:
+            // drop the activation and let the next call read the stored truth.
+            Forget();
+            grain.DeactivateOnIdle();
+            throw;
+        }
+
+        if (written.ETag != row.ETag)
+        {
+            Accept(written);
+        }
+    }
+
+    private void Forget()
+    {
+        isKnown = false;
+        reading = null;
+        age++;
+    }
+
+    private void Accept(GrainState<T> accepted)
+    {
+        age++;
+        row = accepted;
+        Current = accepted.RecordExists ? accepted.State : null;
+        isKnown = true;
+    }
+}

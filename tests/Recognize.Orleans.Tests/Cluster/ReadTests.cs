@@ -1,0 +1,72 @@
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
+using Xunit;
+
+namespace Recognize.Orleans.Cluster;
+
+public sealed class ReadsOnSqlite(SqliteCluster cluster) : ReadTests(cluster), IClassFixture<SqliteCluster>;
+
+public sealed class ReadsOnSqliteStock(SqliteStockCluster cluster) : ReadTests(cluster), IClassFixture<SqliteStockCluster>;
+
+public sealed class ReadsOnPostgreSql(PostgreSqlCluster cluster) : ReadTests(cluster), IClassFixture<PostgreSqlCluster>;
+
+public sealed class ReadsOnPostgreSqlStock(PostgreSqlStockCluster cluster) : ReadTests(cluster), IClassFixture<PostgreSqlStockCluster>;
+
+public sealed class ReadsOnSqlServer(SqlServerCluster cluster) : ReadTests(cluster), IClassFixture<SqlServerCluster>;
+
+public sealed class ReadsOnSqlServerStock(SqlServerStockCluster cluster) : ReadTests(cluster), IClassFixture<SqlServerStockCluster>;
+
+// What a grain knows while its row is read: reads interleave with everything else.
+public abstract class ReadTests(ClusterFixture cluster)
+{
+    private const string OnlyPairs = "Without pairs a create reads its row first, and so waits for a read that is on its way.";
+
+    private readonly string user = Journey.NewUser();
+    private readonly string id = Journey.NewId();
+
+    private IOperationGrain Operation => cluster.OneSilo.GetOperation(Journey.Customer, id);
+
+    [SkippableFact]
+    public async Task Calls_that_come_while_the_row_is_read_share_the_read()
+    {
+        using var held = cluster.Storage.HoldNextRead(Operation);
+        var first = cluster.OneSilo.ReadAsync(id);
+        await held.Reached;
+        var others = Enumerable.Range(0, 16).Select(number => (number % 2 == 0 ? cluster.OneSilo : cluster.OtherSilo).ReadAsync(id)).ToList();
+
+        held.Dispose();
+
+        Assert.All(await Task.WhenAll([first, .. others]).WaitAsync(ClusterFixture.Patience), Assert.Null);
+        Assert.Equal(1, cluster.Storage.ReadsOf(Operation));
+    }
+
+    [SkippableFact]
+    public async Task A_read_that_found_nothing_does_not_hide_what_was_created_meanwhile()
+    {
+        Skip.IfNot(cluster.GroupCommit, OnlyPairs);
+        using var held = cluster.Storage.HoldNextRead(Operation);
+        var read = cluster.OneSilo.ReadAsync(id);
+        await held.Reached;
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id).WaitAsync(ClusterFixture.Patience));
+
+        held.Dispose();
+
+        Assert.Equal(user, (await read.WaitAsync(ClusterFixture.Patience))!.UserId);
+    }
+
+    [SkippableFact]
+    public async Task A_read_that_found_nothing_does_not_hide_what_a_duplicate_has_shown_to_exist()
+    {
+        Skip.IfNot(cluster.GroupCommit, OnlyPairs);
+        using var held = cluster.Storage.HoldNextRead(Operation);
+        var read = cluster.OneSilo.ReadAsync(id);
+        await held.Reached;
+        await cluster.RewriteAsync<OperationState>(Operation, "operation", _ => OperationState.Create(id, Journey.RequestOf(user), 1_000_000_008, "node-9", cluster.Clock.GetUtcNow()));
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OneSilo.CreateAsync(Journey.NewUser(), id).WaitAsync(ClusterFixture.Patience));
+
+        held.Dispose();
+
+        Assert.Equal("node-9", (await read.WaitAsync(ClusterFixture.Patience))!.NodeId);
+        Assert.Equal("node-9", (await cluster.OtherSilo.ReadAsync(id))!.NodeId);
+    }
+}

@@ -1,0 +1,239 @@
+using Recognize.Orleans.Fixtures;
+using Xunit;
+
+namespace Recognize.Orleans.Storage;
+
+public sealed class GroupCommitFaultsOnSqlite() : GroupCommitFaultTests(StorageEngine.Sqlite)
+{
+    private protected override string Poison => """
+        CREATE TRIGGER Poison BEFORE INSERT ON OrleansStorage WHEN NEW.GrainIdExtensionString = 'op/acme/poison/'
+        BEGIN SELECT RAISE(ABORT, 'Poison.'); END
+        """;
+
+    private protected override string Antidote => "DROP TRIGGER Poison";
+}
+
+public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultTests(StorageEngine.PostgreSql)
+{
+    private protected override string Poison => "ALTER TABLE OrleansStorage ADD CONSTRAINT Poison CHECK (GrainIdExtensionString <> 'op/acme/poison/')";
+
+    private protected override string Antidote => "ALTER TABLE OrleansStorage DROP CONSTRAINT Poison";
+
+    [SkippableFact]
+    public async Task What_waits_shares_one_transaction_and_a_row_that_waits_twice_does_not_take_it_apart()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var storage = TextStorage.GroupCommitToStart(test);
+        var writes = Enumerable.Range(0, 20).Select(number => storage.InsertAsync($"op/acme/{number}/"))
+            .Append(storage.InsertWithAsync("op/acme/first/", "user/acme/A1/", new()))
+            .ToList();
+        var again = storage.InsertWithAsync("op/acme/later/", "user/acme/A1/", new() { ETag = "1" });
+
+        await storage.StartAsync();
+
+        await Task.WhenAll(writes);
+        Assert.True(await again);
+        var transactions = (await test.QueryAsync("SELECT GrainIdExtensionString AS GrainKey, xmin::text AS Writer FROM OrleansStorage"))
+            .ToLookup(row => row["Writer"], row => (string)row["GrainKey"]!);
+        Assert.Equal([2, 21], transactions.Select(transaction => transaction.Count()).Order());
+        Assert.Contains(transactions, transaction => transaction.Order().SequenceEqual(["op/acme/later/", "user/acme/A1/"]));
+    }
+
+    [SkippableFact]
+    public async Task A_connection_that_breaks_while_a_group_is_written_fails_all_of_it_after_one_attempt()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var storage = TextStorage.GroupCommitToStart(test);
+
+        // What a sequence has counted is not taken back.
+        await test.ExecuteAsync("""
+            CREATE SEQUENCE Attempts;
+            CREATE FUNCTION Cut() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN PERFORM nextval('Attempts'); PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
+            CREATE TRIGGER Cut BEFORE INSERT ON OrleansStorage FOR EACH STATEMENT EXECUTE FUNCTION Cut();
+            """);
+        var writes = Enumerable.Range(0, 8).Select(number => storage.InsertAsync($"op/acme/{number}/"))
+            .Append(storage.InsertWithAsync("op/acme/first/", "user/acme/A1/", new()))
+            .ToList();
+
+        await storage.StartAsync();
+
+        await Task.WhenAll(writes.Select(write => Assert.ThrowsAsync<StorageFaultException>(() => write)));
+        Assert.Equal(1L, Assert.Single(await test.QueryAsync("SELECT last_value FROM Attempts WHERE is_called"))["last_value"]);
+        await test.ExecuteAsync("DROP TRIGGER Cut ON OrleansStorage");
+        await storage.InsertAsync("op/acme/0/");
+        Assert.Equal(["op/acme/0/"], (await test.VersionsAsync()).Keys);
+    }
+
+    [SkippableTheory]
+    [InlineData(5, null, 6)]
+    [InlineData(6, typeof(StorageFaultException), 6)]
+    public async Task A_write_that_is_overtaken_between_its_look_and_its_insert_is_tried_again_but_not_for_ever(int times, Type? fault, long attempts)
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+
+        // The row is there when it is inserted, but was not when it was looked for.
+        await test.ExecuteAsync($"""
+            CREATE SEQUENCE Attempts;
+            CREATE FUNCTION Overtake() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN
+                    IF pg_trigger_depth() = 1 AND nextval('Attempts') <= {times} THEN INSERT INTO OrleansStorage SELECT NEW.*; END IF;
+                    RETURN NEW;
+                END $$;
+            CREATE TRIGGER Overtake BEFORE INSERT ON OrleansStorage FOR EACH ROW EXECUTE FUNCTION Overtake();
+            """);
+
+        var thrown = await Record.ExceptionAsync(() => storage.InsertAsync("op/acme/0/"));
+
+        Assert.Equal(fault, thrown?.GetType());
+        Assert.Equal(attempts, Assert.Single(await test.QueryAsync("SELECT last_value FROM Attempts"))["last_value"]);
+    }
+
+    [SkippableFact]
+    public async Task A_server_that_ended_its_connections_costs_one_write_and_one_read()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        await storage.InsertAsync("op/acme/before/");
+        Assert.Equal("1", (await storage.ReadAsync("op/acme/before/")).ETag);
+
+        await test.ExecuteAsync("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/0/"));
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync("op/acme/before/"));
+        await storage.InsertAsync("op/acme/0/");
+        Assert.Equal("1", (await storage.ReadAsync("op/acme/before/")).ETag);
+    }
+
+    [SkippableFact]
+    public async Task A_database_that_refuses_the_statements_themselves_is_not_left_with_more_and_more_connections()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        await test.ExecuteAsync("ALTER TABLE OrleansStorage RENAME TO Elsewhere");
+
+        foreach (var number in Enumerable.Range(0, 5))
+        {
+            await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync($"op/acme/{number}/"));
+            await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync($"op/acme/{number}/"));
+        }
+
+        var others = await test.QueryAsync("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()");
+        Assert.InRange(others.Count, 0, 2);
+        await test.ExecuteAsync("ALTER TABLE Elsewhere RENAME TO OrleansStorage");
+        await storage.InsertAsync("op/acme/0/");
+        Assert.Equal("1", (await storage.ReadAsync("op/acme/0/")).ETag);
+    }
+
+    [SkippableFact]
+    public async Task A_stop_that_runs_out_of_patience_does_not_wait_for_the_database()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        await using var held = await test.LockRowsAsync();
+        var write = storage.InsertAsync("op/acme/0/");
+
+        await storage.StopAsync(new CancellationToken(canceled: true));
+
+        await Assert.ThrowsAsync<StorageFaultException>(() => write);
+    }
+}
+
+public sealed class GroupCommitFaultsOnSqlServer() : GroupCommitFaultTests(StorageEngine.SqlServer)
+{
+    private protected override string Poison => "ALTER TABLE OrleansStorage ADD CONSTRAINT Poison CHECK (GrainIdExtensionString <> 'op/acme/poison/')";
+
+    private protected override string Antidote => "ALTER TABLE OrleansStorage DROP CONSTRAINT Poison";
+}
+
+public abstract class GroupCommitFaultTests
+{
+    private readonly StorageEngine engine;
+
+    private protected GroupCommitFaultTests(StorageEngine engine) => this.engine = engine;
+
+    /// <summary>Makes the database refuse one row.</summary>
+    private protected abstract string Poison { get; }
+
+    private protected abstract string Antidote { get; }
+
+    [SkippableFact]
+    public async Task A_row_that_the_database_refuses_hurts_no_other_of_its_group()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = TextStorage.GroupCommitToStart(test);
+        await test.ExecuteAsync(Poison);
+        var before = Keys("before").Select(key => storage.InsertAsync(key)).ToList();
+        var poisoned = storage.InsertAsync("op/acme/poison/");
+        var after = Keys("after").Select(key => storage.InsertWithAsync(key, key + "user/", new())).ToList();
+
+        await storage.StartAsync();
+
+        await Assert.ThrowsAsync<StorageFaultException>(() => poisoned);
+        await Task.WhenAll(before);
+        Assert.All(await Task.WhenAll(after), Assert.True);
+        Assert.Equal([.. Keys("after").SelectMany(key => new[] { key, key + "user/" }), .. Keys("before")], (await test.VersionsAsync()).Keys.Order(StringComparer.Ordinal));
+    }
+
+    [SkippableFact]
+    public async Task A_pair_of_which_one_row_is_refused_writes_neither()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = TextStorage.GroupCommitToStart(test);
+        await test.ExecuteAsync(Poison);
+        var first = storage.InsertWithAsync("op/acme/poison/", "user/acme/A1/", new());
+        var second = storage.InsertWithAsync("op/acme/invoice 1/", "op/acme/poison/", new());
+        var alone = storage.InsertAsync("op/acme/alone/");
+
+        await storage.StartAsync();
+
+        await Assert.ThrowsAsync<StorageFaultException>(() => first);
+        await Assert.ThrowsAsync<StorageFaultException>(() => second);
+        await alone;
+        Assert.Equal(["op/acme/alone/"], (await test.VersionsAsync()).Keys);
+    }
+
+    [SkippableFact]
+    public async Task After_a_refused_group_no_transaction_is_open_and_the_storage_goes_on()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        await using var other = await TextStorage.GroupCommitAsync(test);
+
+        // From here on it has a connection of its own; a new one could be the one in question, which the pool would tidy up.
+        await other.InsertAsync("op/acme/before/");
+        await test.ExecuteAsync(Poison);
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/poison/"));
+
+        await other.InsertAsync("op/acme/others/");
+        await storage.InsertAsync("op/acme/own/");
+        await test.ExecuteAsync(Antidote);
+        await storage.InsertAsync("op/acme/poison/");
+
+        Assert.Equal(["op/acme/before/", "op/acme/others/", "op/acme/own/", "op/acme/poison/"], (await test.VersionsAsync()).Keys.Order());
+    }
+
+    [SkippableFact]
+    public async Task While_the_table_is_missing_every_call_fails_and_afterwards_none()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        await storage.InsertAsync("op/acme/before/");
+        await RenameAsync(test, "OrleansStorage", "Elsewhere");
+
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/during/"));
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync("op/acme/before/"));
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertWithAsync("op/acme/during/", "user/acme/A1/", new()));
+
+        await RenameAsync(test, "Elsewhere", "OrleansStorage");
+        Assert.Equal("1", (await storage.ReadAsync("op/acme/before/")).ETag);
+        await storage.InsertAsync("op/acme/after/");
+        Assert.Equal(["op/acme/after/", "op/acme/before/"], (await test.VersionsAsync()).Keys.Order());
+    }
+
+    private static IEnumerable<string> Keys(string name) => Enumerable.Range(0, 5).Select(number => $"op/acme/{name} {number}/");
+
+    private static Task RenameAsync(TestDatabase test, string from, string to) => test.ExecuteAsync(
+        test.Engine is StorageEngine.SqlServer ? $"EXEC sp_rename '{from}', '{to}'" : $"ALTER TABLE {from} RENAME TO {to}");
+}
