@@ -11,76 +11,65 @@ internal sealed class Benchmark(Options options)
             results.AddRange(await MeasureEngineAsync(engine, cancellationToken));
         }
 
-        var report = new Report(options, results);
-        report.WriteTable(Console.Out);
-        if (options.Json is { } file)
-        {
-            await report.WriteJsonAsync(file, cancellationToken);
-        }
+        var report = new Report(options, new Results(results));
+        report.Write(Console.Out);
+        await report.WriteFilesAsync(cancellationToken);
     }
 
     private async Task<List<Result>> MeasureEngineAsync(string engine, CancellationToken cancellationToken)
     {
-        var servers = new List<Server>();
-        try
+        await using var servers = new ServerGroup();
+        foreach (var contestant in options.Against is { } path ? [.. Contestant.All, Contestant.Other(path)] : Contestant.All)
         {
-            foreach (var contestant in options.Against is { } path ? [.. Contestant.All, Contestant.Other(path)] : Contestant.All)
-            {
-                servers.Add(await Server.StartAsync(contestant, engine, options, cancellationToken));
-            }
-
-            var results = new List<Result>();
-            foreach (var scenario in Scenario.All.Where(scenario => options.Scenarios.Any(scenario.Name.StartsWith)))
-            {
-                foreach (var connections in options.Connections)
-                {
-                    results.AddRange(await MeasureAsync(engine, scenario, connections, servers, cancellationToken));
-                }
-            }
-
-            return results;
+            await servers.AddAsync(Server.StartAsync(contestant, engine, options, cancellationToken));
         }
-        finally
+
+        var results = new List<Result>();
+        foreach (var scenario in Scenario.All.Where(scenario => options.Scenarios.Any(scenario.Name.StartsWith)))
         {
-            foreach (var server in servers)
+            foreach (var connections in options.Connections)
             {
-                await server.DisposeAsync();
+                var taking = servers.All.Where(server => !server.Contestant.Without.Contains(scenario.Name)).ToList();
+                results.AddRange(await MeasureAsync(engine, scenario, connections, taking, cancellationToken));
             }
         }
+
+        return results;
     }
 
     private async Task<IEnumerable<Result>> MeasureAsync(string engine, Scenario scenario, int connections, List<Server> servers, CancellationToken cancellationToken)
     {
+        var entries = new List<Entry>();
         foreach (var server in servers)
         {
-            await Console.Error.WriteLineAsync($"{engine}, {scenario.Name}, {connections} connections: warming up {server.Contestant.Name}");
-            await scenario.Prepare(server, cancellationToken);
-            await LoadGenerator.RunAsync(server, scenario.Steps, connections, LoadGenerator.For(options.WarmUp), cancellationToken);
+            await Console.Error.WriteLineAsync($"{engine}, {scenario.Name}: preparing {server.Contestant.Name}");
+            entries.Add(new(server.Contestant.Name, [server], await scenario.PrepareAsync(server, options, cancellationToken)));
         }
 
-        var rounds = servers.ToDictionary(server => server, _ => new List<Round>());
-        for (var round = 1; round <= options.Rounds; round++)
-        {
-            foreach (var server in servers)
-            {
-                var measured = await MeasureRoundAsync(server, scenario, connections, cancellationToken);
-                rounds[server].Add(measured);
-                await Console.Error.WriteLineAsync($"{engine}, {scenario.Name}, round {round}: {server.Contestant.Name} {measured.PerSecond:F0}/s");
-            }
-        }
+        var rounds = await Rounds.MeasureAsync($"{engine}, {scenario.Name}", entries, connections, scenario.Most, options, cancellationToken);
+        return servers.Zip(rounds, (server, measured) => new Result(engine, scenario.Name, connections, server.Contestant.Letter, server.Contestant.Name, measured));
+    }
+}
 
-        return servers.Select(server => new Result(engine, scenario.Name, connections, server.Contestant.Letter, server.Contestant.Name, rounds[server]));
+/// <summary>Servers that run together and end together, in whatever state the start of one of them left them.</summary>
+internal sealed class ServerGroup : IAsyncDisposable
+{
+    private readonly List<Server> servers = [];
+
+    public IReadOnlyList<Server> All => servers;
+
+    public async Task<Server> AddAsync(Task<Server> starting)
+    {
+        servers.Add(await starting);
+        return servers[^1];
     }
 
-    private async Task<Round> MeasureRoundAsync(Server server, Scenario scenario, int connections, CancellationToken cancellationToken)
+    // The last one first: the first may own the database of the others.
+    public async ValueTask DisposeAsync()
     {
-        var before = server.CpuTime();
-        var load = await LoadGenerator.RunAsync(server, scenario.Steps, connections, LoadGenerator.For(options.Round), cancellationToken);
-        var after = server.CpuTime();
-        return new Round(
-            load.Latency.Count / load.Elapsed.TotalSeconds,
-            load.Latency.Percentile(50).TotalMilliseconds,
-            load.Latency.Percentile(99).TotalMilliseconds,
-            (after - before)?.TotalMicroseconds / load.Latency.Count);
+        foreach (var server in Enumerable.Reverse(servers))
+        {
+            await server.DisposeAsync();
+        }
     }
 }

@@ -6,21 +6,33 @@ namespace Recognize.Orleans.Benchmarks;
 /// <summary>One of the servers that are compared.</summary>
 /// <param name="Letter">Its letter in the tables.</param>
 /// <param name="Name">Its name in the tables.</param>
-/// <param name="KeepsOperations">Whether it stores what it is sent, so that a read can be checked against a create.</param>
+/// <param name="Storing">Where it stores what it is sent.</param>
 /// <param name="Command">How it is started.</param>
-internal sealed record Contestant(string Letter, string Name, bool KeepsOperations, Func<Launch, Command> Command)
+internal sealed record Contestant(string Letter, string Name, Storing Storing, Func<Launch, Command> Command)
 {
+    public const string ConstantLetter = "a";
     public const string BaselineLetter = "b";
+    public const string ServiceLetter = "d";
+
+    public static readonly Contestant Shipped = new(ServiceLetter, "service", Storing.OrleansStorage, launch => launch.Service(Launch.BuiltService()));
 
     public static readonly IReadOnlyList<Contestant> All =
     [
-        new("a", "constant", false, launch => launch.Serve("constant")),
-        new(BaselineLetter, "baseline", true, launch => launch.Serve("baseline", launch.Engine)),
-        new("d", "service", true, launch => launch.Service(Launch.BuiltService())),
+        new(ConstantLetter, "constant", Storing.Nothing, launch => launch.Serve("constant")) { Without = [Scenario.Duplicate] },
+        new(BaselineLetter, "baseline", Storing.BaselineTable, launch => launch.Serve("baseline", launch.Engine)),
+        new("c", "stock storage", Storing.OrleansStorage, launch => launch.Service(Launch.BuiltService(), ("Recognize__Storage__GroupCommit", "false"))),
+        Shipped,
+        new("e", "floor", Storing.OrleansStorage, launch => launch.Serve("floor", launch.Engine)) { Without = [Scenario.Duplicate, Scenario.List] },
     ];
 
+    /// <summary>The scenarios that it has no part in; the README says why.</summary>
+    public IReadOnlyList<string> Without { get; init; } = [];
+
+    /// <summary>The service as it ships, from another place.</summary>
+    public static Contestant Published(string path) => Shipped with { Command = launch => launch.Service(path) };
+
     /// <summary>Another build of the service: what a change gained is seen best beside what was before it.</summary>
-    public static Contestant Other(string path) => new("x", "other build", true, launch => launch.Service(path));
+    public static Contestant Other(string path) => new("x", "other build", Storing.OrleansStorage, launch => launch.Service(path));
 }
 
 /// <summary>A program with its arguments and the environment that is set for it.</summary>
@@ -30,6 +42,9 @@ internal sealed record Command(string Program, IReadOnlyList<string> Arguments, 
 internal sealed record Launch(string Engine, string ConnectionString, string ApiKey)
 {
     public int ApiPort { get; } = FreePort.Next();
+
+    public static Launch At(BenchmarkDatabase database) =>
+        new(database.Engine, database.ConnectionString, RandomNumberGenerator.GetHexString(64, lowercase: true));
 
     public Command Serve(params string[] arguments) => new(
         typeof(Launch).Assembly.Location,
@@ -45,19 +60,20 @@ internal sealed record Launch(string Engine, string ConnectionString, string Api
     /// <param name="settings">Settings in which this contestant differs from the service as it ships.</param>
     public Command Service(string path, params (string Name, string Value)[] settings)
     {
-        var managementPort = FreePort.Next();
+        var (managementPort, siloPort) = (FreePort.Next(), FreePort.Next());
         var variables = new Dictionary<string, string>
         {
             ["ASPNETCORE_URLS"] = $"http://127.0.0.1:{ApiPort}",
             ["ConnectionStrings__Recognize"] = ConnectionString,
             ["Recognize__Storage__Engine"] = Engine,
             ["Recognize__Storage__ApplySchema"] = "true",
-            ["Recognize__Silo__Port"] = $"{FreePort.Next()}",
+            ["Recognize__Silo__Port"] = $"{siloPort}",
+            ["Recognize__Silo__Name"] = $"bench-{siloPort}",
             ["Recognize__Management__Port"] = $"{managementPort}",
-            ["Recognize__Customers__bench__SdkApiKey"] = "bench-sdk-key",
-            ["Recognize__Customers__bench__Keys__0__Sha256"] = Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(ApiKey))),
-            ["Recognize__Customers__bench__Keys__0__Scopes__0"] = "operations",
-            ["Recognize__Customers__bench__Keys__0__Scopes__1"] = "decisions",
+            [$"Recognize__Customers__{ServiceRow.Customer}__SdkApiKey"] = "bench-sdk-key",
+            [$"Recognize__Customers__{ServiceRow.Customer}__Keys__0__Sha256"] = Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(ApiKey))),
+            [$"Recognize__Customers__{ServiceRow.Customer}__Keys__0__Scopes__0"] = "operations",
+            [$"Recognize__Customers__{ServiceRow.Customer}__Keys__0__Scopes__1"] = "decisions",
         };
 
         foreach (var (name, value) in settings)

@@ -24,7 +24,16 @@ internal static class LoadGenerator
     /// <summary>Until so many iterations are begun.</summary>
     public static Func<TimeSpan, bool> For(int iterations) => _ => Interlocked.Decrement(ref iterations) >= 0;
 
-    public static async Task<Load> RunAsync(Server server, IReadOnlyList<Step> steps, int connections, Func<TimeSpan, bool> goesOn, CancellationToken cancellationToken)
+    /// <summary>As long as both say so.</summary>
+    public static Func<TimeSpan, bool> For(TimeSpan duration, int? iterations)
+    {
+        var inTime = For(duration);
+        var inNumber = For(iterations ?? int.MaxValue);
+        return elapsed => inTime(elapsed) && inNumber(elapsed);
+    }
+
+    /// <summary>Loads the servers, the connections spread over them.</summary>
+    public static async Task<Load> RunAsync(IReadOnlyList<Server> servers, IReadOnlyList<Step> steps, int connections, Func<TimeSpan, bool> goesOn, CancellationToken cancellationToken)
     {
         var clients = new List<Client>();
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -32,7 +41,7 @@ internal static class LoadGenerator
         {
             for (var i = 0; i < connections; i++)
             {
-                clients.Add(await Client.ConnectAsync(server, cancellationToken));
+                clients.Add(await Client.ConnectAsync(servers[i % servers.Count], cancellationToken));
             }
 
             var started = Stopwatch.GetTimestamp();

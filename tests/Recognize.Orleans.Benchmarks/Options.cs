@@ -6,19 +6,25 @@ namespace Recognize.Orleans.Benchmarks;
 internal sealed record Options
 {
     public const string Usage = """
-        Usage: dotnet run -c Release --project tests/Recognize.Orleans.Benchmarks -- [options]
+        Usage: dotnet run -c Release --project tests/Recognize.Orleans.Benchmarks -- [growth | start] [options]
+          (no word)                  every server in every scenario, the ratios and the targets
+          growth                     the service with little and with much stored, with one and with three silos
+          start                      time from process start to first answer, memory per idle operation
           --warmup <seconds>         load on each server before each scenario is measured   (20)
           --rounds <number>          measured rounds, the servers in turn                   (5)
           --seconds <seconds>        length of a round                                      (5)
           --connections <n[,n...]>   connections that send one request after the other      (64)
-          --engines <name[,name...]> sqlite, postgresql                                     (sqlite; postgresql too when RECOGNIZE_TEST_POSTGRESQL is set)
+          --engines <name[,name...]> sqlite, postgresql, sqlserver                          (sqlite; postgresql when RECOGNIZE_TEST_POSTGRESQL is set,
+                                                                                             sqlserver when RECOGNIZE_TEST_SQLSERVER is)
           --scenarios <name[,...]>   the scenarios whose name begins so                     (all)
           --against <path>           another build's Recognize.Orleans.dll, measured beside this one   (none)
+          --published <path>         start: a published Recognize.Orleans.dll               (the built one)
+          --stored <number>          growth: operations stored in the larger database       (2000000)
+          --operations <number>      start: operations whose memory is measured             (100000)
           --directory <path>         where the SQLite files are made                        (the temporary directory)
           --json <file>              write every figure of every round
+          --plot <file>              draw the ratios to the baseline as SVG (not for growth and start)
         """;
-
-    public static string? PostgreSql => Environment.GetEnvironmentVariable("RECOGNIZE_TEST_POSTGRESQL") is { Length: > 0 } text ? text : null;
 
     public TimeSpan WarmUp { get; private set; } = TimeSpan.FromSeconds(20);
 
@@ -28,23 +34,31 @@ internal sealed record Options
 
     public IReadOnlyList<int> Connections { get; private set; } = [64];
 
-    public IReadOnlyList<string> Engines { get; private set; } = PostgreSql is null ? [Engine.Sqlite] : [Engine.Sqlite, Engine.PostgreSql];
+    public IReadOnlyList<string> Engines { get; private set; } = [.. Engine.All.Where(Engine.IsThere)];
 
     public IReadOnlyList<string> Scenarios { get; private set; } = [""];
 
     public string? Against { get; private set; }
 
+    public string? Published { get; private set; }
+
+    public int Stored { get; private set; } = 2_000_000;
+
+    public int Operations { get; private set; } = 100_000;
+
     public string Directory { get; private set; } = Path.GetTempPath();
 
     public string? Json { get; private set; }
 
-    public static Options? Parse(string[] args, out string? fault)
+    public string? Plot { get; private set; }
+
+    public static Options? Parse(IReadOnlyList<string> args, out string? fault)
     {
         var options = new Options();
         fault = null;
-        for (var i = 0; i < args.Length && fault is null; i += 2)
+        for (var i = 0; i < args.Count && fault is null; i += 2)
         {
-            fault = i + 1 < args.Length ? options.Set(args[i], args[i + 1]) : $"{args[i]} needs a value.";
+            fault = i + 1 < args.Count ? options.Set(args[i], args[i + 1]) : $"{args[i]} needs a value.";
         }
 
         return fault is null ? options : null;
@@ -68,18 +82,30 @@ internal sealed record Options
                 return null;
             case "--engines" when value.Split(',') is var engines && engines.All(Engine.All.Contains):
                 Engines = engines;
-                return engines.Contains(Engine.PostgreSql) && PostgreSql is null ? "postgresql needs RECOGNIZE_TEST_POSTGRESQL." : null;
+                return engines.FirstOrDefault(engine => !Engine.IsThere(engine)) is { } missing ? $"{missing} needs {Engine.VariableOf(missing)}." : null;
             case "--scenarios":
                 Scenarios = value.Split(',');
                 return null;
             case "--against" when File.Exists(value):
                 Against = Path.GetFullPath(value);
                 return null;
+            case "--published" when File.Exists(value):
+                Published = Path.GetFullPath(value);
+                return null;
+            case "--stored" when TryParse(value, out var number) && number > 0:
+                Stored = number;
+                return null;
+            case "--operations" when TryParse(value, out var number) && number > 0:
+                Operations = number;
+                return null;
             case "--directory" when System.IO.Directory.Exists(value):
                 Directory = Path.GetFullPath(value);
                 return null;
             case "--json":
                 Json = value;
+                return null;
+            case "--plot":
+                Plot = value;
                 return null;
             default:
                 return $"{name} {value} is not understood.";

@@ -10,12 +10,16 @@ switch (args)
     case ["serve", "baseline", var engine]:
         await BaselineServer.RunAsync(engine);
         return 0;
+    case ["serve", "floor", var engine]:
+        await FloorServer.RunAsync(engine);
+        return 0;
     case ["--help" or "-h"]:
         Console.WriteLine(Options.Usage);
         return 0;
 }
 
-if (Options.Parse(args, out var fault) is not { } options)
+var word = args is ["growth" or "start", ..] ? args[0] : null;
+if (Options.Parse(args[(word is null ? 0 : 1)..], out var fault) is not { } options)
 {
     await Console.Error.WriteLineAsync($"{fault}\n\n{Options.Usage}");
     return 2;
@@ -27,7 +31,12 @@ using var interrupted = PosixSignalRegistration.Create(PosixSignal.SIGINT, Cance
 using var terminated = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Cancel);
 try
 {
-    await new Benchmark(options).RunAsync(cancellation.Token);
+    await (word switch
+    {
+        "growth" => new Growth(options).RunAsync(cancellation.Token),
+        "start" => new StartAndMemory(options).RunAsync(cancellation.Token),
+        _ => new Benchmark(options).RunAsync(cancellation.Token),
+    });
     return 0;
 }
 catch (OperationCanceledException) when (cancellation.IsCancellationRequested)

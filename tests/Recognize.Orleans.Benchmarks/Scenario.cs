@@ -1,66 +1,163 @@
-using System.Text;
-using System.Text.Unicode;
-
 namespace Recognize.Orleans.Benchmarks;
-
-/// <summary>Writes one whole request.</summary>
-/// <param name="buffer">Where to.</param>
-/// <param name="headers">The header lines that every request carries.</param>
-/// <param name="sequence">A number that no other iteration of the run has.</param>
-/// <returns>The length of the request in bytes.</returns>
-internal delegate int RequestWriter(Span<byte> buffer, string headers, long sequence);
-
-/// <summary>One request of an iteration, and the status that it must be answered with.</summary>
-internal sealed record Step(int Status, RequestWriter Write);
 
 /// <summary>What is sent. An iteration is all steps, one after the other on one connection; what is counted and timed are iterations.</summary>
 /// <param name="Name">Its name in the tables.</param>
-/// <param name="Prepare">What a server must hold before; called once per server and number of connections.</param>
-/// <param name="Steps">The requests of an iteration.</param>
-internal sealed record Scenario(string Name, Func<Server, CancellationToken, Task> Prepare, IReadOnlyList<Step> Steps)
+/// <param name="PrepareAsync">Puts there what a server must hold, and says the steps. Called once per server and number of connections.</param>
+internal sealed record Scenario(string Name, Func<Server, Options, CancellationToken, Task<IReadOnlyList<Step>>> PrepareAsync)
 {
-    private const int WarmOperations = 1_000;
+    public const string Create = "create";
+    public const string Duplicate = "duplicate create";
+    public const string Warm = "get warm";
+    public const string Cold = "get cold";
+    public const string Journey = "create, decide, read";
+    public const string List = "list with 3 pending";
 
+    private const int Users = 20_000;
+    private const int WarmOperations = 1_000;
+    private const int Duplicates = 2_000;
+    private const int Lists = 1_000;
+    private const int Pending = 3;
+    private const int MostCold = 40_000;
+
+    private static long coldOperations;
+
+    /// <summary>
+    /// In the order in which they run. The list comes last: the baseline gets its index just before it, so that no create pays for it.
+    /// </summary>
     public static readonly IReadOnlyList<Scenario> All =
     [
-        new("get warm", PrepareWarmAsync, [new(200, (buffer, headers, sequence) => WriteGet(buffer, headers, $"warm-{sequence % WarmOperations}"))]),
-        new("create", (_, _) => Task.CompletedTask, [new(200, (buffer, headers, sequence) => WriteCreate(buffer, headers, $"txn-20250521-{sequence}", sequence))]),
+        new(Create, (_, _, _) => Task.FromResult(Creates("txn-20250521", 0xA1C0_0000_0000))),
+        new(Duplicate, PrepareDuplicateAsync),
+        new(Warm, PrepareWarmAsync),
+        new(Cold, PrepareColdAsync) { Most = MostCold },
+        new(Journey, (_, _, _) => Task.FromResult(Journeys)),
+        new(List, PrepareListAsync),
     ];
 
-    private static async Task PrepareWarmAsync(Server server, CancellationToken cancellationToken)
+    /// <summary>How many iterations a round has at most; a warm-up has twice as many. Null: as many as there is time for.</summary>
+    public int? Most { get; init; }
+
+    public static IReadOnlyList<Step> Creates(string prefix, long firstUser) =>
+        [new(200, (buffer, headers, sequence) => Requests.Create(buffer, headers, Requests.User(firstUser, sequence % Users), $"{prefix}-{sequence}"))];
+
+    /// <summary>Reads of ids that nobody has created, each once: an activation and a look into the table's index, whatever its size.</summary>
+    public static IReadOnlyList<Step> Unknown =>
+        [new(404, (buffer, headers, sequence) => Requests.Get(buffer, headers, $"unknown-{sequence}"))];
+
+    /// <summary>Two steps that are no iteration: all creates first, then a read of each of what they created.</summary>
+    public static IReadOnlyList<Step> CreateThenRead(string prefix)
     {
-        var probe = new Step(200, (buffer, headers, _) => WriteGet(buffer, headers, "warm-0"));
-        var isFirst = !server.Contestant.KeepsOperations || await LoadGenerator.StatusOfAsync(server, probe, cancellationToken) == 404;
-        if (isFirst)
-        {
-            var number = -1L;
-            var create = new Step(200, (buffer, headers, _) =>
+        var (created, read) = (-1L, -1L);
+        return
+        [
+            new(200, (buffer, headers, _) =>
             {
-                var next = Interlocked.Increment(ref number);
-                return WriteCreate(buffer, headers, $"warm-{next}", next);
-            });
-            await LoadGenerator.RunAsync(server, [create], connections: 8, LoadGenerator.For(WarmOperations), cancellationToken);
-        }
-
-        var answer = await LoadGenerator.AskAsync(server, probe, cancellationToken);
-        if (server.Contestant.KeepsOperations && !(answer.Contains("\"operationId\":\"warm-0\"", StringComparison.Ordinal) && answer.Contains("\"operationPayload\":\"Approve", StringComparison.Ordinal)))
-        {
-            throw server.Failure($"does not give back what it was sent, but {answer}");
-        }
+                var number = Interlocked.Increment(ref created);
+                return Requests.Create(buffer, headers, Requests.User(0xA1D4_0000_0000, number % Users), $"{prefix}-{number}");
+            }),
+            new(200, (buffer, headers, _) => Requests.Get(buffer, headers, $"{prefix}-{Interlocked.Increment(ref read)}")),
+        ];
     }
 
-    private static int WriteGet(Span<byte> buffer, string headers, string operationId) =>
-        Utf8.TryWrite(buffer, $"GET /v2/operations/{operationId} HTTP/1.1\r\n{headers}\r\n", out var length) ? length : throw TooLong();
+    /// <summary>A journey as the user sees it: what was created is on the list until it is decided.</summary>
+    public static IReadOnlyList<Step> ListedJourney(string prefix, Func<long, string> userOf) =>
+    [
+        new(200, (buffer, headers, sequence) => Requests.Create(buffer, headers, userOf(sequence), $"{prefix}-{sequence}")),
+        new(200, (buffer, headers, sequence) => Requests.ListPending(buffer, headers, userOf(sequence))),
+        new(200, (buffer, headers, sequence) => Requests.Approve(buffer, headers, userOf(sequence), $"{prefix}-{sequence}")),
+    ];
 
-    private static int WriteCreate(Span<byte> buffer, string headers, string operationId, long sequence)
+    private static IReadOnlyList<Step> Journeys
     {
-        const int Users = 20_000;
-        var body = $$"""{"operationId":"{{operationId}}","externalUserId":"custom-name@example.com","operationPayload":"Approve wire transfer of $500 to account 1234"}""";
-        return Utf8.TryWrite(
-            buffer,
-            $"POST /v2/users/{0xA1B2_0000_0000 + (sequence % Users):X12}/operations HTTP/1.1\r\n{headers}Content-Type: application/json\r\nContent-Length: {Encoding.UTF8.GetByteCount(body)}\r\n\r\n{body}",
-            out var length) ? length : throw TooLong();
+        get
+        {
+            return
+            [
+                new(200, (buffer, headers, sequence) => Requests.Create(buffer, headers, User(sequence), $"journey-{sequence}")),
+                new(200, (buffer, headers, sequence) => Requests.Approve(buffer, headers, User(sequence), $"journey-{sequence}")),
+                new(200, (buffer, headers, sequence) => Requests.Get(buffer, headers, $"journey-{sequence}")),
+            ];
+
+            static string User(long sequence) => Requests.User(0xA1C1_0000_0000, sequence % Users);
+        }
     }
 
-    private static InvalidOperationException TooLong() => new("The request does not fit the buffer.");
+    public static async Task<IReadOnlyList<Step>> PrepareWarmAsync(Server server, Options options, CancellationToken cancellationToken)
+    {
+        await HoldAsync(server, "warm", WarmOperations, number => Requests.User(0xA1C2_0000_0000, number), cancellationToken);
+        await RequireAsync(server, (buffer, headers, _) => Requests.Get(buffer, headers, "warm-0"), ["\"operationId\":\"warm-0\"", "\"operationPayload\":\"Approve"], cancellationToken);
+        return [new(200, (buffer, headers, sequence) => Requests.Get(buffer, headers, $"warm-{sequence % WarmOperations}"))];
+    }
+
+    private static async Task<IReadOnlyList<Step>> PrepareDuplicateAsync(Server server, Options options, CancellationToken cancellationToken)
+    {
+        await HoldAsync(server, "twice", Duplicates, User, cancellationToken);
+        return [new(409, (buffer, headers, sequence) => Requests.Create(buffer, headers, User(sequence % Duplicates), $"twice-{sequence % Duplicates}"))];
+
+        static string User(long number) => Requests.User(0xA1C3_0000_0000, number);
+    }
+
+    // Each operation is asked for once in a run. Their number is bounded, because each read leaves an activation until its age is over.
+    private static async Task<IReadOnlyList<Step>> PrepareColdAsync(Server server, Options options, CancellationToken cancellationToken)
+    {
+        var count = ((options.Rounds + 2) * MostCold) + 1;
+        var next = Interlocked.Add(ref coldOperations, count) - count;
+        await Seed.InsertAsync(server, "cold", next, count, cancellationToken);
+        await RequireAsync(server, (buffer, headers, _) => Requests.Get(buffer, headers, $"cold-{next}"), [$"\"operationId\":\"cold-{next}\"", "\"result\":true"], cancellationToken);
+        return [new(200, (buffer, headers, _) => Requests.Get(buffer, headers, $"cold-{Interlocked.Increment(ref next)}"))];
+    }
+
+    private static async Task<IReadOnlyList<Step>> PrepareListAsync(Server server, Options options, CancellationToken cancellationToken)
+    {
+        await HoldAsync(server, "waiting", Lists * Pending, number => User(number % Lists), cancellationToken);
+        if (server.Contestant.Storing is Storing.BaselineTable)
+        {
+            await server.Database.ExecuteAsync(IndexOfPending(server.Database.Engine), cancellationToken);
+        }
+
+        await RequireAsync(
+            server,
+            (buffer, headers, _) => Requests.ListPending(buffer, headers, User(0)),
+            [.. Enumerable.Range(0, Pending).Select(number => $"\"operationId\":\"waiting-{number * Lists}\"")],
+            cancellationToken);
+        return [new(200, (buffer, headers, sequence) => Requests.ListPending(buffer, headers, User(sequence % Lists)))];
+
+        static string User(long number) => Requests.User(0xA1C4_0000_0000, number);
+    }
+
+    private static string IndexOfPending(string engine)
+    {
+        const string Create = "CREATE INDEX ix_pending ON operations (user_id) WHERE status = 0";
+        return engine is Engine.SqlServer
+            ? $"IF NOT EXISTS (SELECT 1 FROM sys.indexes WHERE name = 'ix_pending') {Create}"
+            : Create.Replace("INDEX", "INDEX IF NOT EXISTS", StringComparison.Ordinal);
+    }
+
+    /// <summary>Creates the operations over the API, unless a former call has.</summary>
+    private static async Task HoldAsync(Server server, string prefix, int count, Func<long, string> userOf, CancellationToken cancellationToken)
+    {
+        var probe = new Step(200, (buffer, headers, _) => Requests.Get(buffer, headers, $"{prefix}-0"));
+        if (server.Contestant.Storing is Storing.Nothing || await LoadGenerator.StatusOfAsync(server, probe, cancellationToken) != 404)
+        {
+            return;
+        }
+
+        var number = -1L;
+        var create = new Step(200, (buffer, headers, _) =>
+        {
+            var next = Interlocked.Increment(ref number);
+            return Requests.Create(buffer, headers, userOf(next), $"{prefix}-{next}");
+        });
+        await LoadGenerator.RunAsync([server], [create], connections: 8, LoadGenerator.For(count), cancellationToken);
+    }
+
+    /// <summary>A server that answers quickly must also answer rightly.</summary>
+    private static async Task RequireAsync(Server server, RequestWriter write, string[] parts, CancellationToken cancellationToken)
+    {
+        var answer = await LoadGenerator.AskAsync(server, new Step(200, write), cancellationToken);
+        if (server.Contestant.Storing is not Storing.Nothing && !parts.All(part => answer.Contains(part, StringComparison.Ordinal)))
+        {
+            throw server.Failure($"does not give back what it holds, but {answer}");
+        }
+    }
 }

@@ -1,12 +1,11 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
-using System.Security.Cryptography;
 using System.Text;
 
 namespace Recognize.Orleans.Benchmarks;
 
-/// <summary>A server process on loopback, with a database of its own. Disposing it ends the process and removes the database.</summary>
+/// <summary>A server process on loopback. Disposing it ends the process and removes the database that was made for it.</summary>
 internal sealed class Server : IAsyncDisposable
 {
     private static readonly TimeSpan LongestStart = TimeSpan.FromSeconds(60);
@@ -15,18 +14,19 @@ internal sealed class Server : IAsyncDisposable
     private static readonly string[] NotInherited = ["ASPNETCORE_", "DOTNET_ENVIRONMENT", "DOTNET_gc", "DOTNET_Tiered", "Recognize__", "ConnectionStrings__", "Logging__", "Kestrel__", "OTEL_"];
 
     private readonly Process process;
-    private readonly BenchmarkDatabase database;
-    private readonly Uri readyUrl;
+    private readonly bool ownsDatabase;
+    private readonly long started = Stopwatch.GetTimestamp();
     private readonly StringBuilder output = new();
 
-    private Server(Contestant contestant, Launch launch, BenchmarkDatabase database)
+    private Server(Contestant contestant, Launch launch, BenchmarkDatabase database, bool ownsDatabase)
     {
-        this.database = database;
+        this.ownsDatabase = ownsDatabase;
+        Database = database;
         Contestant = contestant;
         EndPoint = new(IPAddress.Loopback, launch.ApiPort);
         Headers = $"Host: 127.0.0.1:{launch.ApiPort}\r\nX-Api-Key: {launch.ApiKey}\r\nAccept: application/json\r\n";
         var command = contestant.Command(launch);
-        readyUrl = new Uri(command.ReadyUrl);
+        ReadyUrl = new Uri(command.ReadyUrl);
         process = new Process { StartInfo = StartInfo(command) };
         process.OutputDataReceived += (_, line) => Keep(line.Data);
         process.ErrorDataReceived += (_, line) => Keep(line.Data);
@@ -37,25 +37,38 @@ internal sealed class Server : IAsyncDisposable
 
     public Contestant Contestant { get; }
 
+    public BenchmarkDatabase Database { get; }
+
     public IPEndPoint EndPoint { get; }
 
     /// <summary>The header lines that every request carries.</summary>
     public string Headers { get; }
 
-    public static async Task<Server> StartAsync(Contestant contestant, string engine, Options options, CancellationToken cancellationToken)
+    /// <summary>Where it says that it is ready; for the service, on its management port.</summary>
+    public Uri ReadyUrl { get; }
+
+    public int ProcessId => process.Id;
+
+    /// <summary>Since the start of the process.</summary>
+    public TimeSpan Age => Stopwatch.GetElapsedTime(started);
+
+    /// <summary>Starts a server with a fresh database.</summary>
+    public static async Task<Server> StartAsync(Contestant contestant, string engine, Options options, CancellationToken cancellationToken) =>
+        await StartAsync(contestant, await BenchmarkDatabase.CreateAsync(engine, options, cancellationToken), ownsDatabase: true, cancellationToken);
+
+    /// <summary>Starts a server with a database that is there.</summary>
+    public static Task<Server> StartAsync(Contestant contestant, BenchmarkDatabase database, CancellationToken cancellationToken) =>
+        StartAsync(contestant, database, ownsDatabase: false, cancellationToken);
+
+    /// <summary>Runs a command that ends by itself.</summary>
+    public static async Task RunToEndAsync(Command command, CancellationToken cancellationToken)
     {
-        var database = await BenchmarkDatabase.CreateAsync(engine, options, cancellationToken);
-        Server? server = null;
-        try
+        using var process = Process.Start(StartInfo(command))!;
+        var printed = await Task.WhenAll(process.StandardOutput.ReadToEndAsync(cancellationToken), process.StandardError.ReadToEndAsync(cancellationToken));
+        await process.WaitForExitAsync(cancellationToken);
+        if (process.ExitCode != 0)
         {
-            server = new Server(contestant, new Launch(engine, database.ConnectionString, RandomNumberGenerator.GetHexString(64, lowercase: true)), database);
-            await server.WaitUntilReadyAsync(cancellationToken);
-            return server;
-        }
-        catch
-        {
-            await (server?.DisposeAsync() ?? database.DisposeAsync());
-            throw;
+            throw new BenchmarkException($"{command.Program} {string.Join(' ', command.Arguments)} ended with {process.ExitCode}. It printed:\n{string.Concat(printed)}");
         }
     }
 
@@ -70,6 +83,13 @@ internal sealed class Server : IAsyncDisposable
         // Reads /proc/<pid>/stat.
         process.Refresh();
         return process.HasExited ? throw Failure("ended") : process.TotalProcessorTime;
+    }
+
+    /// <summary>Resident memory of the process.</summary>
+    public long Memory()
+    {
+        process.Refresh();
+        return process.HasExited ? throw Failure("ended") : process.WorkingSet64;
     }
 
     /// <summary>A failure of this server, with what it printed last.</summary>
@@ -91,7 +111,25 @@ internal sealed class Server : IAsyncDisposable
         }
 
         process.Dispose();
-        await database.DisposeAsync();
+        if (ownsDatabase)
+        {
+            await Database.DisposeAsync();
+        }
+    }
+
+    private static async Task<Server> StartAsync(Contestant contestant, BenchmarkDatabase database, bool ownsDatabase, CancellationToken cancellationToken)
+    {
+        var server = new Server(contestant, Launch.At(database), database, ownsDatabase);
+        try
+        {
+            await server.WaitUntilReadyAsync(cancellationToken);
+            return server;
+        }
+        catch
+        {
+            await server.DisposeAsync();
+            throw;
+        }
     }
 
     private static ProcessStartInfo StartInfo(Command command)
@@ -126,8 +164,7 @@ internal sealed class Server : IAsyncDisposable
     private async Task WaitUntilReadyAsync(CancellationToken cancellationToken)
     {
         using var client = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
-        var started = Stopwatch.GetTimestamp();
-        while (Stopwatch.GetElapsedTime(started) < LongestStart)
+        while (Age < LongestStart)
         {
             if (process.HasExited)
             {
@@ -136,7 +173,7 @@ internal sealed class Server : IAsyncDisposable
 
             try
             {
-                using var answer = await client.GetAsync(readyUrl, cancellationToken);
+                using var answer = await client.GetAsync(ReadyUrl, cancellationToken);
                 if (answer.IsSuccessStatusCode)
                 {
                     return;
@@ -146,7 +183,7 @@ internal sealed class Server : IAsyncDisposable
             {
             }
 
-            await Task.Delay(100, cancellationToken);
+            await Task.Delay(10, cancellationToken);
         }
 
         throw Failure($"was not ready after {LongestStart.TotalSeconds:F0} s");

@@ -1,13 +1,8 @@
-using System.Globalization;
-using System.Text.Json;
-using System.Text.Json.Serialization;
-using System.Text.Json.Serialization.Metadata;
-
 namespace Recognize.Orleans.Benchmarks.Servers;
 
 /// <summary>
-/// What one would write instead: a minimal API, one table with a unique key, one INSERT for a create and one SELECT for a
-/// read. It looks at no key and validates nothing, so every comparison is in its favour.
+/// What one would write instead: a minimal API, one table with a unique key, one INSERT for a create, one SELECT for a read or
+/// a list and one UPDATE for a decision. It looks at no key and validates nothing, so every comparison is in its favour.
 /// </summary>
 internal static class BaselineServer
 {
@@ -15,17 +10,30 @@ internal static class BaselineServer
     {
         var builder = CreateBuilder();
         var connectionString = builder.Configuration.GetConnectionString("Baseline")!;
-        await using IBaselineStore store = engine is Engine.Sqlite ? new SqliteBaselineStore(connectionString) : await PostgreSqlBaselineStore.OpenAsync(connectionString);
+        await using IBaselineStore store = engine switch
+        {
+            Engine.Sqlite => new SqliteBaselineStore(connectionString),
+            Engine.PostgreSql => await PostgreSqlBaselineStore.OpenAsync(connectionString),
+            Engine.SqlServer => await SqlServerBaselineStore.OpenAsync(connectionString),
+            _ => throw Engine.Unknown(engine),
+        };
+        await ServeAsync(builder, store);
+    }
+
+    public static async Task ServeAsync(WebApplicationBuilder builder, IBaselineStore store)
+    {
         var app = builder.Build();
         app.MapGet("/health/ready", () => "ready");
         app.MapPost("/v2/users/{userId}/operations", async (string userId, CreateView body) =>
-            await store.TryInsertAsync(userId, body, DateTime.UtcNow)
-                ? BaselineJson.Answer(new SuccessView(), BaselineJson.Web.SuccessView)
-                : TypedResults.Conflict());
+            await store.TryInsertAsync(userId, body, DateTime.UtcNow) ? Success() : TypedResults.Conflict());
         app.MapGet("/v2/operations/{operationId}", async (string operationId) =>
             await store.FindAsync(operationId) is { } operation
                 ? BaselineJson.Answer(operation, BaselineJson.Web.OperationView)
                 : TypedResults.NotFound());
+        app.MapPost("/v2/operations/{operationId}/decision", async (string operationId, DecisionView body) =>
+            await store.TryDecideAsync(operationId, body.Decision is "approve") ? Success() : TypedResults.Conflict());
+        app.MapGet("/v2/users/{userId}/operations/pending", async (string userId) =>
+            BaselineJson.Answer(await store.ListPendingAsync(userId), BaselineJson.Web.ListPendingView));
         await app.RunAsync();
     }
 
@@ -38,73 +46,20 @@ internal static class BaselineServer
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.TypeInfoResolverChain.Insert(0, BaselineJson.Web));
         return builder;
     }
+
+    private static IResult Success() => BaselineJson.Answer(new SuccessView(), BaselineJson.Web.SuccessView);
 }
 
-/// <summary>The two statements of the baseline.</summary>
+/// <summary>The four statements of the baseline.</summary>
 internal interface IBaselineStore : IAsyncDisposable
 {
     /// <returns>False when the operation exists.</returns>
     ValueTask<bool> TryInsertAsync(string userId, CreateView operation, DateTime createdAt);
 
     ValueTask<OperationView?> FindAsync(string operationId);
-}
 
-internal sealed record CreateView(string OperationId, string? ExternalUserId, string? OperationPayload);
+    /// <returns>False when there is no such operation, or it is decided.</returns>
+    ValueTask<bool> TryDecideAsync(string operationId, bool approves);
 
-internal sealed record SuccessView
-{
-    public bool Success { get; init; } = true;
-}
-
-internal sealed record OperationView
-{
-    public required long Id { get; init; }
-
-    public required string Timestamp { get; init; }
-
-    public string NodeId { get; init; } = "baseline";
-
-    public required string UserId { get; init; }
-
-    public string ApiKey { get; init; } = "bench-sdk-key";
-
-    public required string OperationId { get; init; }
-
-    public required string State { get; init; }
-
-    public bool Result { get; init; }
-
-    public string? ExternalUserId { get; init; }
-
-    public string? OperationPayload { get; init; }
-
-    public required string Status { get; init; }
-
-    public static string Time(DateTime time) => time.ToString("yyyy-MM-ddTHH:mm:ss.fff", CultureInfo.InvariantCulture);
-}
-
-[JsonSerializable(typeof(CreateView))]
-[JsonSerializable(typeof(SuccessView))]
-[JsonSerializable(typeof(OperationView))]
-internal sealed partial class BaselineJson : JsonSerializerContext
-{
-    public static BaselineJson Web { get; } = new(new JsonSerializerOptions
-    {
-        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
-        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
-        Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
-    });
-
-    public static IResult Answer<T>(T value, JsonTypeInfo<T> type) => new Whole(JsonSerializer.SerializeToUtf8Bytes(value, type));
-
-    // With a length instead of chunks, written at once: the cheapest way that the server has.
-    private sealed class Whole(byte[] body) : IResult
-    {
-        public Task ExecuteAsync(HttpContext httpContext)
-        {
-            httpContext.Response.ContentType = "application/json";
-            httpContext.Response.ContentLength = body.Length;
-            return httpContext.Response.Body.WriteAsync(body).AsTask();
-        }
-    }
+    ValueTask<List<PendingView>> ListPendingAsync(string userId);
 }

@@ -17,12 +17,17 @@ internal static class ConstantServer
         Status = "pending",
     };
 
+    private static readonly List<PendingView> ConstantList =
+        [.. Enumerable.Repeat(new PendingView(Constant.OperationId, Constant.OperationPayload, Constant.ExternalUserId), 3)];
+
     public static async Task RunAsync()
     {
         var app = BaselineServer.CreateBuilder().Build();
         app.MapGet("/health/ready", () => "ready");
         app.MapGet("/v2/operations/{operationId}", () => BaselineJson.Answer(Constant, BaselineJson.Web.OperationView));
         app.MapPost("/v2/users/{userId}/operations", () => BaselineJson.Answer(new SuccessView(), BaselineJson.Web.SuccessView));
+        app.MapPost("/v2/operations/{operationId}/decision", () => BaselineJson.Answer(new SuccessView(), BaselineJson.Web.SuccessView));
+        app.MapGet("/v2/users/{userId}/operations/pending", () => BaselineJson.Answer(ConstantList, BaselineJson.Web.ListPendingView));
         await app.RunAsync();
     }
 }

@@ -1,0 +1,56 @@
+namespace Recognize.Orleans.Benchmarks;
+
+/// <summary>What a server, or several that share the load, did in one round. Processor times are per iteration.</summary>
+internal sealed record Round(double PerSecond, double P50Milliseconds, double P99Milliseconds, double? CpuMicroseconds, double? DatabaseCpuMicroseconds);
+
+/// <summary>Somebody who is measured: one server or several that share the load, and what they are sent.</summary>
+internal sealed record Entry(string Name, IReadOnlyList<Server> Servers, IReadOnlyList<Step> Steps);
+
+/// <summary>All entries are warmed up one after the other, then measured in turn, so that what else the machine does hits all alike.</summary>
+internal static class Rounds
+{
+    /// <param name="what">What is measured, for the progress that is shown.</param>
+    /// <param name="entries">Who is measured.</param>
+    /// <param name="connections">Of each entry.</param>
+    /// <param name="most">Iterations of a round at most, twice as many of a warm-up.</param>
+    /// <param name="options">How long and how often.</param>
+    /// <param name="cancellationToken">Ends it.</param>
+    /// <returns>The rounds of each entry, in the order of the entries.</returns>
+    public static async Task<IReadOnlyList<IReadOnlyList<Round>>> MeasureAsync(
+        string what, IReadOnlyList<Entry> entries, int connections, int? most, Options options, CancellationToken cancellationToken)
+    {
+        foreach (var entry in entries)
+        {
+            await Console.Error.WriteLineAsync($"{what}, {connections} connections: warming up {entry.Name}");
+            await LoadGenerator.RunAsync(entry.Servers, entry.Steps, connections, LoadGenerator.For(options.WarmUp, most * 2), cancellationToken);
+        }
+
+        var rounds = entries.Select(_ => new List<Round>()).ToList();
+        for (var round = 1; round <= options.Rounds; round++)
+        {
+            foreach (var (entry, measured) in entries.Zip(rounds))
+            {
+                measured.Add(await MeasureAsync(entry, connections, most, options, cancellationToken));
+                await Console.Error.WriteLineAsync($"{what}, round {round}: {entry.Name} {measured[^1].PerSecond:F0}/s");
+            }
+        }
+
+        return rounds;
+    }
+
+    private static async Task<Round> MeasureAsync(Entry entry, int connections, int? most, Options options, CancellationToken cancellationToken)
+    {
+        var database = entry.Servers[0].Database.Cpu;
+        var (before, databaseBefore) = (CpuTime(), database?.Total());
+        var load = await LoadGenerator.RunAsync(entry.Servers, entry.Steps, connections, LoadGenerator.For(options.Round, most), cancellationToken);
+        var (after, databaseAfter) = (CpuTime(), database?.Total());
+        return new Round(
+            load.Latency.Count / load.Elapsed.TotalSeconds,
+            load.Latency.Percentile(50).TotalMilliseconds,
+            load.Latency.Percentile(99).TotalMilliseconds,
+            (after - before)?.TotalMicroseconds / load.Latency.Count,
+            (databaseAfter - databaseBefore)?.TotalMicroseconds / load.Latency.Count);
+
+        TimeSpan? CpuTime() => entry.Servers.Aggregate((TimeSpan?)TimeSpan.Zero, (sum, server) => sum + server.CpuTime());
+    }
+}
