@@ -1,3 +1,4 @@
+using Orleans.Placement;
 using Orleans.Storage;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Storage;
@@ -8,6 +9,8 @@ namespace Recognize.Orleans.Operations;
 [GrainType("recognize.operation")]
 // An operation is busy for a moment and then read now and then. A short age keeps idle ones from filling the memory.
 [CollectionAgeLimit(Minutes = 2)]
+// Beside the front end that was asked to create it, so that a create crosses to one other silo at most.
+[PreferLocalPlacement]
 internal sealed class OperationGrain : Grain, IOperationGrain
 {
     private const string StateName = "operation";

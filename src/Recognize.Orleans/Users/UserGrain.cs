@@ -6,6 +6,8 @@ using Recognize.Orleans.Storage;
 namespace Recognize.Orleans.Users;
 
 [GrainType("recognize.user")]
+// A user is asked something now and then; reading the record again costs less than keeping it for Orleans' quarter of an hour.
+[CollectionAgeLimit(Minutes = 2)]
 internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain
 {
     // It may be behind the database by ids that were dropped since, which need no write of their own: their operations say the same.
