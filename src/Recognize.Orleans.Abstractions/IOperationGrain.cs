@@ -26,8 +26,15 @@ public interface IOperationGrain : IGrainWithStringKey
     [Alias("decide")]
     Task<OperationOutcome> DecideAsync(Decision decision);
 
+    /// <summary>Takes the question back. Only a pending operation can be cancelled; cancelling it again is done already.</summary>
+    /// <param name="reason">Why, in at most 256 UTF-16 units; may be absent.</param>
+    /// <exception cref="ArgumentException">The reason breaks a rule of <see cref="OperationLimits"/>; nothing was changed.</exception>
+    [Alias("cancel")]
+    Task<OperationOutcome> CancelAsync(string? reason);
+
     /// <summary>
-    /// The operation as it is stored, or <see langword="null"/> when it does not exist. Never shows what is not durable yet.
+    /// The operation as it stands now, or <see langword="null"/> when it does not exist. Never shows what is not durable yet;
+    /// from its deadline on a pending operation is expired, which the clock alone decides.
     /// </summary>
     // It answers while a create or a decision is being written: a user's list asks operations that ask that very user.
     [AlwaysInterleave]
@@ -65,6 +72,10 @@ public sealed record CreateOperation
     /// <summary>The client's own name for the attempt (the <c>Idempotency-Key</c> header): 1 to 255 visible ASCII characters.</summary>
     [Id(5)]
     public string? IdempotencyKey { get; init; }
+
+    /// <summary>How long it can be decided, counted from its creation: 5 to 86,400 seconds; absent means the service's default.</summary>
+    [Id(6)]
+    public TimeSpan? ExpiresIn { get; init; }
 }
 
 /// <summary>A user's decision about an operation.</summary>
@@ -86,9 +97,13 @@ public sealed record Decision
     /// <summary>What the user saw; compared with the operation's payload, unless it is absent.</summary>
     [Id(3)]
     public string? Payload { get; init; }
+
+    /// <summary>Why the user refused, in at most 256 UTF-16 units; an approval has none.</summary>
+    [Id(4)]
+    public string? Reason { get; init; }
 }
 
-/// <summary>An operation as it is stored.</summary>
+/// <summary>An operation as it stands.</summary>
 [GenerateSerializer, Immutable, Alias("recognize.operation")]
 public sealed record Operation
 {
@@ -128,9 +143,17 @@ public sealed record Operation
     [Id(8)]
     public required OperationStatus Status { get; init; }
 
-    /// <summary>When it was decided (UTC, whole milliseconds); absent while it is pending.</summary>
+    /// <summary>When it was decided or cancelled, or its deadline once it is expired (UTC, whole milliseconds); absent while it is pending.</summary>
     [Id(9)]
     public DateTimeOffset? DecidedAt { get; init; }
+
+    /// <summary>The deadline (UTC, whole milliseconds): from then on it cannot be decided. Absent: it has none.</summary>
+    [Id(10)]
+    public DateTimeOffset? ExpiresAt { get; init; }
+
+    /// <summary>Why it was denied or cancelled, if that was said.</summary>
+    [Id(11)]
+    public string? Reason { get; init; }
 }
 
 /// <summary>Where an operation stands.</summary>
@@ -145,6 +168,12 @@ public enum OperationStatus
 
     /// <summary>The user refused it.</summary>
     Denied = 3,
+
+    /// <summary>Its deadline came before a decision. Never stored: the clock says so.</summary>
+    Expired = 4,
+
+    /// <summary>Whoever asked has taken the question back.</summary>
+    Cancelled = 5,
 }
 
 /// <summary>What a user can answer.</summary>
@@ -199,4 +228,16 @@ public enum OperationOutcome
 
     /// <summary>The user saw another payload than the operation's.</summary>
     PayloadMismatch = 9,
+
+    /// <summary>Its deadline has passed.</summary>
+    Expired = 10,
+
+    /// <summary>It was cancelled before.</summary>
+    Cancelled = 11,
+
+    /// <summary>It cannot be cancelled: the user has approved it.</summary>
+    AlreadyApproved = 12,
+
+    /// <summary>It cannot be cancelled: the user has denied it.</summary>
+    AlreadyDenied = 13,
 }

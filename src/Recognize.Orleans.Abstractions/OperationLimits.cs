@@ -21,6 +21,15 @@ public static class OperationLimits
     /// <summary>The most digits of a <c>userId</c>.</summary>
     public const int UserId = 128;
 
+    /// <summary>The longest <c>reason</c>.</summary>
+    public const int Reason = 256;
+
+    /// <summary>The least <c>expiresIn</c>, in seconds.</summary>
+    public const int ShortestLifetime = 5;
+
+    /// <summary>The most <c>expiresIn</c>, in seconds: a day.</summary>
+    public const int LongestLifetime = 86_400;
+
     /// <summary>The longest <c>Idempotency-Key</c>.</summary>
     public const int IdempotencyKey = 255;
 
@@ -35,6 +44,9 @@ public static class OperationLimits
     /// (six bytes each) take 101,376; what is left is for names, white space and members that the service ignores.
     /// </summary>
     public const int BodyBytes = 131_072;
+
+    /// <summary>The sentence that an <c>expiresIn</c> of any wrong kind is refused with.</summary>
+    internal static readonly string ExpiresInRule = FormattableString.Invariant($"expiresIn must be a whole number of seconds from {ShortestLifetime} to {LongestLifetime}.");
 
     private static readonly SearchValues<char> UpperHex = SearchValues.Create("0123456789ABCDEF");
     private static readonly SearchValues<char> CustomerName = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789-");
@@ -73,6 +85,15 @@ public static class OperationLimits
         _ => FaultInUnicode("operationPayload", value),
     };
 
+    /// <summary>The rule of a <c>reason</c>, which may be absent.</summary>
+    public static string? FaultInReason(string? value) => value is null ? null : FaultInName("reason", value, Reason);
+
+    /// <summary>The rule of an <c>expiresIn</c>, which may be absent.</summary>
+    public static string? FaultInExpiresIn(TimeSpan? value) =>
+        value is null || (value.Value.Ticks % TimeSpan.TicksPerSecond == 0 && value.Value.TotalSeconds is >= ShortestLifetime and <= LongestLifetime)
+            ? null
+            : ExpiresInRule;
+
     /// <summary>The rule of an <c>Idempotency-Key</c>, which may be absent.</summary>
     public static string? FaultInIdempotencyKey(string? value) =>
         value is null || (value is { Length: > 0 and <= IdempotencyKey } && !value.AsSpan().ContainsAnyExceptInRange('!', '~'))
@@ -98,7 +119,8 @@ public static class OperationLimits
             ?? FaultInPayload(request.Payload)
             ?? FaultInAuthType(request.AuthType)
             ?? FaultInAttempt(request.Attempt)
-            ?? FaultInIdempotencyKey(request.IdempotencyKey);
+            ?? FaultInIdempotencyKey(request.IdempotencyKey)
+            ?? FaultInExpiresIn(request.ExpiresIn);
     }
 
     private static string? FaultInName(string member, string value, int longest) => value switch

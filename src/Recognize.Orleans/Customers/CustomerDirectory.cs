@@ -24,7 +24,10 @@ internal enum Scopes
 /// <param name="SdkApiKey">The public identifier that answers show as <c>apiKey</c>; not a secret.</param>
 internal sealed record Customer(string Name, string SdkApiKey);
 
-internal sealed record ApiKey(Customer Customer, Scopes Scopes);
+/// <param name="Customer">Whose key it is.</param>
+/// <param name="Scopes">What it may do.</param>
+/// <param name="Sha256">The configured hash, which tells it from the customer's other keys.</param>
+internal sealed record ApiKey(Customer Customer, Scopes Scopes, string Sha256);
 
 /// <summary>
 /// The customers and their keys, from the section <c>Recognize:Customers</c>. A changed configuration is taken over at once;
@@ -68,6 +71,12 @@ internal sealed partial class CustomerDirectory : IDisposable
         Convert.TryToHexStringLower(hash, hex, out _);
         return Volatile.Read(ref keys).GetAlternateLookup<ReadOnlySpan<char>>().TryGetValue(hex, out var found) ? found : null;
     }
+
+    /// <summary>Raised when keys were added, changed or removed.</summary>
+    public event Action? Changed;
+
+    /// <summary>Whether a key that was found once is configured still, and for the same scopes.</summary>
+    public bool IsInForce(ApiKey key) => Volatile.Read(ref keys).TryGetValue(key.Sha256, out var found) && found == key;
 
     /// <summary>Reads the section; every fault is added as a sentence that names the setting, never a key.</summary>
     public static FrozenDictionary<string, ApiKey> Read(IConfiguration configuration, bool withDemo, ICollection<string> faults)
@@ -168,7 +177,7 @@ internal sealed partial class CustomerDirectory : IDisposable
         {
             faults.Add($"{key.Path}:Sha256 is that of a demo key, which everybody knows.");
         }
-        else if (!keys.TryAdd(hash, new ApiKey(customer, scopes)))
+        else if (!keys.TryAdd(hash, new ApiKey(customer, scopes, hash)))
         {
             faults.Add($"{key.Path}:Sha256 is used twice.");
         }
@@ -197,6 +206,7 @@ internal sealed partial class CustomerDirectory : IDisposable
                 if (changed)
                 {
                     Log.Changed(logger, next.Values.Select(key => key.Customer.Name).Distinct().Count(), next.Count);
+                    Changed?.Invoke();
                 }
             }
             else if (report != lastReport)

@@ -27,7 +27,10 @@ internal static class DemoCustomer
     {
         var customer = new Customer(Name, SdkApiKey);
         sdkApiKeys.Add(SdkApiKey);
-        keys.Add(CustomerDirectory.HashOf(BackendKey), new(customer, Scopes.Operations));
-        keys.Add(CustomerDirectory.HashOf(ApproverKey), new(customer, Scopes.Decisions));
+        foreach (var (key, scopes) in new[] { (BackendKey, Scopes.Operations), (ApproverKey, Scopes.Decisions) })
+        {
+            var hash = CustomerDirectory.HashOf(key);
+            keys.Add(hash, new(customer, scopes, hash));
+        }
     }
 }

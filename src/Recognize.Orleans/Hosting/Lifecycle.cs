@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http.Features;
 using Recognize.Orleans.Customers;
+using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Hosting;
 
@@ -10,6 +11,7 @@ internal sealed partial class Lifecycle(
     Settings settings,
     IServer server,
     ISiloStatusOracle silos,
+    FrontEndWaits waits,
     IHostEnvironment environment,
     TimeProvider clock,
     ILogger<Lifecycle> logger) : IHostedLifecycleService, ISiloStatusListener
@@ -50,6 +52,7 @@ internal sealed partial class Lifecycle(
         // Readiness is false by now. The load balancer needs time to see it; meanwhile every request is served as ever.
         Log.Stopping(logger, settings.Silo.DrainDelay);
         await Task.Delay(settings.Silo.DrainDelay, clock, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        waits.Stop();
     }
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -75,6 +78,7 @@ internal sealed partial class Lifecycle(
         else if (status is SiloStatus.Dead)
         {
             Log.Lost(logger, name, updatedSilo);
+            waits.WakeAll();
         }
     }
 

@@ -10,8 +10,10 @@ internal sealed class Metrics
 
     private readonly Counter<long> creates;
     private readonly Counter<long> decisions;
+    private readonly Counter<long> cancels;
     private readonly Counter<long> refusals;
     private readonly Counter<long> faults;
+    private readonly UpDownCounter<long> waiting;
     private readonly Histogram<double> duration;
 
     public Metrics(IMeterFactory meters)
@@ -19,12 +21,14 @@ internal sealed class Metrics
         var meter = meters.Create(MeterName);
         creates = meter.CreateCounter<long>("recognize.creates", "{operation}", "Creates by outcome.");
         decisions = meter.CreateCounter<long>("recognize.decisions", "{decision}", "Decisions by verdict and outcome.");
+        cancels = meter.CreateCounter<long>("recognize.cancels", "{operation}", "Cancels by outcome.");
         refusals = meter.CreateCounter<long>("recognize.refusals", "{request}", "Requests answered with a 4xx, by problem type.");
         faults = meter.CreateCounter<long>("recognize.faults", "{request}", "Requests that a fault of storage, silo or program ended, by kind.");
+        waiting = meter.CreateUpDownCounter<long>("recognize.waits", "{client}", "Clients that wait for a change or listen to a stream.");
         duration = meter.CreateHistogram(
             "recognize.call.duration",
             "s",
-            "Time from the routed request to its answer, by call and status.",
+            "Time from the routed request to its answer, by call and status; without those that waited for a change.",
             advice: new InstrumentAdvice<double>
             {
                 HistogramBucketBoundaries = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
@@ -37,11 +41,17 @@ internal sealed class Metrics
     public void OperationDecided(Verdict verdict, OperationOutcome outcome) =>
         decisions.Add(1, new("verdict", verdict is Verdict.Approve ? "approve" : "deny"), new("outcome", Name(outcome)));
 
+    public void OperationCancelled(OperationOutcome outcome) =>
+        cancels.Add(1, new KeyValuePair<string, object?>("outcome", Name(outcome)));
+
     /// <param name="type">The problem type without its <c>urn:recognize:</c>.</param>
     public void Refused(string type) => refusals.Add(1, new KeyValuePair<string, object?>("type", type));
 
     /// <param name="kind"><c>storage</c>, <c>busy</c>, <c>silo</c>, <c>timeout</c> or <c>program</c>.</param>
     public void Fault(string kind) => faults.Add(1, new KeyValuePair<string, object?>("kind", kind));
+
+    /// <param name="change">1 when a client begins to wait, -1 when it ends.</param>
+    public void Waiting(int change) => waiting.Add(change);
 
     /// <param name="call">The operation id of the OpenAPI document.</param>
     /// <param name="status">The HTTP status.</param>
@@ -60,6 +70,10 @@ internal sealed class Metrics
         OperationOutcome.WrongUser => "wrong-user",
         OperationOutcome.AuthTypeNotAllowed => "auth-type-not-allowed",
         OperationOutcome.PayloadMismatch => "payload-mismatch",
+        OperationOutcome.Expired => "expired",
+        OperationOutcome.Cancelled => "cancelled",
+        OperationOutcome.AlreadyApproved => "already-approved",
+        OperationOutcome.AlreadyDenied => "already-denied",
         _ => "other",
     };
 }

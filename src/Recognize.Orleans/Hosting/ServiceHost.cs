@@ -4,6 +4,7 @@ using Recognize.Orleans.Http;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 using Recognize.Orleans.Users;
+using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Hosting;
 
@@ -129,6 +130,7 @@ internal static class ServiceHost
         services.AddSingleton(_ => database);
         services.AddSingleton(provider => provider.GetRequiredService<OpenDatabase>().Database);
         services.AddSingleton<CustomerDirectory>();
+        services.AddSingleton<FrontEndWaits>();
         services.AddExceptionHandler<Faults.Handler>();
         services.AddApiDocument();
         services.AddManagement();

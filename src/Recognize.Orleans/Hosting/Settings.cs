@@ -18,6 +18,8 @@ internal sealed record Settings
 
     public required OperationSettings Operations { get; init; }
 
+    public required WaitSettings Waits { get; init; }
+
     /// <summary>Where the API listens.</summary>
     public required IReadOnlyList<BindingAddress> ApiUrls { get; init; }
 
@@ -55,6 +57,15 @@ internal sealed record Settings
             Operations = new()
             {
                 PendingLimit = reader.Number("Recognize:Operations:PendingLimit", 1_000, 1, 100_000),
+                Lifetime = reader.OptionalDuration(
+                    "Recognize:Operations:Lifetime",
+                    TimeSpan.FromSeconds(OperationLimits.ShortestLifetime),
+                    TimeSpan.FromSeconds(OperationLimits.LongestLifetime)),
+            },
+            Waits = new()
+            {
+                PerCustomer = reader.Number("Recognize:Waits:PerCustomer", 10_000, 1, 1_000_000),
+                PerProcess = reader.Number("Recognize:Waits:PerProcess", 20_000, 1, 1_000_000),
             },
             ApiUrls = reader.Urls("urls", Urls.FromPorts(configuration) ?? "http://localhost:8080"),
         };
@@ -186,6 +197,18 @@ internal sealed record ManagementSettings
 internal sealed record OperationSettings
 {
     public required int PendingLimit { get; init; }
+
+    /// <summary>How long an operation can be decided whose create does not say; null: without end.</summary>
+    public required TimeSpan? Lifetime { get; init; }
+}
+
+/// <summary>How many clients may wait for a change or listen to a stream at once.</summary>
+internal sealed record WaitSettings
+{
+    /// <summary>Of one customer, in this process.</summary>
+    public required int PerCustomer { get; init; }
+
+    public required int PerProcess { get; init; }
 }
 
 internal static class Urls
@@ -250,6 +273,9 @@ internal sealed class SettingsReader(IConfiguration configuration, ICollection<s
         Fault($"{key} must be 'true' or 'false'; it is '{text}'.");
         return otherwise;
     }
+
+    public TimeSpan? OptionalDuration(string key, TimeSpan least, TimeSpan most) =>
+        Text(key) is null ? null : Duration(key, least, least, most);
 
     public TimeSpan Duration(string key, TimeSpan otherwise, TimeSpan least, TimeSpan most)
     {

@@ -13,6 +13,7 @@ namespace Recognize.Orleans.Http;
 /// <summary>What holds for every call under <c>/v2</c>: the key, its scope, the media types and the shape of a body.</summary>
 internal static class ApiContract
 {
+    private const string JsonType = "application/json";
     private const string KeyHeader = "X-Api-Key";
 
     /// <summary>Answers 401 under <c>/v2</c> before anything else is looked at, and forbids every cache to keep an answer.</summary>
@@ -34,13 +35,26 @@ internal static class ApiContract
                 return next(context);
             }
 
-            context.Response.Headers.WWWAuthenticate = $"ApiKey realm=\"recognize\", header=\"{KeyHeader}\"";
-            return Problem.InvalidKey.WriteAsync(context, $"{KeyHeader} must be sent once and hold a key that is in force.");
+            return InvalidKey(context).ExecuteAsync(context);
         });
     }
 
+    /// <summary>The answer to a key that is not, or not any more, in force.</summary>
+    public static IResult InvalidKey(HttpContext context)
+    {
+        context.Response.Headers.WWWAuthenticate = $"ApiKey realm=\"recognize\", header=\"{KeyHeader}\"";
+        return Problem.InvalidKey.Because($"{KeyHeader} must be sent once and hold a key that is in force.");
+    }
+
+    /// <summary>The answer to a client that finds no place to wait.</summary>
+    public static IResult TooManyWaits(HttpContext context)
+    {
+        context.Response.Headers.RetryAfter = "1";
+        return Problem.TooManyWaits.Because("As many clients wait for a change or listen to a stream as the service allows; ask without 'Prefer: wait', or later.");
+    }
+
     /// <summary>Gives a route its name, its scope and the checks that come before its handler.</summary>
-    public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scopes anyOf) =>
+    public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scopes anyOf, string answers = JsonType) =>
         route.WithName(call).WithMetadata(anyOf).AddEndpointFilter(async (invocation, next) =>
         {
             var started = Stopwatch.GetTimestamp();
@@ -49,7 +63,7 @@ internal static class ApiContract
             var status = 0;
             try
             {
-                var result = Refusal(context, anyOf) ?? await next(invocation);
+                var result = Refusal(context, anyOf, answers) ?? await next(invocation);
                 if (result is IResult answer)
                 {
                     // Written here, so that the measured time holds the answer too.
@@ -66,7 +80,11 @@ internal static class ApiContract
             }
             finally
             {
-                metrics.Answered(call, status, started);
+                // How long a client waited for a change says nothing of how long an answer takes.
+                if (context.Features.Get<Waits.Wait>() is null)
+                {
+                    metrics.Answered(call, status, started);
+                }
             }
         });
 
@@ -74,9 +92,12 @@ internal static class ApiContract
 
     /// <summary>An answer in JSON.</summary>
     public static IResult Json<T>(T value, JsonTypeInfo<T> type) =>
-        new JsonAnswer(JsonSerializer.SerializeToUtf8Bytes(value, type));
+        Json(JsonSerializer.SerializeToUtf8Bytes(value, type));
 
-    /// <summary>Reads a body of one JSON object whose members are all text.</summary>
+    /// <summary>An answer that is JSON already.</summary>
+    public static IResult Json(byte[] body) => new JsonAnswer(body);
+
+    /// <summary>Reads a body of one JSON object whose members are text, but for <c>expiresIn</c>.</summary>
     /// <returns>The body, or the sentence that says what is wrong with it.</returns>
     public static async Task<(T? Body, string? Fault)> ReadBodyAsync<T>(HttpContext context, JsonTypeInfo<T> type)
         where T : class
@@ -111,7 +132,7 @@ internal static class ApiContract
         }
         catch (JsonException fault) when (fault.Path is ['$', '.', .. var member])
         {
-            return (null, $"{member} must be a string of valid Unicode.");
+            return (null, member is "expiresIn" ? OperationLimits.ExpiresInRule : $"{member} must be a string of valid Unicode.");
         }
         catch (JsonException fault)
         {
@@ -132,7 +153,7 @@ internal static class ApiContract
     private static string? KeyOf(HttpRequest request) =>
         request.Headers[KeyHeader] is [{ Length: > 0 and <= CustomerDirectory.LongestKey } key] && !key.AsSpan().ContainsAnyExceptInRange('!', '~') ? key : null;
 
-    private static IResult? Refusal(HttpContext context, Scopes anyOf)
+    private static IResult? Refusal(HttpContext context, Scopes anyOf, string answers)
     {
         var request = context.Request;
         if ((context.Features.GetRequiredFeature<ApiKey>().Scopes & anyOf) is Scopes.None)
@@ -141,9 +162,9 @@ internal static class ApiContract
             return Problem.ScopeMissing.Because($"This call needs a key with the scope '{names}'.");
         }
 
-        if (!AcceptsJson(request.Headers.Accept))
+        if (!Accepts(request.Headers.Accept, answers))
         {
-            return Problem.NotAcceptable.Because("Accept must admit application/json.");
+            return Problem.NotAcceptable.Because($"Accept must admit {answers}.");
         }
 
         return HttpMethods.IsPost(request.Method) && !SendsJson(request) ? UnsupportedMediaType() : null;
@@ -152,11 +173,11 @@ internal static class ApiContract
     public static IResult UnsupportedMediaType() =>
         Problem.UnsupportedMediaType.Because("Content-Type must be application/json in UTF-8, without a Content-Encoding.");
 
-    /// <summary>Whether an Accept header admits <c>application/json</c>: the most specific range that matches decides (RFC 9110, 12.5.1).</summary>
-    internal static bool AcceptsJson(StringValues accept)
+    /// <summary>Whether an Accept header admits a media type: the most specific range that matches decides (RFC 9110, 12.5.1).</summary>
+    internal static bool Accepts(StringValues accept, string type)
     {
         // What nearly every client sends needs no parsing.
-        if (accept is [] or ["application/json"] or ["*/*"] || accept.All(string.IsNullOrWhiteSpace))
+        if (accept is [] or ["*/*"] || (accept is [var only] && only == type) || accept.All(string.IsNullOrWhiteSpace))
         {
             return true;
         }
@@ -166,11 +187,11 @@ internal static class ApiContract
             return false;
         }
 
-        var best = ranges.Select(range => (Precision: Precision(range), range.Quality)).Where(range => range.Precision > 0);
+        var best = ranges.Select(range => (Precision: Precision(range, type), range.Quality)).Where(range => range.Precision > 0);
         return best.OrderByDescending(range => range.Precision).ThenByDescending(range => range.Quality ?? 1).FirstOrDefault() is ( > 0, not 0);
     }
 
-    private static int Precision(MediaTypeHeaderValue range)
+    private static int Precision(MediaTypeHeaderValue range, string type)
     {
         if (range.MatchesAllTypes)
         {
@@ -179,14 +200,14 @@ internal static class ApiContract
 
         if (range.MatchesAllSubTypes)
         {
-            return range.Type.Equals("application", StringComparison.OrdinalIgnoreCase) ? 2 : 0;
+            return type.StartsWith($"{range.Type}/", StringComparison.OrdinalIgnoreCase) ? 2 : 0;
         }
 
-        // JSON is UTF-8 by definition (RFC 8259), so a range that asks for it matches; any other parameter asks for another type.
+        // JSON and event streams are UTF-8 by definition (RFC 8259; HTML, 9.2.5), so a range that asks for it matches; any other parameter asks for another type.
         var charset = range.Charset;
         var parameters = range.Parameters.Count(parameter => !parameter.Name.Equals("q", StringComparison.OrdinalIgnoreCase));
         var plain = parameters == 0 || (parameters == 1 && HeaderUtilities.RemoveQuotes(charset).Equals("utf-8", StringComparison.OrdinalIgnoreCase));
-        return plain && range.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase) ? 3 + parameters : 0;
+        return plain && range.MediaType.Equals(type, StringComparison.OrdinalIgnoreCase) ? 3 + parameters : 0;
     }
 
     private static bool SendsJson(HttpRequest request) =>

@@ -14,6 +14,9 @@ internal static class OpenApi
     /// <summary>Says which problems a route can answer, beside those that every route can.</summary>
     public static RouteHandlerBuilder Refuses(this RouteHandlerBuilder route, params Problem[] problems) => route.WithMetadata(new Refusals(problems));
 
+    /// <summary>Says which headers a route reads.</summary>
+    public static RouteHandlerBuilder Takes(this RouteHandlerBuilder route, params OpenApiParameter[] headers) => route.WithMetadata(new ApiHeaders(headers));
+
     public static void AddApiDocument(this IServiceCollection services) => services.AddOpenApi("v2", options =>
     {
         options.ShouldInclude = description => description.RelativePath?.StartsWith("v2/", StringComparison.Ordinal) is true;
@@ -70,9 +73,9 @@ internal static class OpenApi
                 Describe(parameter);
             }
 
-            if (operation.OperationId is "createOperation")
+            foreach (var header in metadata.OfType<ApiHeaders>().SelectMany(headers => headers.All))
             {
-                operation.Parameters!.Add(IdempotencyKey());
+                operation.Parameters!.Add(header);
             }
 
             var problems = metadata.OfType<Refusals>().SelectMany(refusals => refusals.Problems)
@@ -118,15 +121,6 @@ internal static class OpenApi
         };
     }
 
-    private static OpenApiParameter IdempotencyKey() => new()
-    {
-        Name = "Idempotency-Key",
-        In = ParameterLocation.Header,
-        Description = "The client's name for this attempt. The same key with the same user and members is answered like the first time, "
-            + "with other content 409. Scoped to the operationId.",
-        Schema = new OpenApiSchema { Type = JsonSchemaType.String, MinLength = 1, MaxLength = OperationLimits.IdempotencyKey, Pattern = "^[!-~]+$" },
-    };
-
     private static OpenApiResponse Answer(IGrouping<int, Problem> problems, OpenApiDocument document)
     {
         var response = new OpenApiResponse
@@ -150,4 +144,31 @@ internal static class OpenApi
     }
 
     private sealed record Refusals(IReadOnlyList<Problem> Problems);
+}
+
+/// <summary>The headers that calls read, beside the key.</summary>
+internal sealed record ApiHeaders(IReadOnlyList<OpenApiParameter> All)
+{
+    public static readonly OpenApiParameter IdempotencyKey = Header(
+        "Idempotency-Key",
+        "The client's name for this attempt. The same key with the same user and members is answered like the first time, with other content 409. Scoped to the operationId.",
+        new() { Type = JsonSchemaType.String, MinLength = 1, MaxLength = OperationLimits.IdempotencyKey, Pattern = "^[!-~]+$" });
+
+    public static readonly OpenApiParameter Prefer = Header(
+        "Prefer",
+        $"wait=N (RFC 7240): the answer may take up to N seconds, 1 to {Conditions.LongestWait}, until there is something new to say. The answer then has Preference-Applied.",
+        new() { Type = JsonSchemaType.String });
+
+    public static readonly OpenApiParameter IfNoneMatch = Header(
+        "If-None-Match",
+        "The ETag of the list that the client has: answered 304 while it is the same. The tag is a hash of the content.",
+        new() { Type = JsonSchemaType.String });
+
+    public static readonly OpenApiParameter LastEventId = Header(
+        "Last-Event-ID",
+        "The id of the last event that the client has seen: the stream then begins with the list only when it is another one.",
+        new() { Type = JsonSchemaType.String });
+
+    private static OpenApiParameter Header(string name, string description, OpenApiSchema schema) =>
+        new() { Name = name, In = ParameterLocation.Header, Description = description, Schema = schema };
 }

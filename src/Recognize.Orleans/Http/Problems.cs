@@ -39,22 +39,25 @@ internal sealed record Problem(int Status, string Name, string Title)
     public static readonly Problem RouteNotFound = new(404, "route-not-found", "There is nothing at this path");
     public static readonly Problem OperationNotFound = new(404, "operation-not-found", "There is no such operation");
     public static readonly Problem MethodNotAllowed = new(405, "method-not-allowed", "The path does not know this method");
-    public static readonly Problem NotAcceptable = new(406, "not-acceptable", "The answer would be JSON, which the client does not accept");
+    public static readonly Problem NotAcceptable = new(406, "not-acceptable", "The client does not accept the type of the answer");
     public static readonly Problem OperationExists = new(409, "operation-exists", "The operation exists already");
     public static readonly Problem IdempotencyKeyReused = new(409, "idempotency-key-reused", "The idempotency key was used for other content");
     public static readonly Problem AlreadyDecided = new(409, "operation-already-decided", "The operation is decided already");
+    public static readonly Problem OperationExpired = new(409, "operation-expired", "The operation's deadline has passed");
+    public static readonly Problem OperationCancelled = new(409, "operation-cancelled", "The operation is cancelled");
     public static readonly Problem PendingLimitReached = new(409, "pending-limit-reached", "The user has too many pending operations");
     public static readonly Problem BodyTooLarge = new(413, "body-too-large", "The body is too large");
     public static readonly Problem UnsupportedMediaType = new(415, "unsupported-media-type", "The body is not JSON in UTF-8");
     public static readonly Problem BadRequest = new(400, "bad-request", "The request is not valid HTTP");
     public static readonly Problem Internal = new(500, "internal-error", "The service failed");
+    public static readonly Problem TooManyWaits = new(503, "too-many-waits", "Too many clients wait already");
     public static readonly Problem Unavailable = new(503, "service-unavailable", "The service cannot answer now");
 
     public static readonly IReadOnlyList<Problem> All =
     [
         InvalidRequest, WrongUser, AuthTypeNotAllowed, PayloadMismatch, BadRequest, InvalidKey, ScopeMissing, RouteNotFound, OperationNotFound,
-        MethodNotAllowed, NotAcceptable, OperationExists, IdempotencyKeyReused, AlreadyDecided, PendingLimitReached,
-        BodyTooLarge, UnsupportedMediaType, Internal, Unavailable,
+        MethodNotAllowed, NotAcceptable, OperationExists, IdempotencyKeyReused, AlreadyDecided, OperationExpired, OperationCancelled, PendingLimitReached,
+        BodyTooLarge, UnsupportedMediaType, Internal, TooManyWaits, Unavailable,
     ];
 
     public string Type => $"urn:recognize:{Name}";
@@ -98,6 +101,7 @@ internal sealed record Problem(int Status, string Name, string Title)
 [JsonSerializable(typeof(ProblemBody))]
 [JsonSerializable(typeof(Operations.CreateOperationBody))]
 [JsonSerializable(typeof(Operations.DecisionBody))]
+[JsonSerializable(typeof(Operations.CancelBody))]
 [JsonSerializable(typeof(Operations.SuccessBody))]
 [JsonSerializable(typeof(Operations.OperationBody))]
 [JsonSerializable(typeof(IReadOnlyList<Users.PendingOperationBody>))]

@@ -3,6 +3,7 @@ using System.Globalization;
 using Microsoft.Extensions.Primitives;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Http;
+using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Operations;
 
@@ -14,6 +15,7 @@ internal static class OperationEndpoints
         v2.MapPost("/users/{userId}/operations", CreateAsync)
             .Demands("createOperation", Scopes.Operations)
             .Accepts<CreateOperationBody>("application/json")
+            .Takes(ApiHeaders.IdempotencyKey)
             .Produces<SuccessBody>()
             .Refuses(Problem.InvalidRequest, Problem.UnsupportedMediaType, Problem.BodyTooLarge)
             .Refuses(Problem.OperationExists, Problem.IdempotencyKeyReused, Problem.PendingLimitReached)
@@ -23,17 +25,29 @@ internal static class OperationEndpoints
         v2.MapGet("/operations/{operationId}", ReadAsync)
             .Demands("getOperation", Scopes.Operations)
             .Produces<OperationBody>()
-            .Refuses(Problem.InvalidRequest, Problem.OperationNotFound)
-            .WithSummary("Read an operation");
+            .Takes(ApiHeaders.Prefer)
+            .Refuses(Problem.InvalidRequest, Problem.OperationNotFound, Problem.TooManyWaits)
+            .WithSummary("Read an operation")
+            .WithDescription("With Prefer: wait, a pending operation is answered as soon as it is decided, cancelled or expired, or when the time is over.");
 
         v2.MapPost("/operations/{operationId}/decision", DecideAsync)
             .Demands("decideOperation", Scopes.Decisions)
             .Accepts<DecisionBody>("application/json")
             .Produces<SuccessBody>()
             .Refuses(Problem.InvalidRequest, Problem.WrongUser, Problem.AuthTypeNotAllowed, Problem.PayloadMismatch)
-            .Refuses(Problem.OperationNotFound, Problem.AlreadyDecided, Problem.UnsupportedMediaType, Problem.BodyTooLarge)
+            .Refuses(Problem.OperationNotFound, Problem.AlreadyDecided, Problem.OperationExpired, Problem.OperationCancelled)
+            .Refuses(Problem.UnsupportedMediaType, Problem.BodyTooLarge)
             .WithSummary("Record the user's decision")
-            .WithDescription("The first decision counts and never changes. Sending the same decision again is answered 200.");
+            .WithDescription("The first decision counts and never changes. Sending the same decision again is answered 200. At or after the deadline no decision is taken.");
+
+        v2.MapPost("/operations/{operationId}/cancel", CancelAsync)
+            .Demands("cancelOperation", Scopes.Operations)
+            .Accepts<CancelBody>("application/json")
+            .Produces<SuccessBody>()
+            .Refuses(Problem.InvalidRequest, Problem.OperationNotFound, Problem.AlreadyDecided, Problem.OperationExpired)
+            .Refuses(Problem.UnsupportedMediaType, Problem.BodyTooLarge)
+            .WithSummary("Take a pending operation back")
+            .WithDescription("Cancelling it again is answered 200; what the user has decided stays decided.");
     }
 
     private static async Task<IResult> CreateAsync(string userId, HttpContext context, IGrainFactory grains, TimeProvider clock)
@@ -48,6 +62,7 @@ internal static class OperationEndpoints
             AuthType = AuthTypeText.Parse(body?.AuthType),
             Attempt = Guid.NewGuid().ToString("N"),
             IdempotencyKey = SentOnce(context.Request.Headers["Idempotency-Key"]),
+            ExpiresIn = body?.ExpiresIn is { } seconds ? TimeSpan.FromSeconds(seconds) : null,
         };
 
         fault ??= OperationLimits.FaultInUserId(userId)
@@ -63,7 +78,7 @@ internal static class OperationEndpoints
         return Answer(await Faults.AskAsync(clock, () => operation.CreateAsync(request)));
     }
 
-    private static async Task<IResult> ReadAsync(string operationId, HttpContext context, IGrainFactory grains, TimeProvider clock)
+    private static async Task<IResult> ReadAsync(string operationId, HttpContext context, IGrainFactory grains, FrontEndWaits waits, TimeProvider clock)
     {
         if (FaultInPath(ref operationId) is { } fault)
         {
@@ -72,7 +87,23 @@ internal static class OperationEndpoints
 
         var customer = context.Customer();
         var grain = grains.GetOperation(customer.Name, operationId);
-        return await Faults.AskAsync(clock, grain.GetAsync, context.RequestAborted) is { } operation
+        var operation = await Faults.AskAsync(clock, grain.GetAsync, context.RequestAborted);
+        if (Conditions.PreferredWait(context) is { } patience && operation is { Status: OperationStatus.Pending })
+        {
+            using var wait = waits.Begin(context, grain.GetGrainId());
+            if (wait is null)
+            {
+                return ApiContract.TooManyWaits(context);
+            }
+
+            operation = await wait.UntilAsync(clock.GetUtcNow() + patience, grain.GetAsync, now => now is not { Status: OperationStatus.Pending }, now => now?.ExpiresAt);
+            if (!wait.IsKeyInForce)
+            {
+                return ApiContract.InvalidKey(context);
+            }
+        }
+
+        return operation is not null
             ? ApiContract.Json(OperationBody.From(operation, customer), HttpJson.Web.OperationBody)
             : Answer(OperationOutcome.NotFound);
     }
@@ -85,7 +116,9 @@ internal static class OperationEndpoints
             ?? OperationLimits.FaultInUserId(body!.UserId)
             ?? (body.Decision is "approve" or "deny" ? null : "decision must be 'approve' or 'deny'.")
             ?? AuthTypeText.FaultIn(body.AuthType, required: true)
-            ?? OperationLimits.FaultInPayload(body.OperationPayload);
+            ?? OperationLimits.FaultInPayload(body.OperationPayload)
+            ?? OperationLimits.FaultInReason(body.Reason)
+            ?? (body is { Decision: "approve", Reason: not null } ? "reason goes with the decision 'deny' only." : null);
         if (fault is not null)
         {
             return Problem.InvalidRequest.Because(fault);
@@ -97,10 +130,24 @@ internal static class OperationEndpoints
             Verdict = body.Decision is "approve" ? Verdict.Approve : Verdict.Deny,
             AuthType = AuthTypeText.Parse(body.AuthType)!.Value,
             Payload = body.OperationPayload,
+            Reason = body.Reason,
         };
 
         var operation = grains.GetOperation(context.Customer().Name, operationId);
         return Answer(await Faults.AskAsync(clock, () => operation.DecideAsync(decision)));
+    }
+
+    private static async Task<IResult> CancelAsync(string operationId, HttpContext context, IGrainFactory grains, TimeProvider clock)
+    {
+        var (body, fault) = await ApiContract.ReadBodyAsync(context, HttpJson.Web.CancelBody);
+        fault = FaultInPath(ref operationId) ?? fault ?? OperationLimits.FaultInReason(body!.Reason);
+        if (fault is not null)
+        {
+            return Problem.InvalidRequest.Because(fault);
+        }
+
+        var operation = grains.GetOperation(context.Customer().Name, operationId);
+        return Answer(await Faults.AskAsync(clock, () => operation.CancelAsync(body!.Reason)));
     }
 
     // Two headers must not pass as one key with a comma in it; an empty key breaks the rule of keys.
@@ -121,6 +168,10 @@ internal static class OperationEndpoints
         OperationOutcome.AlreadyDecided => Problem.AlreadyDecided.Because("decision and authType must be those of the first decision, which never changes."),
         OperationOutcome.WrongUser => Problem.WrongUser.Because("userId must be the user whom the operation asks."),
         OperationOutcome.AuthTypeNotAllowed => Problem.AuthTypeNotAllowed.Because("authType must be the one that the operation demands."),
+        OperationOutcome.AlreadyApproved => Problem.AlreadyDecided.Because("It cannot be cancelled any more: the user has approved it."),
+        OperationOutcome.AlreadyDenied => Problem.AlreadyDecided.Because("It cannot be cancelled any more: the user has denied it."),
+        OperationOutcome.Expired => Problem.OperationExpired.Because("The operation's deadline, expiresAt, has passed: it can be neither decided nor cancelled."),
+        OperationOutcome.Cancelled => Problem.OperationCancelled.Because("The operation was cancelled before it was decided."),
         OperationOutcome.PayloadMismatch => Problem.PayloadMismatch.Because("operationPayload must be the operation's, to the character, or absent."),
         _ => throw new InvalidOperationException($"Outcome {outcome} has no HTTP mapping."),
     };
@@ -166,6 +217,18 @@ public sealed record CreateOperationBody
     /// <summary>The type of authentication that the operation demands; absent: either will do.</summary>
     [AllowedValues("biom", "pin")]
     public string? AuthType { get; init; }
+
+    /// <summary>Seconds from the creation on within which it can be decided; absent: as long as the service is set up for, usually without end.</summary>
+    [Range(OperationLimits.ShortestLifetime, OperationLimits.LongestLifetime)]
+    public int? ExpiresIn { get; init; }
+}
+
+/// <summary>The body of a cancel.</summary>
+public sealed record CancelBody
+{
+    /// <summary>Why the question is taken back, without control characters; whoever reads the operation sees it.</summary>
+    [MaxLength(OperationLimits.Reason)]
+    public string? Reason { get; init; }
 }
 
 /// <summary>The body of a decision.</summary>
@@ -186,6 +249,10 @@ public sealed record DecisionBody
     /// <summary>What the user saw; compared with the operation's payload unless it is absent.</summary>
     [MaxLength(OperationLimits.Payload)]
     public string? OperationPayload { get; init; }
+
+    /// <summary>Why the user denied, without control characters; an approval has none.</summary>
+    [MaxLength(OperationLimits.Reason)]
+    public string? Reason { get; init; }
 }
 
 /// <summary>The answer to a call that took effect.</summary>
@@ -243,15 +310,26 @@ public sealed record OperationBody
     [AllowedValues("biom", "pin")]
     public string? AuthType { get; init; }
 
-    /// <summary>The whole truth: a denied operation is "denied" here, while <c>state</c> knows two values only.</summary>
-    [Required, AllowedValues("pending", "approved", "denied")]
+    /// <summary>
+    /// The whole truth, while <c>state</c> knows two values only: <c>state</c> is "approved" and <c>result</c> true when this is "approved",
+    /// "pending" and false otherwise. "expired": the deadline came before a decision.
+    /// </summary>
+    [Required, AllowedValues("pending", "approved", "denied", "expired", "cancelled")]
     public required string Status { get; init; }
 
-    /// <summary>When it was decided: UTC without offset, in milliseconds; absent while it is pending.</summary>
+    /// <summary>When it was decided or cancelled, or the deadline of an expired one: UTC without offset, in milliseconds; absent while it is pending.</summary>
     [RegularExpression(TimePattern)]
     public string? DecidedAt { get; init; }
 
-    private const string TimePattern = @"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}$";
+    /// <summary>The deadline, UTC without offset, in milliseconds: from then on it cannot be decided. Absent: it has none.</summary>
+    [RegularExpression(TimePattern)]
+    public string? ExpiresAt { get; init; }
+
+    /// <summary>Why it was denied or cancelled, if that was said.</summary>
+    [MaxLength(OperationLimits.Reason)]
+    public string? Reason { get; init; }
+
+    internal const string TimePattern = @"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}$";
 
     internal static OperationBody From(Operation operation, Customer customer) => new()
     {
@@ -271,10 +349,14 @@ public sealed record OperationBody
             OperationStatus.Pending => "pending",
             OperationStatus.Approved => "approved",
             OperationStatus.Denied => "denied",
+            OperationStatus.Expired => "expired",
+            OperationStatus.Cancelled => "cancelled",
             _ => throw new InvalidOperationException($"Status {operation.Status} has no name."),
         },
         DecidedAt = operation.DecidedAt is { } decidedAt ? Time(decidedAt) : null,
+        ExpiresAt = operation.ExpiresAt is { } expiresAt ? Time(expiresAt) : null,
+        Reason = operation.Reason,
     };
 
-    private static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fff", CultureInfo.InvariantCulture);
+    internal static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fff", CultureInfo.InvariantCulture);
 }

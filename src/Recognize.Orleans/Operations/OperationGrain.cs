@@ -3,6 +3,7 @@ using Orleans.Storage;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Storage;
 using Recognize.Orleans.Users;
+using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Operations;
 
@@ -11,7 +12,7 @@ namespace Recognize.Orleans.Operations;
 [CollectionAgeLimit(Minutes = 2)]
 // Beside the front end that was asked to create it, so that a create crosses to one other silo at most.
 [PreferLocalPlacement]
-internal sealed class OperationGrain : Grain, IOperationGrain
+internal sealed class OperationGrain : Grain, IOperationGrain, IWatchedGrain
 {
     private const string StateName = "operation";
 
@@ -20,6 +21,8 @@ internal sealed class OperationGrain : Grain, IOperationGrain
     private readonly Settings settings;
     private readonly Metrics metrics;
     private readonly TimeProvider clock;
+    private readonly Watchers watchers = new();
+    private Task ending = Task.CompletedTask;
 
     public OperationGrain(IGrainStorage storage, OperationNumbers numbers, Settings settings, Metrics metrics, TimeProvider clock)
     {
@@ -46,29 +49,68 @@ internal sealed class OperationGrain : Grain, IOperationGrain
 
     public async Task<OperationOutcome> DecideAsync(Decision decision)
     {
-        if (await state.ReadAsync() is not { } current)
-        {
-            metrics.OperationDecided(decision.Verdict, OperationOutcome.NotFound);
-            return OperationOutcome.NotFound;
-        }
-
-        var (outcome, next) = current.Decide(decision, clock.GetUtcNow());
-        if (next != current)
-        {
-            await state.WriteAsync(next);
-            await User(next.UserId).ForgetAsync(next.OperationId);
-        }
-
+        var outcome = await EndAsync(current => current.Decide(decision, clock.GetUtcNow()));
         metrics.OperationDecided(decision.Verdict, outcome);
         return outcome;
     }
 
-    public async Task<Operation?> GetAsync() => (await state.ReadAsync())?.ToOperation();
+    public async Task<OperationOutcome> CancelAsync(string? reason)
+    {
+        var outcome = await EndAsync(current => current.Cancel(reason, clock.GetUtcNow()));
+        metrics.OperationCancelled(outcome);
+        return outcome;
+    }
+
+    public async Task<Operation?> GetAsync()
+    {
+        var current = await state.ReadAsync();
+        if (current?.IsExpired(clock.GetUtcNow()) is true)
+        {
+            // A decision that came in time may be on its way to the database still: nobody is told "expired" before it
+            // is known whether it arrived.
+            await ending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+            current = await state.ReadAsync();
+        }
+
+        return current?.ToOperation(clock.GetUtcNow());
+    }
+
+    public Task WatchAsync(IChangeObserver observer)
+    {
+        watchers.Add(observer);
+        return Task.CompletedTask;
+    }
+
+    // Whoever waits on asks the next activation.
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        watchers.Tell(this.GetGrainId());
+        return Task.CompletedTask;
+    }
+
+    private async Task<OperationOutcome> EndAsync(Func<OperationState, (OperationOutcome Outcome, OperationState Next)> end)
+    {
+        if (await state.ReadAsync() is not { } current)
+        {
+            return OperationOutcome.NotFound;
+        }
+
+        var (outcome, next) = end(current);
+        if (next != current)
+        {
+            ending = state.WriteAsync(next);
+            await ending;
+            watchers.Tell(this.GetGrainId());
+            await User(next.UserId).ForgetAsync(next.OperationId);
+        }
+
+        return outcome;
+    }
 
     private async Task<OperationOutcome> CreateFirstAsync(CreateOperation request)
     {
         var (_, operationId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        var next = OperationState.Create(operationId, request, await numbers.NextAsync(), settings.Silo.Name, clock.GetUtcNow());
+        var next = OperationState.Create(operationId, request, await numbers.NextAsync(), settings.Silo.Name, clock.GetUtcNow(), settings.Operations.Lifetime);
 
         // The user's record is written before this row or with it: an operation that exists is on its user's list,
         // whatever crashes in between.
@@ -94,6 +136,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain
                 }
 
                 await state.WriteAsync(next);
+                await User(request.UserId).ChangedAsync();
                 return OperationOutcome.Done;
             case var outcome:
                 throw new InvalidOperationException($"A user's grain answered {outcome}, which this version does not know.");

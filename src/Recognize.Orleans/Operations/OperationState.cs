@@ -34,9 +34,19 @@ internal sealed record OperationState
 
     public string? IdempotencyKey { get; init; }
 
+    /// <summary>The lifetime that the create asked for, in seconds; absent: it left that to the service.</summary>
+    public int? ExpiresIn { get; init; }
+
+    /// <summary>The deadline. That it has passed is never stored: the clock says so, with no job that would have to run.</summary>
+    public DateTimeOffset? ExpiresAt { get; init; }
+
     public OperationStatus Status { get; init; } = OperationStatus.Pending;
 
+    /// <summary>When it was decided or cancelled.</summary>
     public DateTimeOffset? DecidedAt { get; init; }
+
+    /// <summary>Why it was denied or cancelled.</summary>
+    public string? Reason { get; init; }
 
     /// <summary>The authentication that was used.</summary>
     public AuthType? DecidedWith { get; init; }
@@ -45,13 +55,14 @@ internal sealed record OperationState
     [JsonExtensionData]
     public Dictionary<string, JsonElement>? Unknown { get; set; }
 
-    public static OperationState Create(string operationId, CreateOperation request, long id, string nodeId, DateTimeOffset now)
+    public static OperationState Create(string operationId, CreateOperation request, long id, string nodeId, DateTimeOffset now, TimeSpan? lifetime = null)
     {
+        var createdAt = WholeMilliseconds(now);
         var hasNul = request.Payload?.Contains('\0', StringComparison.Ordinal) is true;
         return new()
         {
             Id = id,
-            CreatedAt = WholeMilliseconds(now),
+            CreatedAt = createdAt,
             NodeId = nodeId,
             UserId = request.UserId,
             OperationId = operationId,
@@ -61,6 +72,8 @@ internal sealed record OperationState
             AuthType = request.AuthType,
             Attempt = request.Attempt,
             IdempotencyKey = request.IdempotencyKey,
+            ExpiresIn = (int?)request.ExpiresIn?.TotalSeconds,
+            ExpiresAt = createdAt + (request.ExpiresIn ?? lifetime),
         };
     }
 
@@ -76,13 +89,14 @@ internal sealed record OperationState
         var same = request.UserId == UserId
             && request.ExternalUserId == ExternalUserId
             && request.Payload == FullPayload()
-            && request.AuthType == AuthType;
+            && request.AuthType == AuthType
+            && (int?)request.ExpiresIn?.TotalSeconds == ExpiresIn;
         return same ? OperationOutcome.Done : OperationOutcome.IdempotencyKeyReused;
     }
 
     public (OperationOutcome Outcome, OperationState Next) Decide(Decision decision, DateTimeOffset now)
     {
-        if (OperationLimits.FaultInAuthType(decision.AuthType) is { } fault)
+        if ((OperationLimits.FaultInAuthType(decision.AuthType) ?? FaultInReason(decision)) is { } fault)
         {
             throw new ArgumentException(fault, nameof(decision));
         }
@@ -109,6 +123,11 @@ internal sealed record OperationState
             _ => throw new ArgumentException($"Verdict {decision.Verdict} is unknown.", nameof(decision)),
         };
 
+        if (Status is OperationStatus.Cancelled)
+        {
+            return (OperationOutcome.Cancelled, this);
+        }
+
         if (Status is not OperationStatus.Pending)
         {
             // "Yes, with a PIN" is not what was recorded as "yes, with biometrics".
@@ -116,15 +135,42 @@ internal sealed record OperationState
             return (same ? OperationOutcome.Done : OperationOutcome.AlreadyDecided, this);
         }
 
+        if (IsExpired(now))
+        {
+            return (OperationOutcome.Expired, this);
+        }
+
         return (OperationOutcome.Done, this with
         {
             Status = status,
             DecidedAt = WholeMilliseconds(now),
             DecidedWith = decision.AuthType,
+            Reason = decision.Reason,
         });
     }
 
-    public Operation ToOperation() => new()
+    public (OperationOutcome Outcome, OperationState Next) Cancel(string? reason, DateTimeOffset now)
+    {
+        if (OperationLimits.FaultInReason(reason) is { } fault)
+        {
+            throw new ArgumentException(fault, nameof(reason));
+        }
+
+        return Status switch
+        {
+            OperationStatus.Pending when IsExpired(now) => (OperationOutcome.Expired, this),
+            OperationStatus.Pending => (OperationOutcome.Done, this with { Status = OperationStatus.Cancelled, DecidedAt = WholeMilliseconds(now), Reason = reason }),
+            OperationStatus.Cancelled => (OperationOutcome.Done, this),
+            OperationStatus.Approved => (OperationOutcome.AlreadyApproved, this),
+            OperationStatus.Denied => (OperationOutcome.AlreadyDenied, this),
+            _ => throw new InvalidOperationException($"Status {Status} is never stored."),
+        };
+    }
+
+    /// <summary>Whether its deadline came before its end.</summary>
+    public bool IsExpired(DateTimeOffset now) => Status is OperationStatus.Pending && ExpiresAt <= now;
+
+    public Operation ToOperation(DateTimeOffset now) => new()
     {
         Id = Id,
         CreatedAt = CreatedAt,
@@ -134,9 +180,14 @@ internal sealed record OperationState
         ExternalUserId = ExternalUserId,
         Payload = FullPayload(),
         AuthType = DecidedWith ?? AuthType,
-        Status = Status,
-        DecidedAt = DecidedAt,
+        Status = IsExpired(now) ? OperationStatus.Expired : Status,
+        DecidedAt = IsExpired(now) ? ExpiresAt : DecidedAt,
+        ExpiresAt = ExpiresAt,
+        Reason = Reason,
     };
+
+    private static string? FaultInReason(Decision decision) =>
+        decision is { Verdict: Verdict.Approve, Reason: not null } ? "reason goes with a denial only." : OperationLimits.FaultInReason(decision.Reason);
 
     private string? FullPayload() =>
         PayloadBase64 is null ? Payload : System.Text.Encoding.UTF8.GetString(PayloadBase64);

@@ -18,7 +18,7 @@ namespace Recognize.Orleans.Storage;
 internal sealed class StateSerializer : IGrainStorageSerializer
 {
     /// <summary>The value of the member <c>v</c> in every row that this version writes.</summary>
-    public const int Format = 1;
+    public const int Format = 2;
 
     private static readonly StateJson Json = new(new JsonSerializerOptions
     {

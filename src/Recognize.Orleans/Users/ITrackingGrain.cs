@@ -18,6 +18,12 @@ internal interface ITrackingGrain : IGrainWithStringKey
     [OneWay]
     [Alias("forget")]
     Task ForgetAsync(string operationId);
+
+    /// <summary>Called by an operation whose row was written after <see cref="TrackOutcome.Tracked"/>: it is on the list from now on.</summary>
+    [OneWay]
+    [AlwaysInterleave]
+    [Alias("changed")]
+    Task ChangedAsync();
 }
 
 /// <summary>Whether a user takes one more operation. Numbers are on the wire: append, never renumber.</summary>

@@ -2,18 +2,20 @@ using System.Collections.Immutable;
 using Orleans.Storage;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Storage;
+using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Users;
 
 [GrainType("recognize.user")]
 // A user is asked something now and then; reading the record again costs less than keeping it for Orleans' quarter of an hour.
 [CollectionAgeLimit(Minutes = 2)]
-internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain
+internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGrain
 {
     // It may be behind the database by ids that were dropped since, which need no write of their own: their operations say the same.
     private readonly StoredState<UserState> state;
     private readonly Settings settings;
     private readonly TimeProvider clock;
+    private readonly Watchers watchers = new();
 
     public UserGrain(IGrainStorage storage, Settings settings, TimeProvider clock)
     {
@@ -39,7 +41,13 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain
         var next = current.Track(operationId, clock.GetUtcNow());
         if (state.CanWriteWith)
         {
-            return await state.WriteWithAsync(next, row) ? TrackOutcome.Created : TrackOutcome.Exists;
+            if (!await state.WriteWithAsync(next, row))
+            {
+                return TrackOutcome.Exists;
+            }
+
+            watchers.Tell(this.GetGrainId());
+            return TrackOutcome.Created;
         }
 
         if (next != current)
@@ -50,7 +58,26 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain
         return TrackOutcome.Tracked;
     }
 
-    public async Task ForgetAsync(string operationId) => state.Keep((await CurrentAsync()).Forget(operationId));
+    public async Task ForgetAsync(string operationId)
+    {
+        state.Keep((await CurrentAsync()).Forget(operationId));
+        watchers.Tell(this.GetGrainId());
+    }
+
+    public Task ChangedAsync()
+    {
+        watchers.Tell(this.GetGrainId());
+        return Task.CompletedTask;
+    }
+
+    public Task WatchAsync(IChangeObserver observer)
+    {
+        watchers.Add(observer);
+        return Task.CompletedTask;
+    }
+
+    // Whoever waits on asks the next activation.
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => ChangedAsync();
 
     // In the order of the record, which is that of the creates; the operations' times come from several clocks.
     public async Task<ImmutableArray<Operation>> ListPendingAsync() => [.. await ReadPendingAsync()];

@@ -66,8 +66,9 @@ public sealed partial class OpenApiTests(SqliteService fixture)
         var document = (await reader.GetAsync("/openapi/v2.json")).Body;
 
         Assert.All(
-            (int[])[OperationLimits.OperationId, OperationLimits.ExternalUserId, OperationLimits.Payload, OperationLimits.IdempotencyKey],
+            (int[])[OperationLimits.OperationId, OperationLimits.ExternalUserId, OperationLimits.Payload, OperationLimits.IdempotencyKey, OperationLimits.Reason],
             limit => Assert.Contains($"\"maxLength\": {limit}", document, StringComparison.Ordinal));
+        Assert.Contains($"\"maximum\": {OperationLimits.LongestLifetime}", document, StringComparison.Ordinal);
         Assert.Contains($"{{1,{OperationLimits.UserId}}}$", document, StringComparison.Ordinal);
         Assert.Contains($"{OperationLimits.BodyBytes} bytes", document, StringComparison.Ordinal);
     }
@@ -78,12 +79,13 @@ public sealed partial class OpenApiTests(SqliteService fixture)
         var paths = await PathsAsync();
 
         Assert.Equal(
-            ["createOperation", "decideOperation", "getOperation", "listPendingOperations"],
+            ["cancelOperation", "createOperation", "decideOperation", "getOperation", "listPendingOperations", "streamPendingOperations"],
             paths.Select(operation => operation.Value.GetProperty("operationId").GetString()).Order(StringComparer.Ordinal));
         Assert.All(paths, operation =>
         {
             Assert.Contains("Needs the scope", operation.Value.GetProperty("description").GetString(), StringComparison.Ordinal);
-            Assert.True(operation.Value.GetProperty("responses").GetProperty("200").GetProperty("content").TryGetProperty("application/json", out _));
+            var type = operation.Value.GetProperty("operationId").GetString() is "streamPendingOperations" ? "text/event-stream" : "application/json";
+            Assert.True(operation.Value.GetProperty("responses").GetProperty("200").GetProperty("content").TryGetProperty(type, out _));
         });
     }
 

@@ -13,8 +13,9 @@ public sealed class CustomerSettingsTests
     {
         var keys = CustomerDirectory.Read(Configuration(), withDemo: false, []);
 
-        Assert.Equal(new ApiKey(new("acme", TestCustomers.AcmeSdkKey), Scopes.Operations | Scopes.Decisions), keys[TestCustomers.Hash(TestCustomers.AcmeBoth)]);
-        Assert.Equal(new ApiKey(new("acme", TestCustomers.AcmeSdkKey), Scopes.Operations), keys[TestCustomers.Hash(TestCustomers.AcmeOperations)]);
+        var (both, operations) = (TestCustomers.Hash(TestCustomers.AcmeBoth), TestCustomers.Hash(TestCustomers.AcmeOperations));
+        Assert.Equal(new ApiKey(new("acme", TestCustomers.AcmeSdkKey), Scopes.Operations | Scopes.Decisions, both), keys[both]);
+        Assert.Equal(new ApiKey(new("acme", TestCustomers.AcmeSdkKey), Scopes.Operations, operations), keys[operations]);
         Assert.Equal("globex", keys[TestCustomers.Hash(TestCustomers.GlobexBoth)].Customer.Name);
         Assert.Equal(4, keys.Count);
     }

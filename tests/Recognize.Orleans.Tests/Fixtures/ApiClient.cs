@@ -61,6 +61,25 @@ internal sealed class ApiClient(Uri api, string? key)
         SendRawAsync("POST", $"/v2/operations/{Uri.EscapeDataString(id)}/decision", Encoding.UTF8.GetBytes(
             Object(("userId", user), ("decision", decision), ("authType", authType), ("operationPayload", payload))));
 
+    public Task<Answer> CancelAsync(string id, string json) => PostAsync($"/v2/operations/{id}/cancel", json);
+
+    /// <summary>Reads an operation, and waits for it to leave pending.</summary>
+    public Task<Answer> WaitAsync(string id, int seconds = 60) => GetAsync($"/v2/operations/{id}", ("Prefer", $"wait={seconds}"));
+
+    /// <summary>Opens the stream of a user's pending operations.</summary>
+    public async Task<EventStream> FollowAsync(string user, string? lastEventId = null)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(api, $"/v2/users/{user}/operations/events"));
+        request.Headers.TryAddWithoutValidation("X-Api-Key", key);
+        request.Headers.TryAddWithoutValidation("Accept", "text/event-stream");
+        if (lastEventId is not null)
+        {
+            request.Headers.TryAddWithoutValidation("Last-Event-ID", lastEventId);
+        }
+
+        return new(await Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead));
+    }
+
     /// <summary>Reads an operation; its id is percent-encoded to the last character that needs it.</summary>
     public Task<Answer> ReadAsync(string id) => SendRawAsync("GET", $"/v2/operations/{Uri.EscapeDataString(id)}");
 

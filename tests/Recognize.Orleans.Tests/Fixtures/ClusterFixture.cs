@@ -145,7 +145,8 @@ public abstract class ClusterFixture : IAsyncLifetime
         Silo = new() { Port = 1, GatewayPort = 0, AdvertisedAddress = IPAddress.Loopback, Name = siloName, DrainDelay = TimeSpan.Zero },
         Cluster = new() { ClusterId = "test", ServiceId = "recognize" },
         Management = new() { Urls = [], Password = null },
-        Operations = new() { PendingLimit = PendingLimit },
+        Operations = new() { PendingLimit = PendingLimit, Lifetime = null },
+        Waits = new() { PerCustomer = 1, PerProcess = 1 },
         ApiUrls = [],
     };
 }

@@ -12,8 +12,8 @@ internal static class Journey
     public static string NewId() => $"txn-{Guid.NewGuid():N}";
 
     /// <summary>One attempt of its own, unless it is named.</summary>
-    public static Task<OperationOutcome> CreateAsync(this IGrainFactory silo, string userId, string operationId, string? attempt = null, string? payload = null) =>
-        silo.GetOperation(Customer, operationId).CreateAsync(RequestOf(userId, attempt, payload));
+    public static Task<OperationOutcome> CreateAsync(this IGrainFactory silo, string userId, string operationId, string? attempt = null, string? payload = null, TimeSpan? expiresIn = null) =>
+        silo.GetOperation(Customer, operationId).CreateAsync(RequestOf(userId, attempt, payload) with { ExpiresIn = expiresIn });
 
     public static CreateOperation RequestOf(string userId, string? attempt = null, string? payload = null) =>
         new() { UserId = userId, Attempt = attempt ?? Guid.NewGuid().ToString("N"), Payload = payload };

@@ -13,7 +13,8 @@ public sealed class MetricsTests
 {
     private static readonly string[] Outcomes =
     [
-        "already-decided", "auth-type-not-allowed", "done", "duplicate", "idempotency-key-reused", "not-found", "payload-mismatch", "pending-limit-reached", "wrong-user",
+        "already-approved", "already-decided", "already-denied", "auth-type-not-allowed", "cancelled", "done", "duplicate", "expired",
+        "idempotency-key-reused", "not-found", "payload-mismatch", "pending-limit-reached", "wrong-user",
     ];
 
     [Fact]

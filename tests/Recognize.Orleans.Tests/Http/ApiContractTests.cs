@@ -23,7 +23,7 @@ public sealed class ApiContractTests
     [InlineData("application/json;q=0, application/json;charset=utf-8")]
     [InlineData("nonsense, application/json")]
     [InlineData(",application/json,")]
-    public void It_admits_json(string accept) => Assert.True(ApiContract.AcceptsJson(accept));
+    public void It_admits_json(string accept) => Assert.True(ApiContract.Accepts(accept, "application/json"));
 
     [Theory]
     [InlineData("text/html")]
@@ -42,11 +42,11 @@ public sealed class ApiContractTests
     [InlineData("*")]
     [InlineData("/")]
     [InlineData("application/")]
-    public void It_admits_no_json(string accept) => Assert.False(ApiContract.AcceptsJson(accept));
+    public void It_admits_no_json(string accept) => Assert.False(ApiContract.Accepts(accept, "application/json"));
 
     [Fact]
-    public void Its_absence_admits_everything() => Assert.True(ApiContract.AcceptsJson(default));
+    public void Its_absence_admits_everything() => Assert.True(ApiContract.Accepts(default, "application/json"));
 
     [Fact]
-    public void Several_headers_are_one_list() => Assert.True(ApiContract.AcceptsJson(new(["text/html", "application/json"])));
+    public void Several_headers_are_one_list() => Assert.True(ApiContract.Accepts(new(["text/html", "application/json"]), "application/json"));
 }

@@ -28,7 +28,7 @@ public sealed class OperationStateTests
     public void What_was_sent_is_given_back_to_the_character() =>
         Creates.Sample(request =>
         {
-            var operation = OperationState.Create("txn-1", request, 7, "node-1", Now).ToOperation();
+            var operation = OperationState.Create("txn-1", request, 7, "node-1", Now).ToOperation(Now);
 
             Assert.Equal(
                 ("txn-1", request.UserId, request.ExternalUserId, request.Payload, request.AuthType),
@@ -43,7 +43,7 @@ public sealed class OperationStateTests
 
         Assert.Null(state.Payload);
         Assert.Equal("a\0b"u8.ToArray(), state.PayloadBase64);
-        Assert.Equal("a\0b", state.ToOperation().Payload);
+        Assert.Equal("a\0b", state.ToOperation(Now).Payload);
     }
 
     [Fact]
@@ -52,7 +52,7 @@ public sealed class OperationStateTests
         var created = OperationState.Create("txn-1", Request(), 7, "node-1", Now.AddTicks(9_999));
         var (_, decided) = created.Decide(Approval(), Now.AddSeconds(1).AddTicks(19_999));
 
-        var operation = decided.ToOperation();
+        var operation = decided.ToOperation(Now);
         Assert.Equal(new DateTimeOffset(2025, 5, 21, 10, 30, 0, TimeSpan.Zero), operation.CreatedAt);
         Assert.Equal(new DateTimeOffset(2025, 5, 21, 10, 30, 1, 1, TimeSpan.Zero), operation.DecidedAt);
         Assert.Equal((TimeSpan.Zero, TimeSpan.Zero), (operation.CreatedAt.Offset, operation.DecidedAt!.Value.Offset));
@@ -126,7 +126,7 @@ public sealed class OperationStateTests
     {
         var (outcome, next) = Created(Request()).Decide(Approval() with { Verdict = verdict, AuthType = AuthType.Pin }, Now.AddMinutes(1));
 
-        var operation = next.ToOperation();
+        var operation = next.ToOperation(Now);
         Assert.Equal(OperationOutcome.Done, outcome);
         Assert.Equal((status, Now.AddMinutes(1), AuthType.Pin), (operation.Status, operation.DecidedAt, operation.AuthType));
     }
@@ -184,6 +184,77 @@ public sealed class OperationStateTests
         AssertRefused(OperationOutcome.AlreadyDecided, decided, Approval() with { AuthType = AuthType.Pin });
     }
 
+    [Theory]
+    [InlineData(-1, OperationStatus.Pending, OperationOutcome.Done)]
+    [InlineData(0, OperationStatus.Expired, OperationOutcome.Expired)]
+    [InlineData(1, OperationStatus.Expired, OperationOutcome.Expired)]
+    public void An_operation_expires_at_its_deadline_and_not_a_tick_before(long ticks, OperationStatus status, OperationOutcome outcome)
+    {
+        var created = Created(Request() with { ExpiresIn = TimeSpan.FromSeconds(5) });
+        var deadline = Now.AddSeconds(5);
+        var now = deadline.AddTicks(ticks);
+
+        var operation = created.ToOperation(now);
+
+        Assert.Equal((status, deadline), (operation.Status, operation.ExpiresAt));
+        Assert.Equal(status is OperationStatus.Expired ? deadline : null, operation.DecidedAt);
+        Assert.Equal(outcome, created.Decide(Approval(), now).Outcome);
+        Assert.Equal(outcome, created.Cancel("too late", now).Outcome);
+    }
+
+    [Fact]
+    public void What_was_decided_in_time_never_expires_and_may_be_repeated_after_the_deadline()
+    {
+        var (_, decided) = Created(Request() with { ExpiresIn = TimeSpan.FromSeconds(5) }).Decide(Approval(), Now.AddSeconds(4));
+
+        Assert.Equal(OperationStatus.Approved, decided.ToOperation(Now.AddDays(1)).Status);
+        Assert.Equal((OperationOutcome.Done, decided), decided.Decide(Approval(), Now.AddDays(1)));
+    }
+
+    [Fact]
+    public void The_create_says_how_long_or_the_service_does_or_nobody()
+    {
+        var asked = OperationState.Create("txn-1", Request() with { ExpiresIn = TimeSpan.FromSeconds(5) }, 7, "node-1", Now, TimeSpan.FromMinutes(5));
+        var left = OperationState.Create("txn-1", Request(), 7, "node-1", Now, TimeSpan.FromMinutes(5));
+
+        Assert.Equal(Now.AddSeconds(5), asked.ExpiresAt);
+        Assert.Equal(Now.AddMinutes(5), left.ExpiresAt);
+        Assert.Null(Created(Request()).ExpiresAt);
+        Assert.Equal(OperationOutcome.IdempotencyKeyReused, left.CreateAgain(Request() with { ExpiresIn = TimeSpan.FromMinutes(5) }));
+        Assert.Equal(OperationOutcome.Done, left.CreateAgain(Request()));
+    }
+
+    [Fact]
+    public void A_cancelled_operation_keeps_its_reason_and_is_told_to_whoever_decides()
+    {
+        var (outcome, cancelled) = Created(Request()).Cancel("ordered twice", Now.AddMinutes(1));
+
+        var operation = cancelled.ToOperation(Now.AddMinutes(2));
+        Assert.Equal(OperationOutcome.Done, outcome);
+        Assert.Equal((OperationStatus.Cancelled, Now.AddMinutes(1), "ordered twice"), (operation.Status, operation.DecidedAt, operation.Reason));
+        Assert.Equal((OperationOutcome.Done, cancelled), cancelled.Cancel("another reason", Now.AddMinutes(2)));
+        AssertRefused(OperationOutcome.Cancelled, cancelled, Approval());
+    }
+
+    [Theory]
+    [InlineData(Verdict.Approve, OperationOutcome.AlreadyApproved)]
+    [InlineData(Verdict.Deny, OperationOutcome.AlreadyDenied)]
+    public void A_decided_operation_cannot_be_cancelled_and_says_how_it_was_decided(Verdict verdict, OperationOutcome outcome)
+    {
+        var (_, decided) = Created(Request()).Decide(Approval() with { Verdict = verdict }, Now);
+
+        Assert.Equal((outcome, decided), decided.Cancel(null, Now));
+    }
+
+    [Fact]
+    public void A_denial_may_have_a_reason_and_an_approval_has_none()
+    {
+        var (_, denied) = Created(Request()).Decide(Approval() with { Verdict = Verdict.Deny, Reason = "not mine" }, Now);
+
+        Assert.Equal("not mine", denied.ToOperation(Now).Reason);
+        Assert.Throws<ArgumentException>(() => Created(Request()).Decide(Approval() with { Reason = "sure" }, Now));
+    }
+
     [Fact]
     public void The_first_decision_that_is_allowed_counts_and_nothing_changes_after_it() =>
         Gen.Select(Creates, Decisions.Array[0, 8]).Sample((request, decisions) =>
@@ -208,14 +279,14 @@ public sealed class OperationStateTests
                 state = next;
             }
 
-            var untouched = Created(request).ToOperation();
+            var untouched = Created(request).ToOperation(Now);
             var expected = first is null ? untouched : untouched with
             {
                 Status = first.Verdict is Verdict.Approve ? OperationStatus.Approved : OperationStatus.Denied,
                 DecidedAt = firstTime,
                 AuthType = first.AuthType,
             };
-            Assert.Equal(expected, state.ToOperation());
+            Assert.Equal(expected, state.ToOperation(Now));
         });
 
     private static void AssertRefused(OperationOutcome expected, OperationState state, Decision decision)

@@ -48,6 +48,43 @@ public abstract class ClusterProcessTests
     }
 
     [SkippableFact]
+    public async Task Those_who_wait_on_two_processes_hear_of_what_happens_after_the_third_that_held_it_was_killed()
+    {
+        await using var database = await TestDatabase.CreateAsync(engine);
+        var services = await ServiceProcess.StartAsync(database, ThreeNodes);
+        await using var one = services[0];
+        await using var two = services[1];
+        await using var killed = services[2];
+        var held = Enumerable.Range(0, 6).Select(number => (User: $"D{number:X4}", Id: Journey.NewId())).ToList();
+        foreach (var (user, id) in held)
+        {
+            // Whoever is asked first holds the grains.
+            Assert.Equal(HttpStatusCode.OK, await killed.CreateAsync(user, id));
+            Assert.Equal(HttpStatusCode.OK, (await killed.ReadAsync(id)).Status);
+        }
+
+        var tag = (await new ApiClient(killed.ApiUrl, ServiceProcess.Key).ListAsync(held[0].User))["ETag"];
+        Assert.Equal(tag, (await new ApiClient(one.ApiUrl, ServiceProcess.Key).ListAsync(held[0].User))["ETag"]);
+        var waits = held.SelectMany(operation => new[] { one, two }, (operation, service) => new ApiClient(service.ApiUrl, ServiceProcess.Key).WaitAsync(operation.Id)).ToList();
+        var streams = await Task.WhenAll(held.Select((operation, number) => new ApiClient((number % 2 == 0 ? one : two).ApiUrl, ServiceProcess.Key).FollowAsync(operation.User)));
+        foreach (var (stream, operation) in streams.Zip(held))
+        {
+            Assert.Equal([operation.Id], (await stream.NextListAsync()).Operations);
+        }
+
+        await killed.KillAsync();
+        foreach (var (user, id) in held)
+        {
+            Assert.Equal(HttpStatusCode.OK, await two.DecideAsync(user, id));
+        }
+
+        var answers = await Task.WhenAll(waits).WaitAsync(ServiceProcess.Patience);
+        Assert.All(answers, answer => Assert.Equal("approved", answer.ShouldBe(200).Json.GetProperty("status").GetString()));
+        Assert.All(await Task.WhenAll(streams.Select(stream => stream.NextListAsync())), list => Assert.Empty(list.Operations));
+        Array.ForEach(streams, stream => stream.Dispose());
+    }
+
+    [SkippableFact]
     public async Task A_process_that_is_told_to_stop_serves_until_nobody_sends_and_no_request_fails()
     {
         await using var database = await TestDatabase.CreateAsync(engine);

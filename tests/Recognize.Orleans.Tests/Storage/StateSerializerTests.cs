@@ -42,7 +42,7 @@ public sealed class StateSerializerTests
                 OperationId = "txn-1",
                 Status = OperationStatus.Pending,
             },
-            state.ToOperation());
+            state.ToOperation(DateTimeOffset.UnixEpoch));
         Assert.Equal(("attempt-1", null), (state.Attempt, state.IdempotencyKey));
     }
 
@@ -65,14 +65,14 @@ public sealed class StateSerializerTests
                 Status = OperationStatus.Approved,
                 DecidedAt = new(2025, 5, 21, 10, 31, 0, TimeSpan.Zero),
             },
-            state.ToOperation());
+            state.ToOperation(DateTimeOffset.UnixEpoch));
         Assert.Equal(("attempt-1", "key-1"), (state.Attempt, state.IdempotencyKey));
     }
 
     [Fact]
     public void An_operation_with_NUL_in_its_payload_loads()
     {
-        var operation = Read<OperationState>(OperationWithNul).ToOperation();
+        var operation = Read<OperationState>(OperationWithNul).ToOperation(DateTimeOffset.UnixEpoch);
 
         Assert.Equal(("a\0b", OperationStatus.Denied, AuthType.Pin), (operation.Payload, operation.Status, operation.AuthType));
     }
@@ -141,14 +141,14 @@ public sealed class StateSerializerTests
     [InlineData(typeof(NumbersState))]
     public void A_row_of_a_higher_format_is_refused_in_words(Type state)
     {
-        var refusal = Assert.Throws<NotSupportedException>(() => Rewritten(state, """{"v":2}"""));
+        var refusal = Assert.Throws<NotSupportedException>(() => Rewritten(state, """{"v":3}"""));
 
         Assert.Contains("Upgrade this silo", refusal.Message, StringComparison.Ordinal);
     }
 
     [Theory]
     [InlineData("""{"v":1,"status":1}""")]
-    [InlineData("""{"v":1,"status":"expired"}""")]
+    [InlineData("""{"v":1,"status":"lost"}""")]
     [InlineData("null")]
     [InlineData("")]
     public void A_row_that_this_version_would_misread_is_refused(string json) =>
@@ -166,7 +166,7 @@ public sealed class StateSerializerTests
 
             Assert.True(Ascii.IsValid(stored));
             Assert.DoesNotContain("\\u0000", Encoding.ASCII.GetString(stored).Replace("\\\\", "", StringComparison.Ordinal), StringComparison.Ordinal);
-            Assert.Equal(state.ToOperation(), Serializer.Deserialize<OperationState>(new(stored))!.ToOperation());
+            Assert.Equal(state.ToOperation(DateTimeOffset.UnixEpoch), Serializer.Deserialize<OperationState>(new(stored))!.ToOperation(DateTimeOffset.UnixEpoch));
         });
 
     [Fact]

@@ -1,0 +1,38 @@
+using System.Threading.Channels;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Time.Testing;
+using Orleans.TestingHost;
+using Recognize.Orleans.Storage;
+using Recognize.Orleans.Waits;
+
+namespace Recognize.Orleans.Fixtures;
+
+/// <summary>A clock that stands still until it is moved, and that tells when a client of a service goes to sleep.</summary>
+internal sealed class WaitingClock() : FakeTimeProvider(new DateTimeOffset(2025, 5, 21, 10, 30, 0, TimeSpan.Zero))
+{
+    private readonly Channel<ITimer> parked = Channel.CreateUnbounded<ITimer>();
+
+    /// <summary>Starts a service that knows no other time.</summary>
+    public static Task<TestService> StartServiceAsync(WaitingClock clock, Dictionary<string, string?>? settings = null, Action<WebApplicationBuilder>? configure = null) =>
+        TestService.StartAsync(StorageEngine.Sqlite, settings, builder =>
+        {
+            builder.Services.AddSingleton<TimeProvider>(clock);
+            builder.Services.UseTimeProviderForBackgroundAreas(TimeProvider.System);
+            configure?.Invoke(builder);
+        });
+
+    /// <summary>Completes when a client has gone to sleep once more than this was asked before.</summary>
+    public Task ParkedAsync() => parked.Reader.ReadAsync().AsTask().WaitAsync(ClusterFixture.Patience);
+
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+    {
+        var timer = base.CreateTimer(callback, state, dueTime, period);
+        if (callback.Method.DeclaringType == typeof(Wait))
+        {
+            parked.Writer.TryWrite(timer);
+        }
+
+        return timer;
+    }
+}

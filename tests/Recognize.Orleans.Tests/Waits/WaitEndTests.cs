@@ -1,0 +1,115 @@
+using System.Text.Json;
+using Microsoft.Extensions.Configuration;
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Http;
+using Xunit;
+
+namespace Recognize.Orleans.Waits;
+
+// What ends a wait beside a change, and how many there may be.
+public sealed class WaitEndTests
+{
+    private static readonly string[] BothScopes = ["operations", "decisions"];
+
+    private readonly string user = ApiClient.NewUser();
+    private readonly string id = ApiClient.NewId();
+    private readonly WaitingClock clock = new();
+
+    [Fact]
+    public async Task A_service_that_stops_answers_those_who_wait_and_ends_its_streams()
+    {
+        await using var service = await WaitingClock.StartServiceAsync(clock);
+        (await service.Acme.CreateAsync(user, id)).ShouldBeSuccess();
+        using var stream = await service.Acme.FollowAsync(user);
+        await stream.NextListAsync();
+        await clock.ParkedAsync();
+        var waiting = service.Acme.WaitAsync(id);
+        await clock.ParkedAsync();
+
+        await service.StopAsync();
+
+        Assert.Equal("pending", (await waiting).ShouldBe(200).Json.GetProperty("status").GetString());
+        Assert.Empty(await stream.NextAsync());
+    }
+
+    [Fact]
+    public async Task There_are_no_more_waits_than_allowed_and_a_client_that_goes_away_makes_room()
+    {
+        await using var service = await WaitingClock.StartServiceAsync(clock, new() { ["Recognize:Waits:PerCustomer"] = "1" });
+        (await service.Acme.CreateAsync(user, id)).ShouldBeSuccess();
+        using (var stream = await service.Acme.FollowAsync(user))
+        {
+            await stream.NextListAsync();
+
+            var refused = await service.Acme.WaitAsync(id);
+            refused.ShouldBe(Problem.TooManyWaits);
+            Assert.Equal("1", refused["Retry-After"]);
+            Assert.Equal(503, (await service.Acme.FollowAsync(user)).Status);
+            (await service.Acme.ReadAsync(id)).ShouldBe(200);
+            await clock.ParkedAsync();
+        }
+
+        // The server hears of the closed connection when it does.
+        var waiting = service.Acme.WaitAsync(id);
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(10));
+        while (await Task.WhenAny(waiting, clock.ParkedAsync()) == waiting)
+        {
+            await timer.WaitForNextTickAsync();
+            waiting = service.Acme.WaitAsync(id);
+        }
+
+        (await service.Acme.DecideAsync(id, user)).ShouldBeSuccess();
+        (await waiting).ShouldBe(200);
+    }
+
+    [Fact]
+    public async Task A_process_has_a_limit_of_its_own()
+    {
+        await using var service = await WaitingClock.StartServiceAsync(clock, new() { ["Recognize:Waits:PerProcess"] = "1" });
+        using var stream = await service.Acme.FollowAsync(user);
+        await stream.NextListAsync();
+
+        Assert.Equal(503, (await service.Acme.FollowAsync(user)).Status);
+    }
+
+    [Fact]
+    public async Task A_key_that_is_removed_ends_its_waits_and_streams_and_no_others()
+    {
+        var folder = Directory.CreateTempSubdirectory("recognize-waits-").FullName;
+        var file = Path.Combine(folder, "customers.json");
+        await File.WriteAllTextAsync(file, KeysOf("initech-old", "initech-new"));
+        await using var service = await WaitingClock.StartServiceAsync(clock, configure: builder => builder.Configuration.AddJsonFile(file, optional: false, reloadOnChange: true));
+        var (removed, kept) = (new ApiClient(service.Api, "initech-old"), new ApiClient(service.Api, "initech-new"));
+        (await removed.CreateAsync(user, id)).ShouldBeSuccess();
+        using var stream = await removed.FollowAsync(user);
+        await stream.NextListAsync();
+        await clock.ParkedAsync();
+        var waiting = removed.WaitAsync(id);
+        await clock.ParkedAsync();
+        var stays = kept.WaitAsync(id);
+        await clock.ParkedAsync();
+
+        await File.WriteAllTextAsync(file, KeysOf("initech-new"));
+
+        (await waiting.WaitAsync(ClusterFixture.Patience)).ShouldBe(Problem.InvalidKey);
+        Assert.Empty(await stream.NextAsync());
+        (await kept.DecideAsync(id, user)).ShouldBeSuccess();
+        (await stays.WaitAsync(ClusterFixture.Patience)).ShouldBe(200);
+        Directory.Delete(folder, recursive: true);
+    }
+
+    private static string KeysOf(params string[] keys) => JsonSerializer.Serialize(new
+    {
+        Recognize = new
+        {
+            Customers = new
+            {
+                Initech = new
+                {
+                    SdkApiKey = "initech-sdk",
+                    Keys = keys.Select(key => new { Sha256 = TestCustomers.Hash(key), Scopes = BothScopes }),
+                },
+            },
+        },
+    });
+}
