@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text;
+using System.Text.RegularExpressions;
 
 namespace Recognize.Orleans;
 
@@ -7,7 +8,7 @@ namespace Recognize.Orleans;
 /// Every limit of the API and the rules that keep a text exactly as it was sent. Lengths are counted in UTF-16 code units.
 /// </summary>
 /// <remarks>Each <c>FaultIn…</c> returns <see langword="null"/> for a good value, or the sentence that names the member and its rule.</remarks>
-public static class OperationLimits
+public static partial class OperationLimits
 {
     /// <summary>The longest <c>operationId</c>.</summary>
     public const int OperationId = 256;
@@ -29,6 +30,9 @@ public static class OperationLimits
 
     /// <summary>The most <c>expiresIn</c>, in seconds: a day.</summary>
     public const int LongestLifetime = 86_400;
+
+    /// <summary>The most operations of a page of the history.</summary>
+    public const int Page = 100;
 
     /// <summary>The longest <c>Idempotency-Key</c>.</summary>
     public const int IdempotencyKey = 255;
@@ -94,6 +98,13 @@ public static class OperationLimits
             ? null
             : ExpiresInRule;
 
+    /// <summary>The rule of a page's <c>limit</c>.</summary>
+    public static string? FaultInLimit(int value) => value is >= 1 and <= Page ? null : $"limit must be a whole number from 1 to {Page}.";
+
+    /// <summary>The rule of a place in the history, which may be absent.</summary>
+    public static string? FaultInPlace(string? value) =>
+        value is null || Place().IsMatch(value) ? null : "cursor must be one that a page of this list has ended with.";
+
     /// <summary>The rule of an <c>Idempotency-Key</c>, which may be absent.</summary>
     public static string? FaultInIdempotencyKey(string? value) =>
         value is null || (value is { Length: > 0 and <= IdempotencyKey } && !value.AsSpan().ContainsAnyExceptInRange('!', '~'))
@@ -122,6 +133,9 @@ public static class OperationLimits
             ?? FaultInIdempotencyKey(request.IdempotencyKey)
             ?? FaultInExpiresIn(request.ExpiresIn);
     }
+
+    [GeneratedRegex(@"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z/[0-9]{16}\z")]
+    private static partial Regex Place();
 
     private static string? FaultInName(string member, string value, int longest) => value switch
     {

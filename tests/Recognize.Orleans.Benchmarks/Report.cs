@@ -1,12 +1,18 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace Recognize.Orleans.Benchmarks;
 
 /// <summary>What was measured, for people and as JSON.</summary>
 internal sealed class Report(Options options, Results results)
 {
-    private static readonly JsonSerializerOptions Indented = new(JsonSerializerDefaults.Web) { WriteIndented = true };
+    // The ratio of two processor times of nothing is no number.
+    private static readonly JsonSerializerOptions Indented = new(JsonSerializerDefaults.Web)
+    {
+        WriteIndented = true,
+        NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals,
+    };
 
     private readonly List<TargetResult> targets = [.. TargetResult.Of(results)];
 

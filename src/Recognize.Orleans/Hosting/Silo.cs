@@ -75,6 +75,7 @@ internal static class Silo
     /// <summary>Where grains keep their state; both storages read and go on with each other's rows.</summary>
     public static void AddRecognizeStorage(this ISiloBuilder silo, Database database, bool groupCommit)
     {
+        silo.Services.AddSingleton(services => new OperationHistory(database, services.GetRequiredService<IOptions<ClusterOptions>>()));
         if (groupCommit)
         {
             silo.Services.AddGrainStorage(ProviderConstants.DEFAULT_STORAGE_PROVIDER_NAME, (services, _) => new GroupCommitStorage(

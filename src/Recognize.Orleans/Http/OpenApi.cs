@@ -14,8 +14,8 @@ internal static class OpenApi
     /// <summary>Says which problems a route can answer, beside those that every route can.</summary>
     public static RouteHandlerBuilder Refuses(this RouteHandlerBuilder route, params Problem[] problems) => route.WithMetadata(new Refusals(problems));
 
-    /// <summary>Says which headers a route reads.</summary>
-    public static RouteHandlerBuilder Takes(this RouteHandlerBuilder route, params OpenApiParameter[] headers) => route.WithMetadata(new ApiHeaders(headers));
+    /// <summary>Says which headers and query members a route reads.</summary>
+    public static RouteHandlerBuilder Takes(this RouteHandlerBuilder route, params OpenApiParameter[] parameters) => route.WithMetadata(new ApiParameters(parameters));
 
     public static void AddApiDocument(this IServiceCollection services) => services.AddOpenApi("v2", options =>
     {
@@ -73,7 +73,7 @@ internal static class OpenApi
                 Describe(parameter);
             }
 
-            foreach (var header in metadata.OfType<ApiHeaders>().SelectMany(headers => headers.All))
+            foreach (var header in metadata.OfType<ApiParameters>().SelectMany(headers => headers.All))
             {
                 operation.Parameters!.Add(header);
             }
@@ -146,8 +146,8 @@ internal static class OpenApi
     private sealed record Refusals(IReadOnlyList<Problem> Problems);
 }
 
-/// <summary>The headers that calls read, beside the key.</summary>
-internal sealed record ApiHeaders(IReadOnlyList<OpenApiParameter> All)
+/// <summary>The headers and query members that calls read, beside the key.</summary>
+internal sealed record ApiParameters(IReadOnlyList<OpenApiParameter> All)
 {
     public static readonly OpenApiParameter IdempotencyKey = Header(
         "Idempotency-Key",
@@ -169,6 +169,21 @@ internal sealed record ApiHeaders(IReadOnlyList<OpenApiParameter> All)
         "The id of the last event that the client has seen: the stream then begins with the list only when it is another one.",
         new() { Type = JsonSchemaType.String });
 
+    public static readonly OpenApiParameter Limit = Query(
+        "limit",
+        "The most operations of the page; absent: 20.",
+        new() { Type = JsonSchemaType.Integer, Minimum = "1", Maximum = $"{OperationLimits.Page}" });
+
+    public static readonly OpenApiParameter Cursor = Query("cursor", "The cursor of the page before.", new() { Type = JsonSchemaType.String });
+
+    public static readonly OpenApiParameter Status = Query(
+        "status",
+        "Only operations of this status.",
+        new() { Type = JsonSchemaType.String, Enum = ["pending", "approved", "denied", "expired", "cancelled"] });
+
     private static OpenApiParameter Header(string name, string description, OpenApiSchema schema) =>
         new() { Name = name, In = ParameterLocation.Header, Description = description, Schema = schema };
+
+    private static OpenApiParameter Query(string name, string description, OpenApiSchema schema) =>
+        new() { Name = name, In = ParameterLocation.Query, Description = description, Schema = schema };
 }

@@ -105,6 +105,7 @@ internal sealed record Problem(int Status, string Name, string Title)
 [JsonSerializable(typeof(Operations.SuccessBody))]
 [JsonSerializable(typeof(Operations.OperationBody))]
 [JsonSerializable(typeof(IReadOnlyList<Users.PendingOperationBody>))]
+[JsonSerializable(typeof(Users.HistoryBody))]
 internal sealed partial class HttpJson : JsonSerializerContext
 {
     public static HttpJson Web { get; } = new(new JsonSerializerOptions

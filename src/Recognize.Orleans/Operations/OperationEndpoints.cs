@@ -15,7 +15,7 @@ internal static class OperationEndpoints
         v2.MapPost("/users/{userId}/operations", CreateAsync)
             .Demands("createOperation", Scopes.Operations)
             .Accepts<CreateOperationBody>("application/json")
-            .Takes(ApiHeaders.IdempotencyKey)
+            .Takes(ApiParameters.IdempotencyKey)
             .Produces<SuccessBody>()
             .Refuses(Problem.InvalidRequest, Problem.UnsupportedMediaType, Problem.BodyTooLarge)
             .Refuses(Problem.OperationExists, Problem.IdempotencyKeyReused, Problem.PendingLimitReached)
@@ -25,7 +25,7 @@ internal static class OperationEndpoints
         v2.MapGet("/operations/{operationId}", ReadAsync)
             .Demands("getOperation", Scopes.Operations)
             .Produces<OperationBody>()
-            .Takes(ApiHeaders.Prefer)
+            .Takes(ApiParameters.Prefer)
             .Refuses(Problem.InvalidRequest, Problem.OperationNotFound, Problem.TooManyWaits)
             .WithSummary("Read an operation")
             .WithDescription("With Prefer: wait, a pending operation is answered as soon as it is decided, cancelled or expired, or when the time is over.");
@@ -344,18 +344,23 @@ public sealed record OperationBody
         ExternalUserId = operation.ExternalUserId,
         OperationPayload = operation.Payload,
         AuthType = AuthTypeText.Of(operation.AuthType),
-        Status = operation.Status switch
-        {
-            OperationStatus.Pending => "pending",
-            OperationStatus.Approved => "approved",
-            OperationStatus.Denied => "denied",
-            OperationStatus.Expired => "expired",
-            OperationStatus.Cancelled => "cancelled",
-            _ => throw new InvalidOperationException($"Status {operation.Status} has no name."),
-        },
+        Status = NameOf(operation.Status),
         DecidedAt = operation.DecidedAt is { } decidedAt ? Time(decidedAt) : null,
         ExpiresAt = operation.ExpiresAt is { } expiresAt ? Time(expiresAt) : null,
         Reason = operation.Reason,
+    };
+
+    /// <summary>The status of a name, or null when it is the name of none.</summary>
+    internal static OperationStatus? StatusOf(string? name) => Array.Find(Enum.GetValues<OperationStatus>(), status => NameOf(status) == name) is var found && found is not 0 ? found : null;
+
+    private static string NameOf(OperationStatus status) => status switch
+    {
+        OperationStatus.Pending => "pending",
+        OperationStatus.Approved => "approved",
+        OperationStatus.Denied => "denied",
+        OperationStatus.Expired => "expired",
+        OperationStatus.Cancelled => "cancelled",
+        _ => throw new InvalidOperationException($"Status {status} has no name."),
     };
 
     internal static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fff", CultureInfo.InvariantCulture);

@@ -109,12 +109,12 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IWatchedGrain
 
     private async Task<OperationOutcome> CreateFirstAsync(CreateOperation request)
     {
-        var (_, operationId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
+        var (customer, operationId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
         var next = OperationState.Create(operationId, request, await numbers.NextAsync(), settings.Silo.Name, clock.GetUtcNow(), settings.Operations.Lifetime);
 
         // The user's record is written before this row or with it: an operation that exists is on its user's list,
         // whatever crashes in between.
-        var row = new FirstRow(StateName, this.GetGrainId(), StateSerializer.ToBytes(next));
+        var row = new FirstRow(StateName, this.GetGrainId(), StateSerializer.ToBytes(next), next.HistoryKey(customer));
         switch (await User(request.UserId).TrackAsync(operationId, row))
         {
             case TrackOutcome.LimitReached:

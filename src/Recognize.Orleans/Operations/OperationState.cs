@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
@@ -76,6 +77,13 @@ internal sealed record OperationState
             ExpiresAt = createdAt + (request.ExpiresIn ?? lifetime),
         };
     }
+
+    /// <summary>What the keys of a user's history begin with.</summary>
+    public static string HistoryOf(string customer, string userId) => $"{customer}/{userId}/";
+
+    /// <summary>Where this operation stands in its user's history: a text that sorts by time and then by id. It never changes.</summary>
+    public string HistoryKey(string customer) =>
+        string.Create(CultureInfo.InvariantCulture, $"{HistoryOf(customer, UserId)}{CreatedAt.UtcDateTime.ToString(Storage.UtcMilliseconds.Format, CultureInfo.InvariantCulture)}/{Id:D16}");
 
     /// <summary>What a create of an operation that exists already is told.</summary>
     public OperationOutcome CreateAgain(CreateOperation request)

@@ -108,7 +108,7 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
 
     public async Task<bool> InsertWithAsync<T>(FirstRow row, string stateName, GrainId grainId, IGrainState<T> grainState)
     {
-        var first = new RowWrite(new(row.StateName, row.Grain), row.Payload, Version: null);
+        var first = new RowWrite(new(row.StateName, row.Grain), row.Payload, Version: null, row.HistoryKey);
         var second = ToWrite(stateName, grainId, grainState);
         var fate = await EnqueueAsync(new(first, second, CancellationToken.None));
         if (fate is WriteFate.FirstConflicts)
@@ -270,7 +270,7 @@ internal sealed record GroupCommitLimits
 
 /// <summary>The row that a new grain starts with, sent along to the grain whose row must be written with it.</summary>
 [GenerateSerializer, Immutable, Alias("recognize.first-row")]
-internal sealed record FirstRow([property: Id(0)] string StateName, [property: Id(1)] GrainId Grain, [property: Id(2)] byte[] Payload);
+internal sealed record FirstRow([property: Id(0)] string StateName, [property: Id(1)] GrainId Grain, [property: Id(2)] byte[] Payload, [property: Id(3)] string? HistoryKey = null);
 
 /// <summary>The database did not take or answer a group. Whether a write took effect is unknown.</summary>
 [GenerateSerializer, Alias("recognize.storage-fault")]

@@ -16,8 +16,8 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
         (
             SELECT r.*, one.ctid AS place1, two.ctid AS place2,
                 CASE WHEN one.Version IS DISTINCT FROM r.version1 THEN 2 WHEN two.Version IS DISTINCT FROM r.version2 THEN 3 ELSE 1 END AS fate
-            FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::bytea[], $7::int[], $8::int[], $9::int[], $10::text[], $11::text[], $12::bytea[], $13::int[])
-                WITH ORDINALITY AS r(keyhash1, typehash1, type1, key1, payload1, version1, keyhash2, typehash2, type2, key2, payload2, version2, item)
+            FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::bytea[], $7::int[], $8::int[], $9::int[], $10::text[], $11::text[], $12::bytea[], $13::int[], $14::text[])
+                WITH ORDINALITY AS r(keyhash1, typehash1, type1, key1, payload1, version1, keyhash2, typehash2, type2, key2, payload2, version2, history, item)
             LEFT JOIN LATERAL
             (
                 SELECT s.ctid, s.Version FROM OrleansStorage s
@@ -35,17 +35,17 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
         ),
         write AS MATERIALIZED
         (
-            SELECT keyhash1 AS keyhash, typehash1 AS typehash, type1 AS type, key1 AS key, payload1 AS payload, version1 AS version, place1 AS place
+            SELECT keyhash1 AS keyhash, typehash1 AS typehash, type1 AS type, key1 AS key, payload1 AS payload, version1 AS version, place1 AS place, history
             FROM looked WHERE fate = 1
             UNION ALL
-            SELECT keyhash2, typehash2, type2, key2, payload2, version2, place2
+            SELECT keyhash2, typehash2, type2, key2, payload2, version2, place2, NULL
             FROM looked WHERE fate = 1 AND key2 IS NOT NULL
         ),
         added AS
         (
             INSERT INTO OrleansStorage
-                (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version)
-            SELECT keyhash, 0, 0, typehash, type, key, $1, payload, now(), 1 FROM write WHERE version IS NULL
+                (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey)
+            SELECT keyhash, 0, 0, typehash, type, key, $1, payload, now(), 1, history FROM write WHERE version IS NULL
         ),
         changed AS
         (
@@ -77,7 +77,7 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
     private static readonly NpgsqlDbType[] KeyColumns = [NpgsqlDbType.Integer, NpgsqlDbType.Integer, NpgsqlDbType.Text, NpgsqlDbType.Text];
     private static readonly NpgsqlDbType[] RowColumns = [.. KeyColumns, NpgsqlDbType.Bytea, NpgsqlDbType.Integer];
 
-    private readonly Line writer = new((NpgsqlDataSource)dataSource, WriteText, serviceId, [.. RowColumns, .. RowColumns]);
+    private readonly Line writer = new((NpgsqlDataSource)dataSource, WriteText, serviceId, [.. RowColumns, .. RowColumns, NpgsqlDbType.Text]);
     private readonly Line reader = new((NpgsqlDataSource)dataSource, ReadText, serviceId, KeyColumns);
 
     public async Task WriteAsync(IReadOnlyList<WriteItem> group, CancellationToken cancellationToken)
@@ -95,7 +95,7 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
 
         try
         {
-            await writer.RunAsync([.. first.Row, .. second.Row], row => group[row.GetInt32(0) - 1].Fate = (WriteFate)row.GetInt32(1), cancellationToken);
+            await writer.RunAsync([.. first.Row, .. second.Row, first.HistoryKeys], row => group[row.GetInt32(0) - 1].Fate = (WriteFate)row.GetInt32(1), cancellationToken);
         }
         catch (PostgresException fault) when (!EndsConnection(fault))
         {
@@ -141,6 +141,8 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
         private readonly byte[]?[] payloads = new byte[]?[rows];
         private readonly int?[] versions = new int?[rows];
 
+        public string?[] HistoryKeys { get; } = new string?[rows];
+
         public object[] Key => [keyHashes, typeHashes, types, keys];
 
         public object[] Row => [.. Key, payloads, versions];
@@ -153,6 +155,7 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
             keys[i] = write.Row.Key;
             payloads[i] = write.Payload;
             versions[i] = write.Version;
+            HistoryKeys[i] = write.HistoryKey;
         }
     }
 

@@ -28,17 +28,17 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId) :
         DECLARE @rows TABLE
         (
             Item INT NOT NULL PRIMARY KEY, Fate INT NOT NULL,
-            KeyHash1 INT NOT NULL, TypeHash1 INT NOT NULL, Type1 NVARCHAR(150) {Text} NOT NULL, Key1 NVARCHAR(512) {Text} NOT NULL, Payload1 VARBINARY(MAX) NULL, Version1 INT NULL,
+            KeyHash1 INT NOT NULL, TypeHash1 INT NOT NULL, Type1 NVARCHAR(150) {Text} NOT NULL, Key1 NVARCHAR(512) {Text} NOT NULL, Payload1 VARBINARY(MAX) NULL, Version1 INT NULL, History1 VARCHAR(220) {Text} NULL,
             KeyHash2 INT NULL, TypeHash2 INT NULL, Type2 NVARCHAR(150) {Text} NULL, Key2 NVARCHAR(512) {Text} NULL, Payload2 VARBINARY(MAX) NULL, Version2 INT NULL
         );
         INSERT INTO @rows
         SELECT Item, 1,
-            KeyHash1, TypeHash1, Type1, Key1, CONVERT(VARBINARY(MAX), CONVERT(VARCHAR(MAX), Payload1)), Version1,
+            KeyHash1, TypeHash1, Type1, Key1, CONVERT(VARBINARY(MAX), CONVERT(VARCHAR(MAX), Payload1)), Version1, History1,
             KeyHash2, TypeHash2, Type2, Key2, CONVERT(VARBINARY(MAX), CONVERT(VARCHAR(MAX), Payload2)), Version2
         FROM OPENJSON(@items) WITH
         (
             Item INT '$.i',
-            KeyHash1 INT '$.h1', TypeHash1 INT '$.g1', Type1 NVARCHAR(150) '$.t1', Key1 NVARCHAR(512) '$.k1', Payload1 NVARCHAR(MAX) '$.p1', Version1 INT '$.v1',
+            KeyHash1 INT '$.h1', TypeHash1 INT '$.g1', Type1 NVARCHAR(150) '$.t1', Key1 NVARCHAR(512) '$.k1', Payload1 NVARCHAR(MAX) '$.p1', Version1 INT '$.v1', History1 VARCHAR(220) '$.l1',
             KeyHash2 INT '$.h2', TypeHash2 INT '$.g2', Type2 NVARCHAR(150) '$.t2', Key2 NVARCHAR(512) '$.k2', Payload2 NVARCHAR(MAX) '$.p2', Version2 INT '$.v2'
         );
         BEGIN TRANSACTION;
@@ -48,8 +48,8 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId) :
         UPDATE r SET Fate = 2
             FROM @rows r LEFT JOIN OrleansStorage s ON {Row1}
             WHERE COALESCE(s.Version, -1) <> COALESCE(r.Version1, -1);
-        INSERT INTO OrleansStorage ({RowColumns})
-            SELECT KeyHash1, 0, 0, TypeHash1, Type1, Key1, @service, Payload1, SYSUTCDATETIME(), 1 FROM @rows WHERE Fate = 1 AND Version1 IS NULL;
+        INSERT INTO OrleansStorage ({RowColumns}, HistoryKey)
+            SELECT KeyHash1, 0, 0, TypeHash1, Type1, Key1, @service, Payload1, SYSUTCDATETIME(), 1, History1 FROM @rows WHERE Fate = 1 AND Version1 IS NULL;
         INSERT INTO OrleansStorage ({RowColumns})
             SELECT KeyHash2, 0, 0, TypeHash2, Type2, Key2, @service, Payload2, SYSUTCDATETIME(), 1 FROM @rows WHERE Fate = 1 AND Version2 IS NULL AND Key2 IS NOT NULL;
         UPDATE s SET PayloadBinary = r.Payload1, ModifiedOn = SYSUTCDATETIME(), Version = s.Version + 1
@@ -108,6 +108,11 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId) :
                 writer.WriteStartObject();
                 writer.WriteNumber("i", i);
                 Write(writer, first, "h1", "g1", "t1", "k1", "p1", "v1");
+                if (first.HistoryKey is { } history)
+                {
+                    writer.WriteString("l1", history);
+                }
+
                 if (second is { } write)
                 {
                     Write(writer, write, "h2", "g2", "t2", "k2", "p2", "v2");

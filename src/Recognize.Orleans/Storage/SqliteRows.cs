@@ -11,8 +11,8 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
 
     private const string InsertText = """
         INSERT INTO OrleansStorage
-            (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version)
-        VALUES (@keyhash, 0, 0, @typehash, @type, @key, @service, @payload, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 1)
+            (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey)
+        VALUES (@keyhash, 0, 0, @typehash, @type, @key, @service, @payload, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 1, @history)
         ON CONFLICT DO NOTHING
         """;
 
@@ -166,6 +166,7 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
         private readonly SqliteParameter type;
         private readonly SqliteParameter? payload;
         private readonly SqliteParameter? version;
+        private readonly SqliteParameter? history;
 
         public Statement(SqliteCommand command)
         {
@@ -176,6 +177,7 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
             type = Add("@type", SqliteType.Text)!;
             payload = Add("@payload", SqliteType.Blob);
             version = Add("@version", SqliteType.Integer);
+            history = Add("@history", SqliteType.Text);
             command.Prepare();
         }
 
@@ -187,6 +189,7 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
             type.Value = write.Row.Type;
             payload?.Value = (object?)write.Payload ?? DBNull.Value;
             version?.Value = (object?)write.Version ?? DBNull.Value;
+            history?.Value = (object?)write.HistoryKey ?? DBNull.Value;
             return command;
         }
 

@@ -1,4 +1,6 @@
+using System.Buffers.Text;
 using System.ComponentModel.DataAnnotations;
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Recognize.Orleans.Customers;
@@ -11,6 +13,8 @@ namespace Recognize.Orleans.Users;
 /// <summary>The routes of users.</summary>
 internal static class UserEndpoints
 {
+    private const int DefaultLimit = 20;
+    private const int LongestCursor = 100;
     private const string EventStream = "text/event-stream";
 
     private static readonly byte[] Comment = ":\n\n"u8.ToArray();
@@ -20,11 +24,20 @@ internal static class UserEndpoints
 
     public static void MapUsers(this IEndpointRouteBuilder v2)
     {
+        v2.MapGet("/users/{userId}/operations", ListHistoryAsync)
+            .Demands("listOperations", Scopes.Operations | Scopes.Decisions)
+            .Produces<HistoryBody>()
+            .Takes(ApiParameters.Limit, ApiParameters.Cursor, ApiParameters.Status)
+            .Refuses(Problem.InvalidRequest)
+            .WithSummary("List a user's operations")
+            .WithDescription("Newest first, of any status. The cursor of a page leads to the next one; the last page has none. "
+                + "With a status, a page looks at 1,000 operations at most: it may hold fewer than its limit, or none, and still have a cursor.");
+
         v2.MapGet("/users/{userId}/operations/pending", ListPendingAsync)
             .Demands("listPendingOperations", Scopes.Operations | Scopes.Decisions)
             .Produces<IReadOnlyList<PendingOperationBody>>()
             .Produces(StatusCodes.Status304NotModified)
-            .Takes(ApiHeaders.IfNoneMatch, ApiHeaders.Prefer)
+            .Takes(ApiParameters.IfNoneMatch, ApiParameters.Prefer)
             .Refuses(Problem.InvalidRequest, Problem.TooManyWaits)
             .WithSummary("List a user's pending operations")
             .WithDescription("The oldest first. A user that nobody has asked anything has an empty list. "
@@ -33,11 +46,47 @@ internal static class UserEndpoints
         v2.MapGet("/users/{userId}/operations/events", StreamPendingAsync)
             .Demands("streamPendingOperations", Scopes.Operations | Scopes.Decisions, answers: EventStream)
             .Produces<IReadOnlyList<PendingOperationBody>>(StatusCodes.Status200OK, EventStream)
-            .Takes(ApiHeaders.LastEventId)
+            .Takes(ApiParameters.LastEventId)
             .Refuses(Problem.InvalidRequest, Problem.TooManyWaits)
             .WithSummary("Follow a user's pending operations")
             .WithDescription("Server-sent events of the name 'pending': each holds the whole list, the first one at once and another after every change, "
                 + "so that a client that connects again has missed nothing. A comment at least every 15 seconds.");
+    }
+
+    private static async Task<IResult> ListHistoryAsync(string userId, HttpContext context, IGrainFactory grains, TimeProvider clock)
+    {
+        var query = context.Request.Query;
+        var (limit, cursor, status) = (query["limit"], query["cursor"], query["status"]);
+        string? after = null;
+        var wanted = OperationBody.StatusOf(status);
+        var count = limit.Count == 0 ? DefaultLimit : int.TryParse(limit is [var text] ? text : "", NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
+        var fault = FaultInPath(ref userId)
+            ?? OperationLimits.FaultInLimit(count)
+            ?? (cursor.Count == 0 || (cursor is [{ Length: > 0 } place] && (after = PlaceOf(place)) is not null) ? null : OperationLimits.FaultInPlace(""))
+            ?? OperationLimits.FaultInPlace(after)
+            ?? (status.Count == 0 || wanted is not null ? null : "status must be one of 'pending', 'approved', 'denied', 'expired' and 'cancelled'.");
+        if (fault is not null)
+        {
+            return Problem.InvalidRequest.Because(fault);
+        }
+
+        var customer = context.Customer();
+        var user = grains.GetUser(customer.Name, userId);
+        var page = await Faults.AskAsync(clock, () => user.ListHistoryAsync(wanted, after, count), context.RequestAborted);
+        var body = new HistoryBody
+        {
+            Operations = [.. page.Operations.Select(operation => OperationBody.From(operation, customer))],
+            Cursor = page.Next is null ? null : Base64Url.EncodeToString(Encoding.ASCII.GetBytes(page.Next)),
+        };
+        return ApiContract.Json(body, HttpJson.Web.HistoryBody);
+    }
+
+    private static string? PlaceOf(string cursor)
+    {
+        Span<byte> place = stackalloc byte[LongestCursor];
+        return cursor.Length <= LongestCursor && Base64Url.IsValid(cursor) && Base64Url.TryDecodeFromChars(cursor, place, out var length) && Ascii.IsValid(place[..length])
+            ? Encoding.ASCII.GetString(place[..length])
+            : null;
     }
 
     private static async Task<IResult> ListPendingAsync(string userId, HttpContext context, IGrainFactory grains, FrontEndWaits waits, TimeProvider clock)
@@ -140,6 +189,17 @@ internal static class UserEndpoints
         // JSON as it is written here holds no line break.
         public byte[] ToEvent() => [.. "event: pending\nid: "u8, .. Encoding.ASCII.GetBytes(Tag), .. "\ndata: "u8, .. Body, .. "\n\n"u8];
     }
+}
+
+/// <summary>A page of a user's operations.</summary>
+public sealed record HistoryBody
+{
+    /// <summary>The operations, newest first.</summary>
+    [Required]
+    public required IReadOnlyList<OperationBody> Operations { get; init; }
+
+    /// <summary>Leads to the next page; absent on the last one. It stays valid, and means nothing to the client.</summary>
+    public string? Cursor { get; init; }
 }
 
 /// <summary>An operation as an approver sees it.</summary>

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Orleans.Storage;
 using Recognize.Orleans.Hosting;
+using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 using Recognize.Orleans.Waits;
 
@@ -11,15 +12,24 @@ namespace Recognize.Orleans.Users;
 [CollectionAgeLimit(Minutes = 2)]
 internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGrain
 {
+    // What a page that looks for one status reads at once, and in all: its cost is bounded, however long the history is.
+    private const int HistoryBatch = 100;
+    private const int MostLookedAt = 1_000;
+
+    // Longer than a write can take.
+    private static readonly TimeSpan JustExpired = TimeSpan.FromMinutes(1);
+
     // It may be behind the database by ids that were dropped since, which need no write of their own: their operations say the same.
     private readonly StoredState<UserState> state;
+    private readonly OperationHistory history;
     private readonly Settings settings;
     private readonly TimeProvider clock;
     private readonly Watchers watchers = new();
 
-    public UserGrain(IGrainStorage storage, Settings settings, TimeProvider clock)
+    public UserGrain(IGrainStorage storage, OperationHistory history, Settings settings, TimeProvider clock)
     {
         state = new(this, storage, "user");
+        this.history = history;
         this.settings = settings;
         this.clock = clock;
     }
@@ -81,6 +91,52 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
 
     // In the order of the record, which is that of the creates; the operations' times come from several clocks.
     public async Task<ImmutableArray<Operation>> ListPendingAsync() => [.. await ReadPendingAsync()];
+
+    public async Task<OperationPage> ListHistoryAsync(OperationStatus? status, string? after, int limit)
+    {
+        if ((OperationLimits.FaultInLimit(limit) ?? OperationLimits.FaultInPlace(after)) is { } fault)
+        {
+            throw new ArgumentException(fault);
+        }
+
+        var (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
+        var page = ImmutableArray.CreateBuilder<Operation>(limit);
+        var batch = status is null ? limit + 1 : HistoryBatch;
+        for (var looked = 0; looked < MostLookedAt; looked += batch)
+        {
+            var rows = await history.ReadAsync(customer, userId, after, batch, CancellationToken.None);
+            foreach (var (place, state) in rows)
+            {
+                if (page.Count == limit)
+                {
+                    return new() { Operations = page.ToImmutable(), Next = after };
+                }
+
+                after = place;
+                var operation = await SettledAsync(customer, state);
+                if (operation is not null && (status is null || operation.Status == status))
+                {
+                    page.Add(operation);
+                }
+            }
+
+            if (rows.Count < batch)
+            {
+                return new() { Operations = page.ToImmutable() };
+            }
+        }
+
+        return new() { Operations = page.ToImmutable(), Next = after };
+    }
+
+    // A decision may be on its way to an operation that has only just expired; its grain knows.
+    private async ValueTask<Operation?> SettledAsync(string customer, OperationState state)
+    {
+        var now = clock.GetUtcNow();
+        return state.IsExpired(now) && now - state.ExpiresAt < JustExpired
+            ? await GrainFactory.GetOperation(customer, state.OperationId).GetAsync()
+            : state.ToOperation(now);
+    }
 
     private async ValueTask<UserState> CurrentAsync() => await state.ReadAsync() ?? new();
 

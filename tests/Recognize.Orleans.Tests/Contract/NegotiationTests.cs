@@ -115,8 +115,10 @@ public abstract class NegotiationTests(ServiceFixture fixture)
 
     [SkippableTheory]
     [InlineData("DELETE", "/v2/operations/x", "GET")]
-    [InlineData("PUT", "/v2/users/A1/operations", "POST")]
-    [InlineData("GET", "/v2/users/A1/operations", "POST")]
+    [InlineData("PUT", "/v2/users/A1/operations", "GET, POST")]
+    [InlineData("DELETE", "/v2/users/A1/operations", "GET, POST")]
+    [InlineData("GET", "/v2/operations/A1/cancel", "POST")]
+    [InlineData("POST", "/v2/users/A1/operations/events", "GET")]
     [InlineData("POST", "/v2/users/A1/operations/pending", "GET")]
     [InlineData("GET", "/v2/operations/x/decision", "POST")]
     [InlineData("BREW", "/v2/operations/x", "GET")]

@@ -79,7 +79,7 @@ public sealed partial class OpenApiTests(SqliteService fixture)
         var paths = await PathsAsync();
 
         Assert.Equal(
-            ["cancelOperation", "createOperation", "decideOperation", "getOperation", "listPendingOperations", "streamPendingOperations"],
+            ["cancelOperation", "createOperation", "decideOperation", "getOperation", "listOperations", "listPendingOperations", "streamPendingOperations"],
             paths.Select(operation => operation.Value.GetProperty("operationId").GetString()).Order(StringComparer.Ordinal));
         Assert.All(paths, operation =>
         {

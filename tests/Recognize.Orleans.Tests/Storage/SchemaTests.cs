@@ -81,6 +81,45 @@ public abstract class SchemaTests
     }
 
     [SkippableFact]
+    public async Task Operations_of_the_first_schema_are_in_the_history_of_the_second()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine, applySchema: false);
+        foreach (var batch in Schema.Scripts(engine)[0].Script.Contents.Split("\nGO", StringSplitOptions.RemoveEmptyEntries).Where(batch => !string.IsNullOrWhiteSpace(batch)))
+        {
+            await test.ExecuteAsync(batch);
+        }
+
+        var request = new CreateOperation { UserId = "A1", Attempt = "x", Payload = "pay \u20ac5" };
+        var state = OperationState.Create("invoice 1", request, 8819, "n1", new DateTimeOffset(2025, 5, 21, 10, 30, 0, 120, TimeSpan.Zero));
+        await InsertAsync(test, Key, payload: StateSerializer.ToBytes(state));
+        await InsertAsync(test, "user/acme/A1/", "user", "{}"u8.ToArray());
+        await using var database = test.Open();
+
+        await Schema.ApplyAsync(database, CancellationToken.None);
+
+        var rows = await test.QueryAsync("SELECT HistoryKey FROM OrleansStorage ORDER BY GrainTypeString");
+        Assert.Equal([state.HistoryKey("acme"), null], rows.Select(row => row["HistoryKey"] as string));
+    }
+
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task The_stock_provider_writes_the_place_in_the_history_that_the_program_would_and_never_changes_it(bool decided)
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await TextStorage.StockAsync(test);
+        var created = OperationState.Create("invoice 1", new() { UserId = "A1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch);
+        var row = await storage.ReadAsync(Key);
+        await storage.WriteAsync(Key, row, new StateSerializer().Serialize(created).ToString());
+        await (decided ? storage.WriteAsync(Key, row, new StateSerializer().Serialize(created.Cancel(null, DateTimeOffset.UnixEpoch).Next).ToString()) : Task.CompletedTask);
+
+        var stored = Assert.Single(await test.QueryAsync("SELECT HistoryKey FROM OrleansStorage"));
+
+        Assert.Equal(created.HistoryKey("acme"), stored["HistoryKey"]);
+        Assert.Equal("acme/A1/1970-01-01T00:00:00.000Z/0000000000000007", stored["HistoryKey"]);
+    }
+
+    [SkippableFact]
     public async Task Eight_appliers_at_once_on_an_empty_database_all_succeed()
     {
         await using var test = await TestDatabase.CreateAsync(engine, applySchema: false);
@@ -394,7 +433,7 @@ public abstract class SchemaTests
         Assert.Empty(await test.QueryAsync("SELECT * FROM RecognizeOperations"));
     }
 
-    private static Task InsertAsync(TestDatabase test, string key, string type = "operation") => test.ExecuteAsync(
+    private static Task InsertAsync(TestDatabase test, string key, string type = "operation", byte[]? payload = null) => test.ExecuteAsync(
         """
         INSERT INTO OrleansStorage
             (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version)
@@ -402,7 +441,7 @@ public abstract class SchemaTests
         """,
         ("Type", type),
         ("Key", key),
-        ("Payload", "not JSON"u8.ToArray()));
+        ("Payload", payload ?? "not JSON"u8.ToArray()));
 
     // SQLite has no type for times and gives the text; PostgreSQL and SQL Server give times in UTC.
     private static DateTime UtcOf(object? value) => value as DateTime? ??

@@ -10,6 +10,7 @@ public sealed class SqlServerScriptTests
     {
         [nameof(SqlServerRows.WriteText)] = SqlServerRows.WriteText,
         [nameof(SqlServerRows.ReadText)] = SqlServerRows.ReadText,
+        [nameof(OperationHistory)] = OperationHistory.QueryOf(StorageEngine.SqlServer),
     };
 
     public static TheoryData<string> StatementNames => [.. Statements.Keys];
@@ -41,11 +42,11 @@ public sealed class SqlServerScriptTests
 
     [Theory]
     [MemberData(nameof(StatementNames))]
-    public void Every_statement_of_the_group_commit_parses(string statement) => Assert.Empty(FaultsIn(Statements[statement]));
+    public void Every_statement_of_the_program_parses(string statement) => Assert.Empty(FaultsIn(Statements[statement]));
 
     [Theory]
     [MemberData(nameof(StatementNames))]
-    public void No_statement_of_the_group_commit_uses_what_some_servers_lack(string statement) => Assert.Empty(ForbiddenIn(Statements[statement]));
+    public void No_statement_of_the_program_uses_what_some_servers_lack(string statement) => Assert.Empty(ForbiddenIn(Statements[statement]));
 
     [Fact]
     public void The_first_script_stores_every_query_that_the_providers_ask_for()
