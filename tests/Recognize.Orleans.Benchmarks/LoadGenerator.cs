@@ -102,7 +102,8 @@ internal static class LoadGenerator
         }
     }
 
-    private sealed class Client : IDisposable
+    /// <summary>One connection that is kept alive.</summary>
+    public sealed class Client : IDisposable
     {
         private readonly Server server;
         private readonly Socket socket = new(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };

@@ -6,10 +6,11 @@ namespace Recognize.Orleans.Benchmarks;
 internal sealed record Options
 {
     public const string Usage = """
-        Usage: dotnet run -c Release --project tests/Recognize.Orleans.Benchmarks -- [growth | start] [options]
+        Usage: dotnet run -c Release --project tests/Recognize.Orleans.Benchmarks -- [growth | start | wait] [options]
           (no word)                  every server in every scenario, the ratios and the targets
           growth                     the service with little and with much stored, with one and with three silos
           start                      time from process start to first answer, memory per idle operation
+          wait                       decision to parked answer, memory of parked clients, many deadlines at one instant
           --warmup <seconds>         load on each server before each scenario is measured   (20)
           --rounds <number>          measured rounds, the servers in turn                   (5)
           --seconds <seconds>        length of a round                                      (5)
@@ -20,7 +21,8 @@ internal sealed record Options
           --against <path>           another build's Recognize.Orleans.dll, measured beside this one   (none)
           --published <path>         start: a published Recognize.Orleans.dll               (the built one)
           --stored <number>          growth: operations stored in the larger database       (2000000)
-          --operations <number>      start: operations whose memory is measured             (100000)
+          --operations <number>      start: operations whose memory is measured; wait: due at once   (100000)
+          --waiters <number>         wait: clients that are parked at once                  (10000)
           --directory <path>         where the SQLite files are made                        (the temporary directory)
           --json <file>              write every figure of every round
           --plot <file>              draw the ratios to the baseline as SVG (not for growth and start)
@@ -45,6 +47,8 @@ internal sealed record Options
     public int Stored { get; private set; } = 2_000_000;
 
     public int Operations { get; private set; } = 100_000;
+
+    public int Waiters { get; private set; } = 10_000;
 
     public string Directory { get; private set; } = Path.GetTempPath();
 
@@ -97,6 +101,9 @@ internal sealed record Options
                 return null;
             case "--operations" when TryParse(value, out var number) && number > 0:
                 Operations = number;
+                return null;
+            case "--waiters" when TryParse(value, out var number) && number > 0:
+                Waiters = number;
                 return null;
             case "--directory" when System.IO.Directory.Exists(value):
                 Directory = Path.GetFullPath(value);

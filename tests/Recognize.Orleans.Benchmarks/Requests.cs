@@ -34,6 +34,12 @@ internal static class Requests
         $"users/{userId}/operations",
         $$"""{"operationId":"{{operationId}}","externalUserId":"{{ExternalUserId}}","operationPayload":"{{Payload}}"}""");
 
+    public static int CreateDue(Span<byte> buffer, string headers, string userId, string operationId, int expiresIn) => Post(
+        buffer,
+        headers,
+        $"users/{userId}/operations",
+        $$"""{"operationId":"{{operationId}}","operationPayload":"{{Payload}}","expiresIn":{{expiresIn}}}""");
+
     public static int Approve(Span<byte> buffer, string headers, string userId, string operationId) => Post(
         buffer,
         headers,

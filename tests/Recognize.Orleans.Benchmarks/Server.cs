@@ -92,6 +92,13 @@ internal sealed class Server : IAsyncDisposable
         return process.HasExited ? throw Failure("ended") : process.WorkingSet64;
     }
 
+    /// <summary>Threads of the process.</summary>
+    public int Threads()
+    {
+        process.Refresh();
+        return process.Threads.Count;
+    }
+
     /// <summary>A failure of this server, with what it printed last.</summary>
     public BenchmarkException Failure(string what)
     {

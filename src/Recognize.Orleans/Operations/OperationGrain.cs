@@ -26,7 +26,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IWatchedGrain
 
     public OperationGrain(IGrainStorage storage, OperationNumbers numbers, Settings settings, Metrics metrics, TimeProvider clock)
     {
-        state = new(this, storage, StateName);
+        state = new(this, storage, StateName) { BeginsElsewhere = storage is IPairedGrainStorage };
         this.numbers = numbers;
         this.settings = settings;
         this.metrics = metrics;

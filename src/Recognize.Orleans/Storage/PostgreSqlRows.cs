@@ -72,7 +72,8 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
         """;
 
     // A plan is made once and kept; one that was made for a nearly empty table must not scan it when it is full.
-    private const string Session = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
+    // A row that somebody else holds locked must not hold up a whole group: the server refuses it, and each item is tried by itself.
+    private const string Session = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; SET lock_timeout = '2s'";
 
     private static readonly NpgsqlDbType[] KeyColumns = [NpgsqlDbType.Integer, NpgsqlDbType.Integer, NpgsqlDbType.Text, NpgsqlDbType.Text];
     private static readonly NpgsqlDbType[] RowColumns = [.. KeyColumns, NpgsqlDbType.Bytea, NpgsqlDbType.Integer];
@@ -124,11 +125,12 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
     }
 
     private static bool IsOvertaken(PostgresException fault) =>
-        fault.SqlState is PostgresErrorCodes.UniqueViolation or PostgresErrorCodes.DivisionByZero or PostgresErrorCodes.DeadlockDetected;
+        fault.SqlState is PostgresErrorCodes.UniqueViolation or PostgresErrorCodes.DivisionByZero or PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure;
 
     // The server says these when it goes away, and may have committed before.
     private static bool EndsConnection(PostgresException fault) =>
-        fault.SqlState.StartsWith("57P", StringComparison.Ordinal)
+        fault.InvariantSeverity is "FATAL" or "PANIC"
+        || fault.SqlState.StartsWith("57P", StringComparison.Ordinal)
         || fault.SqlState.StartsWith("08", StringComparison.Ordinal)
         || fault.SqlState is "40003";
 

@@ -12,6 +12,7 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId) :
     private const int Overtaken = 50_001;
     private const int DuplicateIndexKey = 2_601;
     private const int DuplicateKey = 2_627;
+    private const int Deadlock = 1_205;
 
     private const string Row1 = "s.GrainIdHash = r.KeyHash1 AND s.GrainTypeHash = r.TypeHash1 AND s.GrainIdExtensionString = r.Key1 AND s.GrainTypeString = r.Type1 AND s.ServiceId = @service";
     private const string Row2 = "s.GrainIdHash = r.KeyHash2 AND s.GrainTypeHash = r.TypeHash2 AND s.GrainIdExtensionString = r.Key2 AND s.GrainTypeString = r.Type2 AND s.ServiceId = @service";
@@ -80,11 +81,11 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId) :
                 row => group[row.GetInt32(0)].Fate = (WriteFate)row.GetInt32(1),
                 cancellationToken);
         }
-        catch (SqlException fault) when (fault.Class is > 10 and < 20 && fault.Number > 0)
+        catch (SqlException fault) when (fault.Number is Deadlock or DuplicateIndexKey or DuplicateKey || (fault.Class is 16 && fault.Number > 0))
         {
-            // An error of the batch itself, which XACT_ABORT takes back before the server answers; from class 20 on the
-            // connection is gone, and a negative number is the client's own, a time-out for example.
-            throw new GroupRefusedException(fault, overtaken: fault.Number is Overtaken or DuplicateIndexKey or DuplicateKey);
+            // An error of the batch itself, which XACT_ABORT takes back before the server answers. From class 17 on the server is in
+            // trouble and may have committed, and a negative number is the client's own, a time-out for example.
+            throw new GroupRefusedException(fault, overtaken: fault.Number is Overtaken or DuplicateIndexKey or DuplicateKey or Deadlock);
         }
     }
 

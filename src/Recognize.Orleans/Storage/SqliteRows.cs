@@ -114,10 +114,18 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
         {
             this.serviceId = serviceId;
             connection = (SqliteConnection)dataSource.OpenConnection();
-            insert = Prepare(InsertText);
-            update = Prepare(UpdateText);
-            delete = Prepare($"DELETE FROM OrleansStorage WHERE {Identity}");
-            select = Prepare($"SELECT PayloadBinary, Version FROM OrleansStorage WHERE {Identity}");
+            try
+            {
+                insert = Prepare(InsertText);
+                update = Prepare(UpdateText);
+                delete = Prepare($"DELETE FROM OrleansStorage WHERE {Identity}");
+                select = Prepare($"SELECT PayloadBinary, Version FROM OrleansStorage WHERE {Identity}");
+            }
+            catch
+            {
+                connection.Dispose();
+                throw;
+            }
         }
 
         public void Run(string text)
@@ -140,12 +148,13 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
         public void Dispose()
         {
             // The pool would keep the connection with its transaction open, and with it the lock of the whole file.
-            if (raw.sqlite3_get_autocommit(connection.Handle) == 0)
+            using (connection)
             {
-                Run("ROLLBACK");
+                if (raw.sqlite3_get_autocommit(connection.Handle) == 0)
+                {
+                    Run("ROLLBACK");
+                }
             }
-
-            connection.Dispose();
         }
 
         private Statement Prepare(string text)

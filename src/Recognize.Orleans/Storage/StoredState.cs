@@ -10,7 +10,7 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
     where T : class, new()
 {
     private GrainState<T> row = new();
-    private Task? reading;
+    private Task<bool>? reading;
     private bool isKnown;
 
     // A read that was begun before a write, or before it was known to be needed again, may show what was before.
@@ -19,8 +19,16 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
     /// <summary>Whether the first row of another grain can be written together with this state.</summary>
     public bool CanWriteWith => storage is IPairedGrainStorage;
 
+    /// <summary>
+    /// Whether another grain writes the first row. It may do so at any time, and nobody may hear of it, so that absence is then never remembered.
+    /// </summary>
+    public bool BeginsElsewhere { get; init; }
+
     /// <summary>What is stored, once it is known; null when nothing is.</summary>
     public T? Current { get; private set; }
+
+    /// <summary>What a write that is on its way will leave: the database may hold it already, and others may have seen it there.</summary>
+    public T? Attempted { get; private set; }
 
     public async ValueTask<T?> ReadAsync()
     {
@@ -30,7 +38,10 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
             var mine = reading ??= ReadOnceAsync();
             try
             {
-                await mine;
+                if (await mine && !isKnown)
+                {
+                    return null;
+                }
             }
             finally
             {
@@ -66,23 +77,34 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
     /// <summary>Keeps in memory what can be derived anew at any time and so needs no write of its own.</summary>
     public void Keep(T derived) => Current = derived;
 
-    private async Task ReadOnceAsync()
+    // True when the read was in time to say what is stored, even that nothing is.
+    private async Task<bool> ReadOnceAsync()
     {
         var begun = age;
         var read = new GrainState<T>();
         await storage.ReadStateAsync(name, grain.GrainContext.GrainId, read);
-        if (begun == age)
+        if (begun != age)
         {
-            Accept(read);
+            return false;
         }
+
+        Accept(read);
+        isKnown = read.RecordExists || !BeginsElsewhere;
+        return true;
     }
 
     private async Task WriteAsync(T next, Func<GrainState<T>, Task> write)
     {
         var written = new GrainState<T>(next, row.ETag!) { RecordExists = row.RecordExists };
+        Attempted = next;
         try
         {
             await write(written);
+        }
+        catch (StorageBusyException)
+        {
+            // Nothing was written: what is known here is true still, and reading it again would only add to the load.
+            throw;
         }
         catch
         {
@@ -91,6 +113,10 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
             Forget();
             grain.DeactivateOnIdle();
             throw;
+        }
+        finally
+        {
+            Attempted = null;
         }
 
         if (written.ETag != row.ETag)

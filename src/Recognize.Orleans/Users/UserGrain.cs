@@ -144,7 +144,10 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private async Task<List<Operation>> ReadPendingAsync()
     {
         var (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        var tracked = (await CurrentAsync()).Pending;
+
+        // What is being written may be durable already: an operation that somebody has seen is on the list.
+        var known = await CurrentAsync();
+        var tracked = (state.Attempted ?? known).Pending;
 
         // Taken before the operations are asked: one that is created meanwhile must not look overdue.
         var now = clock.GetUtcNow();

@@ -2,6 +2,7 @@ using Orleans.Storage;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Http;
 using Recognize.Orleans.Operations;
+using Recognize.Orleans.Storage;
 using Recognize.Orleans.Users;
 using Xunit;
 
@@ -35,6 +36,8 @@ public abstract class FaultTests(ClusterFixture cluster)
     [InlineData(FailedWrite.AfterItsCommit)]
     public async Task A_create_whose_users_record_fails_has_created_both_rows_or_none_and_its_repetition_is_done(FailedWrite moment)
     {
+        // Somebody has asked for it before: what was not there then may be there now.
+        Assert.Null(await cluster.OneSilo.ReadAsync(id));
         cluster.Storage.FailNextWrite(User, moment);
         await Assert.ThrowsAnyAsync<Exception>(() => cluster.OneSilo.CreateAsync(user, id, "attempt-1"));
 
@@ -45,6 +48,20 @@ public abstract class FaultTests(ClusterFixture cluster)
 
         Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, id, "attempt-1"));
         await AssertPendingOnceAsync();
+    }
+
+    [SkippableFact]
+    public async Task A_write_that_the_storage_had_no_room_for_leaves_what_is_known_as_it_was()
+    {
+        await cluster.OneSilo.CreateAsync(user, Journey.NewId());
+        var reads = cluster.Storage.ReadsOf(User);
+        cluster.Storage.FailNextWrite(User, FailedWrite.NoRoom);
+
+        await Assert.ThrowsAsync<StorageBusyException>(() => cluster.OneSilo.CreateAsync(user, id));
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, id));
+        Assert.Equal(reads, cluster.Storage.ReadsOf(User));
+        Assert.Equal(2, (await cluster.OneSilo.ListAsync(user)).Count);
     }
 
     [SkippableTheory]

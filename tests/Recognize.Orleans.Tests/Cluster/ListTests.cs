@@ -97,6 +97,27 @@ public abstract class ListTests(ClusterFixture cluster)
     }
 
     [SkippableFact]
+    public async Task An_operation_that_can_be_read_is_on_the_list_even_before_its_create_is_answered()
+    {
+        var (first, second) = (Journey.NewId(), Journey.NewId());
+        await cluster.OneSilo.CreateAsync(user, first);
+        using var held = cluster.Storage.HoldNextAnswer(cluster.GroupCommit
+            ? cluster.OneSilo.GetUser(Journey.Customer, user)
+            : cluster.OneSilo.GetOperation(Journey.Customer, second));
+        var create = cluster.OneSilo.CreateAsync(user, second);
+        await held.Reached;
+        var read = await cluster.OtherSilo.ReadAsync(second);
+
+        // The stock storage's second write is the operation's own: nobody sees it before its grain does.
+        Assert.Equal(cluster.GroupCommit, read is not null);
+        Assert.Equal(cluster.GroupCommit ? [first, second] : [first], await cluster.OtherSilo.ListAsync(user));
+
+        held.Dispose();
+        Assert.Equal(OperationOutcome.Done, await create);
+        Assert.Equal([first, second], await cluster.OtherSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
     public async Task A_list_keeps_the_order_of_the_creates_when_a_clock_steps_back()
     {
         var (first, second) = (Journey.NewId(), Journey.NewId());

@@ -10,6 +10,9 @@ public enum FailedWrite
 {
     BeforeItsCommit,
     AfterItsCommit,
+
+    /// <summary>Not even tried.</summary>
+    NoRoom,
 }
 
 /// <summary>Lets single writes fail or wait, and single reads wait. The storage behind it is the real one.</summary>
@@ -25,6 +28,14 @@ internal sealed class StorageTrouble
     public HeldCall HoldNextWrite(IAddressable grain)
     {
         var held = new HeldCall();
+        troubles[grain.GetGrainId()] = held;
+        return held;
+    }
+
+    /// <summary>Holds the answer to the grain's next write back until it is released: the database has it, and the grain does not know.</summary>
+    public HeldCall HoldNextAnswer(IAddressable grain)
+    {
+        var held = new HeldCall(afterwards: true);
         troubles[grain.GetGrainId()] = held;
         return held;
     }
@@ -54,7 +65,7 @@ internal sealed class StorageTrouble
 
     private sealed class Failure(FailedWrite moment) : ITrouble
     {
-        public Task BeforeAsync() => FailIf(FailedWrite.BeforeItsCommit);
+        public Task BeforeAsync() => moment is FailedWrite.NoRoom ? throw new StorageBusyException() : FailIf(FailedWrite.BeforeItsCommit);
 
         public Task AfterAsync() => FailIf(FailedWrite.AfterItsCommit);
 
@@ -78,7 +89,7 @@ internal interface ITrouble
     Task AfterAsync();
 }
 
-internal sealed class HeldCall : ITrouble, IDisposable
+internal sealed class HeldCall(bool afterwards = false) : ITrouble, IDisposable
 {
     private readonly TaskCompletionSource reached = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource released = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -88,13 +99,15 @@ internal sealed class HeldCall : ITrouble, IDisposable
 
     public void Dispose() => released.TrySetResult();
 
-    public Task BeforeAsync()
+    public Task BeforeAsync() => afterwards ? Task.CompletedTask : HoldAsync();
+
+    public Task AfterAsync() => afterwards ? HoldAsync() : Task.CompletedTask;
+
+    private Task HoldAsync()
     {
         reached.TrySetResult();
         return released.Task;
     }
-
-    public Task AfterAsync() => Task.CompletedTask;
 }
 
 internal class TroubledStorage(IGrainStorage real, StorageTrouble trouble) : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>

@@ -105,19 +105,6 @@ public abstract class GroupCommitQueueTests
     }
 
     [SkippableFact]
-    public async Task A_write_that_is_cancelled_once_it_is_done_stays_done()
-    {
-        await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = await TextStorage.GroupCommitAsync(test);
-        using var late = new CancellationTokenSource();
-        await storage.InsertAsync(Key, "{}", late.Token);
-
-        await late.CancelAsync();
-
-        Assert.Equal("1", (await storage.ReadAsync(Key)).ETag);
-    }
-
-    [SkippableFact]
     public async Task A_read_that_is_cancelled_waits_no_longer_and_hurts_no_other()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
