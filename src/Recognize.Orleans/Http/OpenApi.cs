@@ -39,7 +39,7 @@ internal static class OpenApi
                     Type = SecuritySchemeType.ApiKey,
                     In = ParameterLocation.Header,
                     Name = "X-Api-Key",
-                    Description = "A key of a customer. Scope operations: create, list and read. Scope decisions: list and decide.",
+                    Description = "A key of a customer. Scope operations: create, cancel, list and read. Scope decisions: list and decide.",
                 },
             };
             document.Security = [new() { [new OpenApiSecuritySchemeReference(KeyScheme, document)] = [] }];
