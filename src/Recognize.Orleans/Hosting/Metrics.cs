@@ -11,6 +11,7 @@ internal sealed class Metrics
     private readonly Counter<long> creates;
     private readonly Counter<long> decisions;
     private readonly Counter<long> cancels;
+    private readonly Counter<long> removals;
     private readonly Counter<long> refusals;
     private readonly Counter<long> faults;
     private readonly UpDownCounter<long> waiting;
@@ -22,6 +23,7 @@ internal sealed class Metrics
         creates = meter.CreateCounter<long>("recognize.creates", "{operation}", "Creates by outcome.");
         decisions = meter.CreateCounter<long>("recognize.decisions", "{decision}", "Decisions by verdict and outcome.");
         cancels = meter.CreateCounter<long>("recognize.cancels", "{operation}", "Cancels by outcome.");
+        removals = meter.CreateCounter<long>("recognize.removals", "{row}", "What was removed for its age, by kind.");
         refusals = meter.CreateCounter<long>("recognize.refusals", "{request}", "Requests answered with a 4xx, by problem type.");
         faults = meter.CreateCounter<long>("recognize.faults", "{request}", "Requests that a fault of storage, silo or program ended, by kind.");
         waiting = meter.CreateUpDownCounter<long>("recognize.waits", "{client}", "Clients that wait for a change or listen to a stream.");
@@ -43,6 +45,9 @@ internal sealed class Metrics
 
     public void OperationCancelled(OperationOutcome outcome) =>
         cancels.Add(1, new KeyValuePair<string, object?>("outcome", Name(outcome)));
+
+    /// <param name="kind"><c>operation</c> (a tombstone is left), <c>tombstone</c> or <c>user</c>.</param>
+    public void Removed(string kind) => removals.Add(1, new KeyValuePair<string, object?>("kind", kind));
 
     /// <param name="type">The problem type without its <c>urn:recognize:</c>.</param>
     public void Refused(string type) => refusals.Add(1, new KeyValuePair<string, object?>("type", type));

@@ -145,6 +145,12 @@ internal static class ServiceHost
                 silo.AddActivityPropagation();
             }
         });
+
+        if (settings.Operations.Retention is not null)
+        {
+            services.AddHostedService<Retention>();
+        }
+
         // The URLs hold the ports of the container image too; the server would warn that it was told both.
         builder.WebHost.UseSetting(WebHostDefaults.HttpPortsKey, "").UseSetting(WebHostDefaults.HttpsPortsKey, "");
         builder.WebHost.UseUrls([.. settings.ApiUrls.Concat(settings.Management.Urls).Select(url => url.ToString())]);

@@ -61,6 +61,7 @@ internal sealed record Settings
                     "Recognize:Operations:Lifetime",
                     TimeSpan.FromSeconds(OperationLimits.ShortestLifetime),
                     TimeSpan.FromSeconds(OperationLimits.LongestLifetime)),
+                Retention = RetentionSettings.Read(reader),
             },
             Waits = new()
             {
@@ -200,6 +201,44 @@ internal sealed record OperationSettings
 
     /// <summary>How long an operation can be decided whose create does not say; null: without end.</summary>
     public required TimeSpan? Lifetime { get; init; }
+
+    /// <summary>How long what is over stays; null: for ever.</summary>
+    public required RetentionSettings? Retention { get; init; }
+}
+
+/// <param name="Operations">How long an operation stays after its end.</param>
+/// <param name="Tombstones">How long its id is not given away again after that.</param>
+internal sealed record RetentionSettings(TimeSpan Operations, TimeSpan Tombstones)
+{
+    private const string OperationsKey = "Recognize:Operations:Retention";
+    private const string TombstonesKey = "Recognize:Operations:TombstoneRetention";
+
+    // Far longer than the grace of an id without an operation, which a removed operation must not look like.
+    private static readonly TimeSpan Least = TimeSpan.FromHours(1);
+    private static readonly TimeSpan Most = TimeSpan.FromDays(36_500);
+    private static readonly TimeSpan Year = TimeSpan.FromDays(365);
+
+    public static RetentionSettings? Read(SettingsReader reader)
+    {
+        var operations = reader.OptionalDuration(OperationsKey, Least, Most);
+        var tombstones = reader.OptionalDuration(TombstonesKey, Least, Most);
+        if (operations is not { } kept)
+        {
+            if (tombstones is not null)
+            {
+                reader.Fault($"{TombstonesKey} says nothing without {OperationsKey}: set both, or neither.");
+            }
+
+            return null;
+        }
+
+        if (tombstones < kept)
+        {
+            reader.Fault($"{TombstonesKey} must not be shorter than {OperationsKey}.");
+        }
+
+        return new(kept, tombstones ?? (kept > Year ? kept : Year));
+    }
 }
 
 /// <summary>How many clients may wait for a change or listen to a stream at once.</summary>
@@ -290,7 +329,7 @@ internal sealed class SettingsReader(IConfiguration configuration, ICollection<s
             return duration;
         }
 
-        Fault($"{key} must be a duration from {least:c} to {most:c}, written hh:mm:ss; it is '{text}'.");
+        Fault($"{key} must be a duration from {least:c} to {most:c}, written [d.]hh:mm:ss; it is '{text}'.");
         return otherwise;
     }
 

@@ -91,6 +91,9 @@ internal static class Silo
             options.Invariant = database.Invariant;
             options.DataSource = database.DataSource;
             options.GrainStorageSerializer = new StateSerializer();
+
+            // What is cleared is a tombstone whose time has come, or a user without an operation: rows that hold nothing.
+            options.DeleteStateOnClear = true;
         });
     }
 }

@@ -161,7 +161,7 @@ internal static class OperationEndpoints
     private static IResult Answer(OperationOutcome outcome) => outcome switch
     {
         OperationOutcome.Done => ApiContract.Json(new SuccessBody(), HttpJson.Web.SuccessBody),
-        OperationOutcome.Duplicate => Problem.OperationExists.Because("operationId must be new: an operation of this id exists."),
+        OperationOutcome.Duplicate => Problem.OperationExists.Because("operationId must be new: an operation of this id exists or existed."),
         OperationOutcome.IdempotencyKeyReused => Problem.IdempotencyKeyReused.Because("Idempotency-Key was sent before for this operationId, with another user or other members."),
         OperationOutcome.PendingLimitReached => Problem.PendingLimitReached.Because("The user has as many pending operations as the service allows; decide one of them to make room."),
         OperationOutcome.NotFound => Problem.OperationNotFound.Because("operationId names no operation."),

@@ -12,7 +12,7 @@ namespace Recognize.Orleans.Operations;
 [CollectionAgeLimit(Minutes = 2)]
 // Beside the front end that was asked to create it, so that a create crosses to one other silo at most.
 [PreferLocalPlacement]
-internal sealed class OperationGrain : Grain, IOperationGrain, IWatchedGrain
+internal sealed class OperationGrain : Grain, IOperationGrain, IWatchedGrain, IRemovableGrain
 {
     private const string StateName = "operation";
 
@@ -63,16 +63,39 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IWatchedGrain
 
     public async Task<Operation?> GetAsync()
     {
-        var current = await state.ReadAsync();
+        var current = await ReadAsync();
         if (current?.IsExpired(clock.GetUtcNow()) is true)
         {
             // A decision that came in time may be on its way to the database still: nobody is told "expired" before it
             // is known whether it arrived.
             await ending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
-            current = await state.ReadAsync();
+            current = await ReadAsync();
         }
 
         return current?.ToOperation(clock.GetUtcNow());
+    }
+
+    public async Task RemoveAsync()
+    {
+        if (settings.Operations.Retention is not { } retention || await state.ReadAsync() is not { } current)
+        {
+            return;
+        }
+
+        var now = clock.GetUtcNow();
+        if (current.HadEndedBy(now - retention.Operations))
+        {
+            await state.WriteAsync(current.Remove(now));
+            metrics.Removed("operation");
+        }
+        else if (current.RemovedAt <= now - retention.Tombstones)
+        {
+            await state.DeleteAsync();
+            metrics.Removed("tombstone");
+        }
+
+        // Whatever it is, it was asked for its age only.
+        DeactivateOnIdle();
     }
 
     public Task WatchAsync(IChangeObserver observer)
@@ -88,9 +111,11 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IWatchedGrain
         return Task.CompletedTask;
     }
 
+    private async ValueTask<OperationState?> ReadAsync() => await state.ReadAsync() is { RemovedAt: null } current ? current : null;
+
     private async Task<OperationOutcome> EndAsync(Func<OperationState, (OperationOutcome Outcome, OperationState Next)> end)
     {
-        if (await state.ReadAsync() is not { } current)
+        if (await ReadAsync() is not { } current)
         {
             return OperationOutcome.NotFound;
         }

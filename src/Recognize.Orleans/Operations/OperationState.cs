@@ -12,6 +12,7 @@ internal sealed record OperationState
 
     public long Id { get; init; }
 
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public DateTimeOffset CreatedAt { get; init; }
 
     public string NodeId { get; init; } = "";
@@ -41,6 +42,7 @@ internal sealed record OperationState
     /// <summary>The deadline. That it has passed is never stored: the clock says so, with no job that would have to run.</summary>
     public DateTimeOffset? ExpiresAt { get; init; }
 
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public OperationStatus Status { get; init; } = OperationStatus.Pending;
 
     /// <summary>When it was decided or cancelled.</summary>
@@ -51,6 +53,9 @@ internal sealed record OperationState
 
     /// <summary>The authentication that was used.</summary>
     public AuthType? DecidedWith { get; init; }
+
+    /// <summary>When it was removed. What is left then is a tombstone: its number and this, so that its id is not given away again.</summary>
+    public DateTimeOffset? RemovedAt { get; init; }
 
     /// <summary>Members that a newer version wrote: kept, so that an older silo does not erase them.</summary>
     [JsonExtensionData]
@@ -83,7 +88,23 @@ internal sealed record OperationState
 
     /// <summary>Where this operation stands in its user's history: a text that sorts by time and then by id. It never changes.</summary>
     public string HistoryKey(string customer) =>
-        string.Create(CultureInfo.InvariantCulture, $"{HistoryOf(customer, UserId)}{CreatedAt.UtcDateTime.ToString(Storage.UtcMilliseconds.Format, CultureInfo.InvariantCulture)}/{Id:D16}");
+        string.Create(CultureInfo.InvariantCulture, $"{HistoryOf(customer, UserId)}{Storage.UtcMilliseconds.Text(CreatedAt)}/{Id:D16}");
+
+    /// <summary>Takes a <see cref="HistoryKey"/> apart; the place is what of it follows <see cref="HistoryOf"/>.</summary>
+    public static (string Customer, string UserId, string Place) ParseHistoryKey(string key)
+    {
+        var parts = key.Split('/', 3);
+        return (parts[0], parts[1], parts[2]);
+    }
+
+    /// <summary>What the places of tombstones begin with: behind every user's history.</summary>
+    public const string Tombstones = "~";
+
+    /// <summary>Where the row of a tombstone stands: in nobody's history, but in the order of removal. Null: the row stays where it is.</summary>
+    [JsonIgnore]
+    public string? TombstoneKey => RemovedAt is { } at ? string.Create(CultureInfo.InvariantCulture, $"{TombstonesAt(at)}/{Id:D16}") : null;
+
+    public static string TombstonesAt(DateTimeOffset removed) => Tombstones + Storage.UtcMilliseconds.Text(removed);
 
     /// <summary>What a create of an operation that exists already is told.</summary>
     public OperationOutcome CreateAgain(CreateOperation request)
@@ -177,6 +198,24 @@ internal sealed record OperationState
 
     /// <summary>Whether its deadline came before its end.</summary>
     public bool IsExpired(DateTimeOffset now) => Status is OperationStatus.Pending && ExpiresAt <= now;
+
+    /// <summary>Whether it came to its end at that time or before: by a decision, a cancel, or its deadline.</summary>
+    public bool HadEndedBy(DateTimeOffset time) => RemovedAt is null && (IsExpired(time) ? ExpiresAt : DecidedAt) <= time;
+
+    /// <summary>What is left of it: a few bytes, and nothing that anybody said.</summary>
+    public OperationState Remove(DateTimeOffset now) => new()
+    {
+        Format = Storage.StateSerializer.TombstoneFormat,
+        Id = Id,
+        RemovedAt = WholeMilliseconds(now),
+
+        // What has no value is not written.
+        Status = default,
+        NodeId = null!,
+        UserId = null!,
+        OperationId = null!,
+        Attempt = null!,
+    };
 
     public Operation ToOperation(DateTimeOffset now) => new()
     {

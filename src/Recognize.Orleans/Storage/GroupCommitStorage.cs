@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Threading.Channels;
 using Orleans.Configuration;
 using Orleans.Storage;
+using Recognize.Orleans.Operations;
 
 namespace Recognize.Orleans.Storage;
 
@@ -126,9 +127,9 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
     {
         if (grainState.ETag is not null)
         {
-            var write = ToWrite(stateName, grainId, grainState) with { Payload = null };
+            var write = new RowWrite(new(stateName, grainId), Payload: null, Version(grainState.ETag));
             Require(await EnqueueAsync(new(write, second: null, cancellationToken)), write, second: null);
-            Written(grainState);
+            grainState.ETag = null;
         }
 
         grainState.RecordExists = false;
@@ -155,7 +156,8 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
     private RowWrite ToWrite<T>(string stateName, GrainId grainId, IGrainState<T> state) => new(
         new(stateName, grainId),
         serializer.Serialize(state.State).ToArray(),
-        state.ETag is null ? null : Version(state.ETag));
+        state.ETag is null ? null : Version(state.ETag),
+        (state.State as OperationState)?.TombstoneKey);
 
     private async Task<WriteFate> EnqueueAsync(WriteItem item)
     {

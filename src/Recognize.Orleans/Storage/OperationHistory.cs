@@ -7,23 +7,17 @@ using Recognize.Orleans.Operations;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// The operations of a user as the database holds them, whichever storage wrote them. A row is found by the key that its first write gave it,
-/// so that an operation is in the history from the moment it exists.
+/// The operations of users as the database holds them, whichever storage wrote them. A row is found by the key that its first write gave it,
+/// so that an operation is in the history from the moment it exists; a tombstone by the key that its removal gave it.
 /// </summary>
 internal sealed class OperationHistory(Database database, IOptions<ClusterOptions> cluster)
 {
-    // Behind every character of a key.
-    private const string End = "~";
-
-    private const string Where = "ServiceId = @service AND HistoryKey >= @first AND HistoryKey < @before AND PayloadBinary IS NOT NULL ORDER BY HistoryKey DESC";
+    /// <summary>Behind every place that begins with what comes before it.</summary>
+    public const string End = "~";
 
     private readonly StateSerializer serializer = new();
 
-    internal static string QueryOf(StorageEngine engine) => engine is StorageEngine.SqlServer
-        ? $"SELECT TOP (@count) HistoryKey, PayloadBinary FROM OrleansStorage WHERE {Where};"
-        : $"SELECT HistoryKey, PayloadBinary FROM OrleansStorage WHERE {Where} LIMIT @count";
-
-    /// <summary>The newest operations before a place in the history, newest first.</summary>
+    /// <summary>The newest operations before a place in a user's history, newest first.</summary>
     /// <param name="customer">The customer.</param>
     /// <param name="userId">The customer's user.</param>
     /// <param name="before">The place of the last operation that is known; null: from the newest on.</param>
@@ -32,19 +26,52 @@ internal sealed class OperationHistory(Database database, IOptions<ClusterOption
     public async Task<IReadOnlyList<(string Place, OperationState State)>> ReadAsync(string customer, string userId, string? before, int count, CancellationToken cancellationToken)
     {
         var owner = OperationState.HistoryOf(customer, userId);
+        return await QueryAsync(
+            NewestOf(database.Engine),
+            (owner, owner + (before ?? End)),
+            count,
+            row => (row.GetString(0)[owner.Length..], serializer.Deserialize<OperationState>(new(row.GetFieldValue<byte[]>(1)))!),
+            cancellationToken);
+    }
+
+    /// <summary>Where the next operations after a place in the history of all users stand, in its order: by customer, user and time. Reads the index alone.</summary>
+    public Task<IReadOnlyList<string>> PlacesAsync(string after, int count, CancellationToken cancellationToken) =>
+        QueryAsync(PlacesOf(database.Engine), (after, OperationState.Tombstones), count, row => row.GetString(0), cancellationToken);
+
+    /// <summary>The first tombstones after a place among them, in the order of removal, and the keys of their grains.</summary>
+    public Task<IReadOnlyList<(string Place, string GrainKey)>> TombstonesAsync(string after, string before, int count, CancellationToken cancellationToken) =>
+        QueryAsync(TombstonesOf(database.Engine), (after, before), count, row => (row.GetString(0), row.GetString(1)), cancellationToken);
+
+    /// <summary>Every statement that runs on an engine.</summary>
+    internal static IEnumerable<string> QueriesOf(StorageEngine engine) => [NewestOf(engine), PlacesOf(engine), TombstonesOf(engine)];
+
+    private static string NewestOf(StorageEngine engine) => QueryOf(engine, "HistoryKey, PayloadBinary", "DESC");
+
+    private static string PlacesOf(StorageEngine engine) => QueryOf(engine, "HistoryKey", "ASC");
+
+    private static string TombstonesOf(StorageEngine engine) => QueryOf(engine, "HistoryKey, GrainIdExtensionString", "ASC");
+
+    private static string QueryOf(StorageEngine engine, string columns, string order)
+    {
+        var rows = $"FROM OrleansStorage WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey {order}";
+        return engine is StorageEngine.SqlServer ? $"SELECT TOP (@count) {columns} {rows};" : $"SELECT {columns} {rows} LIMIT @count";
+    }
+
+    [System.Diagnostics.CodeAnalysis.SuppressMessage("Security", "CA2100", Justification = "The texts are constants; values are parameters.")]
+    private async Task<IReadOnlyList<TRow>> QueryAsync<TRow>(string text, (string After, string Before) range, int count, Func<DbDataReader, TRow> read, CancellationToken cancellationToken)
+    {
         await using var connection = await database.DataSource.OpenConnectionAsync(cancellationToken);
         await using var command = connection.CreateCommand();
-        command.CommandText = QueryOf(database.Engine);
+        command.CommandText = text;
         Add(command, "service", cluster.Value.ServiceId, DbType.String);
-        Add(command, "first", owner, DbType.AnsiString);
-        Add(command, "before", owner + (before ?? End), DbType.AnsiString);
+        Add(command, "after", range.After, DbType.AnsiString);
+        Add(command, "before", range.Before, DbType.AnsiString);
         Add(command, "count", count, DbType.Int32);
-        var found = new List<(string, OperationState)>(count);
+        var found = new List<TRow>(count);
         await using var rows = await command.ExecuteReaderAsync(cancellationToken);
         while (await rows.ReadAsync(cancellationToken))
         {
-            var state = serializer.Deserialize<OperationState>(new(rows.GetFieldValue<byte[]>(1)));
-            found.Add((rows.GetString(0)[owner.Length..], state!));
+            found.Add(read(rows));
         }
 
         return found;

@@ -50,12 +50,20 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
         changed AS
         (
             UPDATE OrleansStorage s
-            SET PayloadBinary = w.payload, ModifiedOn = now(), Version = s.Version + 1
+            SET PayloadBinary = w.payload, ModifiedOn = now(), Version = s.Version + 1, HistoryKey = COALESCE(w.history, s.HistoryKey)
             FROM write w
-            WHERE s.ctid = w.place AND s.Version = w.version
+            WHERE s.ctid = w.place AND s.Version = w.version AND w.payload IS NOT NULL
+            RETURNING 1
+        ),
+        deleted AS
+        (
+            DELETE FROM OrleansStorage s
+            USING write w
+            WHERE s.ctid = w.place AND s.Version = w.version AND w.payload IS NULL
             RETURNING 1
         )
-        SELECT item::int, fate, 1 / CASE WHEN (SELECT count(*) FROM changed) = (SELECT count(version) FROM write) THEN 1 ELSE 0 END
+        SELECT item::int, fate,
+            1 / CASE WHEN (SELECT count(*) FROM changed) + (SELECT count(*) FROM deleted) = (SELECT count(version) FROM write) THEN 1 ELSE 0 END
         FROM looked
         """;
 

@@ -40,9 +40,9 @@ internal readonly record struct RowKey
 }
 
 /// <param name="Row">Which row.</param>
-/// <param name="Payload">The state; null clears it, and the row stays with a version.</param>
+/// <param name="Payload">The state; null deletes the row.</param>
 /// <param name="Version">The version that the row must have; null: there must be no row.</param>
-/// <param name="HistoryKey">Where a new row stands in a history; null: in none.</param>
+/// <param name="HistoryKey">Where the row stands in a history from now on; null: where it stood, a new one in none.</param>
 internal readonly record struct RowWrite(RowKey Row, byte[]? Payload, int? Version, string? HistoryKey = null);
 
 internal readonly record struct StoredRow(byte[]? Payload, int Version);

@@ -53,9 +53,12 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId) :
             SELECT KeyHash1, 0, 0, TypeHash1, Type1, Key1, @service, Payload1, SYSUTCDATETIME(), 1, History1 FROM @rows WHERE Fate = 1 AND Version1 IS NULL;
         INSERT INTO OrleansStorage ({RowColumns})
             SELECT KeyHash2, 0, 0, TypeHash2, Type2, Key2, @service, Payload2, SYSUTCDATETIME(), 1 FROM @rows WHERE Fate = 1 AND Version2 IS NULL AND Key2 IS NOT NULL;
-        UPDATE s SET PayloadBinary = r.Payload1, ModifiedOn = SYSUTCDATETIME(), Version = s.Version + 1
-            FROM OrleansStorage s JOIN @rows r ON {Row1} AND s.Version = r.Version1 WHERE r.Fate = 1;
+        UPDATE s SET PayloadBinary = r.Payload1, ModifiedOn = SYSUTCDATETIME(), Version = s.Version + 1, HistoryKey = COALESCE(r.History1, s.HistoryKey)
+            FROM OrleansStorage s JOIN @rows r ON {Row1} AND s.Version = r.Version1 WHERE r.Fate = 1 AND r.Payload1 IS NOT NULL;
         SET @changed = @@ROWCOUNT;
+        DELETE s
+            FROM OrleansStorage s JOIN @rows r ON {Row1} AND s.Version = r.Version1 WHERE r.Fate = 1 AND r.Payload1 IS NULL;
+        SET @changed = @changed + @@ROWCOUNT;
         UPDATE s SET PayloadBinary = r.Payload2, ModifiedOn = SYSUTCDATETIME(), Version = s.Version + 1
             FROM OrleansStorage s JOIN @rows r ON {Row2} AND s.Version = r.Version2 WHERE r.Fate = 1;
         SET @changed = @changed + @@ROWCOUNT;

@@ -19,6 +19,11 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
     private const string UpdateText =
         $"UPDATE OrleansStorage SET PayloadBinary = @payload, ModifiedOn = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), Version = Version + 1 WHERE {Identity} AND Version = @version";
 
+    private const string MoveText =
+        $"UPDATE OrleansStorage SET HistoryKey = @history, PayloadBinary = @payload, ModifiedOn = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), Version = Version + 1 WHERE {Identity} AND Version = @version";
+
+    private const string DeleteText = $"DELETE FROM OrleansStorage WHERE {Identity} AND Version = @version";
+
     private Line? writer;
     private Line? reader;
 
@@ -96,7 +101,7 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
         }
 
         // Only a first row that was inserted has a second; taking it back is deleting it.
-        line.Delete(item.First.Row);
+        line.TakeBack(item.First);
         return WriteFate.SecondConflicts;
     }
 
@@ -107,6 +112,7 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
         private readonly string serviceId;
         private readonly Statement insert;
         private readonly Statement update;
+        private readonly Statement move;
         private readonly Statement delete;
         private readonly Statement select;
 
@@ -118,7 +124,8 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
             {
                 insert = Prepare(InsertText);
                 update = Prepare(UpdateText);
-                delete = Prepare($"DELETE FROM OrleansStorage WHERE {Identity}");
+                move = Prepare(MoveText);
+                delete = Prepare(DeleteText);
                 select = Prepare($"SELECT PayloadBinary, Version FROM OrleansStorage WHERE {Identity}");
             }
             catch
@@ -135,9 +142,21 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
             command.ExecuteNonQuery();
         }
 
-        public bool Write(RowWrite write) => (write.Version is null ? insert : update).Bind(write).ExecuteNonQuery() == 1;
+        public bool Write(RowWrite write)
+        {
+            var statement = write switch
+            {
+                { Version: null } => insert,
+                { Payload: null } => delete,
 
-        public void Delete(RowKey row) => delete.Bind(new(row, null, null)).ExecuteNonQuery();
+                // SQLite writes the index anew whenever its column is set, even to what it was.
+                { HistoryKey: not null } => move,
+                _ => update,
+            };
+            return statement.Bind(write).ExecuteNonQuery() == 1;
+        }
+
+        public void TakeBack(RowWrite inserted) => delete.Bind(inserted with { Version = 1 }).ExecuteNonQuery();
 
         public StoredRow? Read(RowKey row)
         {

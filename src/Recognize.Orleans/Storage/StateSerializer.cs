@@ -20,6 +20,9 @@ internal sealed class StateSerializer : IGrainStorageSerializer
     /// <summary>The value of the member <c>v</c> in every row that this version writes.</summary>
     public const int Format = 2;
 
+    /// <summary>The same of a row that holds no operation any more: a version that knows no tombstones refuses it.</summary>
+    public const int TombstoneFormat = 3;
+
     private static readonly StateJson Json = new(new JsonSerializerOptions
     {
         PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
@@ -40,29 +43,31 @@ internal sealed class StateSerializer : IGrainStorageSerializer
     {
         ArgumentNullException.ThrowIfNull(input);
         var row = JsonSerializer.Deserialize(input, typeof(T), Json);
-        var format = row switch
+        var (format, known) = row switch
         {
-            OperationState operation => operation.Format,
-            UserState user => user.Format,
-            NumbersState numbers => numbers.Format,
+            OperationState operation => (operation.Format, TombstoneFormat),
+            UserState user => (user.Format, Format),
+            NumbersState numbers => (numbers.Format, Format),
             _ => throw new InvalidOperationException($"{typeof(T)} is not a stored state."),
         };
 
-        return format <= Format
+        return format <= known
             ? (T)row
-            : throw new NotSupportedException($"The row has format {format}; this version reads up to {Format}. Upgrade this silo.");
+            : throw new NotSupportedException($"The row has format {format}; this version reads up to {known}. Upgrade this silo.");
     }
 }
 
 /// <summary>Times in one length, so that they sort as text: <c>2025-05-21T10:30:00.000Z</c>.</summary>
 internal sealed class UtcMilliseconds : JsonConverter<DateTimeOffset>
 {
-    public const string Format = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
+    private const string Format = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
+
+    public static string Text(DateTimeOffset value) => value.UtcDateTime.ToString(Format, CultureInfo.InvariantCulture);
 
     public override DateTimeOffset Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.GetDateTimeOffset();
 
     public override void Write(Utf8JsonWriter writer, DateTimeOffset value, JsonSerializerOptions options) =>
-        writer.WriteStringValue(value.UtcDateTime.ToString(Format, CultureInfo.InvariantCulture));
+        writer.WriteStringValue(Text(value));
 }
 
 [JsonSerializable(typeof(OperationState))]

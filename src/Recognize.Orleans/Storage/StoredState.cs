@@ -64,6 +64,13 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
         return inserted;
     }
 
+    /// <summary>Deletes the row. A write after that is a first one.</summary>
+    public Task DeleteAsync() => WriteAsync(new(), async write =>
+    {
+        await storage.ClearStateAsync(name, grain.GrainContext.GrainId, write);
+        (write.ETag, write.RecordExists) = (null!, false);
+    });
+
     /// <summary>Reads again, because what is known here has turned out to be behind the database.</summary>
     public ValueTask<T?> ReadAgainAsync()
     {
@@ -89,7 +96,6 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
         }
 
         Accept(read);
-        isKnown = read.RecordExists || !BeginsElsewhere;
         return true;
     }
 
@@ -137,6 +143,6 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
         age++;
         row = accepted;
         Current = accepted.RecordExists ? accepted.State : null;
-        isKnown = true;
+        isKnown = accepted.RecordExists || !BeginsElsewhere;
     }
 }

@@ -10,7 +10,7 @@ namespace Recognize.Orleans.Users;
 [GrainType("recognize.user")]
 // A user is asked something now and then; reading the record again costs less than keeping it for Orleans' quarter of an hour.
 [CollectionAgeLimit(Minutes = 2)]
-internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGrain
+internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGrain, IRemovableGrain
 {
     // What a page that looks for one status reads at once, and in all: its cost is bounded, however long the history is.
     private const int HistoryBatch = 100;
@@ -19,18 +19,24 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     // Longer than a write can take.
     private static readonly TimeSpan JustExpired = TimeSpan.FromMinutes(1);
 
+    // Longer than a silo that was declared dead can go on without knowing it.
+    private static readonly TimeSpan Certain = TimeSpan.FromMinutes(1);
+
     // It may be behind the database by ids that were dropped since, which need no write of their own: their operations say the same.
     private readonly StoredState<UserState> state;
     private readonly OperationHistory history;
     private readonly Settings settings;
     private readonly TimeProvider clock;
+    private readonly Metrics metrics;
     private readonly Watchers watchers = new();
+    private IGrainTimer? removal;
 
-    public UserGrain(IGrainStorage storage, OperationHistory history, Settings settings, TimeProvider clock)
+    public UserGrain(IGrainStorage storage, OperationHistory history, Settings settings, Metrics metrics, TimeProvider clock)
     {
         state = new(this, storage, "user");
         this.history = history;
         this.settings = settings;
+        this.metrics = metrics;
         this.clock = clock;
     }
 
@@ -86,6 +92,14 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         return Task.CompletedTask;
     }
 
+    // A row that is written anew begins with the first version again. Another activation, on a silo that was declared dead,
+    // could take it for the row that it knows, and write over it: it must be gone before the row is.
+    public Task RemoveAsync()
+    {
+        removal ??= this.RegisterGrainTimer(RemoveIfEmptyAsync, new GrainTimerCreationOptions(Certain, Timeout.InfiniteTimeSpan));
+        return Task.CompletedTask;
+    }
+
     // Whoever waits on asks the next activation.
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => ChangedAsync();
 
@@ -136,6 +150,18 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         return state.IsExpired(now) && now - state.ExpiresAt < JustExpired
             ? await GrainFactory.GetOperation(customer, state.OperationId).GetAsync()
             : state.ToOperation(now);
+    }
+
+    private async Task RemoveIfEmptyAsync(CancellationToken cancellationToken)
+    {
+        removal?.Dispose();
+        removal = null;
+        await ReadPendingAsync();
+        if (state.Current?.Pending.IsEmpty is true)
+        {
+            await state.DeleteAsync();
+            metrics.Removed("user");
+        }
     }
 
     private async ValueTask<UserState> CurrentAsync() => await state.ReadAsync() ?? new();

@@ -28,6 +28,8 @@ public abstract class ClusterFixture : IAsyncLifetime
 {
     internal const int PendingLimit = 12;
 
+    internal static readonly RetentionSettings Kept = new(TimeSpan.FromDays(30), TimeSpan.FromDays(365));
+
     /// <summary>Ends what hangs: far longer than anything takes, shorter than the patience of a person.</summary>
     internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
@@ -67,6 +69,11 @@ public abstract class ClusterFixture : IAsyncLifetime
 
     /// <summary>The numbers as a silo that has just started would hand them out.</summary>
     internal OperationNumbers NewNumbers(int silo) => new(FactoryOf(silo));
+
+    /// <summary>Removes what is too old, as one silo does from time to time.</summary>
+    internal Task SweepAsync() => RetentionOn(0).SweepAsync(CancellationToken.None);
+
+    internal Retention RetentionOn(int silo) => ActivatorUtilities.CreateInstance<Retention>(Cluster.Silos[silo].SiloHost.Services);
 
     /// <summary>The storage itself, past every grain and every trouble.</summary>
     internal IGrainStorage RealStorage =>
@@ -145,7 +152,7 @@ public abstract class ClusterFixture : IAsyncLifetime
         Silo = new() { Port = 1, GatewayPort = 0, AdvertisedAddress = IPAddress.Loopback, Name = siloName, DrainDelay = TimeSpan.Zero },
         Cluster = new() { ClusterId = "test", ServiceId = "recognize" },
         Management = new() { Urls = [], Password = null },
-        Operations = new() { PendingLimit = PendingLimit, Lifetime = null },
+        Operations = new() { PendingLimit = PendingLimit, Lifetime = null, Retention = Kept },
         Waits = new() { PerCustomer = 1, PerProcess = 1 },
         ApiUrls = [],
     };

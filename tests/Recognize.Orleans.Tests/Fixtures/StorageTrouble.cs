@@ -131,8 +131,13 @@ internal class TroubledStorage(IGrainStorage real, StorageTrouble trouble) : IGr
         await next.AfterAsync();
     }
 
-    public Task ClearStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
-        real.ClearStateAsync(stateName, grainId, grainState);
+    public async Task ClearStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
+    {
+        var next = trouble.Take(grainId);
+        await next.BeforeAsync();
+        await real.ClearStateAsync(stateName, grainId, grainState);
+        await next.AfterAsync();
+    }
 
     public void Participate(ISiloLifecycle observer) => ((ILifecycleParticipant<ISiloLifecycle>)real).Participate(observer);
 }

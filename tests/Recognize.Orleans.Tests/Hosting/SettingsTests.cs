@@ -22,6 +22,7 @@ public sealed class SettingsTests
         Assert.Equal(0, settings.Silo.GatewayPort);
         Assert.Equal(System.Net.Dns.GetHostName(), settings.Silo.Name);
         Assert.Equal(1_000, settings.Operations.PendingLimit);
+        Assert.Null(settings.Operations.Retention);
         Assert.True(settings.IsLocalOnly);
     }
 
@@ -73,6 +74,10 @@ public sealed class SettingsTests
     [InlineData("Recognize:Management:Port", "8080", "must not share a port; both have 8080")]
     [InlineData("Recognize:Operations:PendingLimit", "0", "from 1 to 100000")]
     [InlineData("Recognize:Operations:PendingLimit", "1,000", "from 1 to 100000")]
+    [InlineData("Recognize:Operations:Retention", "00:59:59", "from 01:00:00")]
+    [InlineData("Recognize:Operations:Retention", "36501", "written [d.]hh:mm:ss")]
+    [InlineData("Recognize:Operations:Retention", "never", "written [d.]hh:mm:ss")]
+    [InlineData("Recognize:Operations:TombstoneRetention", "365.00:00:00", "says nothing without Recognize:Operations:Retention")]
     [InlineData("Recognize:Operations:PendingLimt", "5", "is not a setting of this service")]
     [InlineData("Recognize:Storage", "Sqlite", "is not a setting of this service")]
     [InlineData("Recognize:Silo:Port:0", "11111", "is not a setting of this service")]
@@ -98,6 +103,27 @@ public sealed class SettingsTests
         Read(out var faults, ("Recognize:Storage:Engine", "SqlServer"));
 
         Assert.Contains("ConnectionStrings:Recognize is required when Recognize:Storage:Engine is SqlServer", Assert.Single(faults), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("30.00:00:00", null, 30, 365)]
+    [InlineData("400.00:00:00", null, 400, 400)]
+    [InlineData("30.00:00:00", "30.00:00:00", 30, 30)]
+    [InlineData("30.00:00:00", "3650.00:00:00", 30, 3_650)]
+    public void A_tombstone_stays_for_a_year_or_as_long_as_operations_unless_something_else_is_said(string retention, string? tombstones, int days, int tombstoneDays)
+    {
+        var settings = Read(out var faults, ("Recognize:Operations:Retention", retention), ("Recognize:Operations:TombstoneRetention", tombstones ?? ""));
+
+        Assert.Empty(faults);
+        Assert.Equal(new RetentionSettings(TimeSpan.FromDays(days), TimeSpan.FromDays(tombstoneDays)), settings.Operations.Retention);
+    }
+
+    [Fact]
+    public void A_tombstone_does_not_go_before_the_operation_would_have()
+    {
+        Read(out var faults, ("Recognize:Operations:Retention", "30.00:00:00"), ("Recognize:Operations:TombstoneRetention", "29.23:59:59"));
+
+        Assert.Equal("Recognize:Operations:TombstoneRetention must not be shorter than Recognize:Operations:Retention.", Assert.Single(faults));
     }
 
     [Fact]

@@ -46,6 +46,46 @@ public sealed class OperationStateTests
         Assert.Equal("a\0b", state.ToOperation(Now).Payload);
     }
 
+    [Theory]
+    [InlineData(OperationStatus.Approved)]
+    [InlineData(OperationStatus.Denied)]
+    [InlineData(OperationStatus.Cancelled)]
+    [InlineData(OperationStatus.Expired)]
+    public void It_had_ended_by_the_time_of_its_end_and_not_a_tick_before(OperationStatus status)
+    {
+        var end = Now.AddSeconds(5);
+        var state = OperationState.Create("txn-1", Request() with { ExpiresIn = status is OperationStatus.Expired ? TimeSpan.FromSeconds(5) : null }, 7, "node-1", Now);
+        state = status switch
+        {
+            OperationStatus.Approved => state.Decide(Approval(), end).Next,
+            OperationStatus.Denied => state.Decide(Approval() with { Verdict = Verdict.Deny }, end).Next,
+            OperationStatus.Cancelled => state.Cancel(null, end).Next,
+            _ => state,
+        };
+
+        Assert.Equal(status, state.ToOperation(end).Status);
+        Assert.True(state.HadEndedBy(end));
+        Assert.False(state.HadEndedBy(end.AddTicks(-1)));
+    }
+
+    [Fact]
+    public void What_is_pending_has_not_ended_however_long_ago_it_was_created() =>
+        Assert.False(OperationState.Create("txn-1", Request(), 7, "node-1", Now).HadEndedBy(Now.AddYears(100)));
+
+    [Fact]
+    public void What_is_left_of_it_is_a_few_bytes_with_no_word_of_it_that_take_its_id_from_every_other_create() =>
+        Gen.Select(Creates, Creates).Sample((request, other) =>
+        {
+            var tombstone = OperationState.Create("txn-1", request, 8819, "node-1", Now).Remove(Now.AddDays(30));
+
+            Assert.Equal(
+                """{"v":3,"id":8819,"removedAt":"2025-06-20T10:30:00.000Z"}""",
+                System.Text.Encoding.UTF8.GetString(Storage.StateSerializer.ToBytes(tombstone)));
+            Assert.Equal(OperationOutcome.Duplicate, tombstone.CreateAgain(other));
+            Assert.False(tombstone.HadEndedBy(Now.AddYears(100)));
+            Assert.Equal("~2025-06-20T10:30:00.000Z/0000000000008819", tombstone.TombstoneKey);
+        });
+
     [Fact]
     public void Times_are_whole_milliseconds_in_UTC()
     {

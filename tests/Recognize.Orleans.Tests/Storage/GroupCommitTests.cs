@@ -43,25 +43,57 @@ public abstract class GroupCommitTests
     }
 
     [SkippableFact]
-    public async Task A_row_that_either_storage_cleared_keeps_its_version_for_the_other()
+    public async Task A_row_that_the_stock_provider_cleared_keeps_its_version()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var stock = await TextStorage.StockAsync(test);
         await using var storage = await TextStorage.GroupCommitAsync(test);
         await storage.InsertAsync(Key);
+        await stock.ClearAsync(Key, await stock.ReadAsync(Key));
 
-        await storage.ClearAsync(Key, await storage.ReadAsync(Key));
-
-        var cleared = await stock.ReadAsync(Key);
-        Assert.Equal(("2", false), (cleared.ETag, cleared.RecordExists));
-        Assert.Null(Assert.Single(await test.QueryAsync("SELECT PayloadBinary FROM OrleansStorage"))["PayloadBinary"]);
-        await stock.WriteAsync(Key, cleared, "{}");
-        await stock.ClearAsync(Key, cleared);
-
-        cleared = await storage.ReadAsync(Key);
-        Assert.Equal(("4", false, ""), (cleared.ETag, cleared.RecordExists, cleared.State!.Json));
+        var cleared = await storage.ReadAsync(Key);
+        Assert.Equal(("2", false, ""), (cleared.ETag, cleared.RecordExists, cleared.State!.Json));
         await storage.WriteAsync(Key, cleared, """{"again":true}""");
         Assert.Equal("""{"again":true}""", (await stock.ReadAsync(Key)).State!.Json);
+    }
+
+    [SkippableFact]
+    public async Task A_row_that_either_storage_deleted_is_gone_for_the_other_and_can_begin_anew()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var stock = await TextStorage.StockAsync(test, deleteStateOnClear: true);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        await stock.InsertAsync(Key);
+
+        var deleted = await storage.ReadAsync(Key);
+        await storage.ClearAsync(Key, deleted);
+        Assert.Equal((null, false, ""), (deleted.ETag, deleted.RecordExists, deleted.State!.Json));
+        Assert.Empty(await test.VersionsAsync());
+
+        await storage.WriteAsync(Key, deleted, """{"again":true}""");
+        await stock.ClearAsync(Key, await stock.ReadAsync(Key));
+        Assert.Null((await storage.ReadAsync(Key)).ETag);
+        Assert.Empty(await test.VersionsAsync());
+    }
+
+    [SkippableFact]
+    public async Task An_outdated_version_deletes_nothing_and_hurts_no_other_write_of_its_group()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var other = await TextStorage.GroupCommitAsync(test);
+        await Task.WhenAll(Keys(3).Select(key => other.InsertAsync(key)));
+        var outdated = await other.ReadAsync(Keys(3)[0]);
+        await other.WriteAsync(Keys(3)[0], await other.ReadAsync(Keys(3)[0]), "{}");
+        var (deleted, written) = (await other.ReadAsync(Keys(3)[1]), await other.ReadAsync(Keys(3)[2]));
+        await using var storage = TextStorage.GroupCommitToStart(test);
+
+        var refused = storage.ClearAsync(Keys(3)[0], outdated);
+        var rest = new[] { storage.ClearAsync(Keys(3)[1], deleted), storage.WriteAsync(Keys(3)[2], written, "{}"), storage.InsertAsync(Keys(4)[3]) };
+        await storage.StartAsync();
+
+        await Assert.ThrowsAsync<InconsistentStateException>(() => refused);
+        await Task.WhenAll(rest);
+        Assert.Equal([(Keys(4)[0], 2), (Keys(4)[2], 2), (Keys(4)[3], 1)], (await test.VersionsAsync()).Select(row => (row.Key, row.Value)).Order());
     }
 
     [SkippableFact]

@@ -120,6 +120,25 @@ public abstract class SchemaTests
     }
 
     [SkippableFact]
+    public async Task The_stock_provider_moves_a_tombstone_where_the_program_would_and_the_view_leaves_it_out()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await TextStorage.StockAsync(test);
+        var created = OperationState.Create("invoice 1", new() { UserId = "A1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch);
+        var tombstone = created.Remove(DateTimeOffset.UnixEpoch.AddDays(1));
+        var row = await storage.ReadAsync(Key);
+        await storage.WriteAsync(Key, row, new StateSerializer().Serialize(created).ToString());
+        Assert.Single(await test.QueryAsync("SELECT * FROM RecognizeOperations"));
+
+        await storage.WriteAsync(Key, row, new StateSerializer().Serialize(tombstone).ToString());
+
+        var stored = Assert.Single(await test.QueryAsync("SELECT HistoryKey FROM OrleansStorage"));
+        Assert.Equal(tombstone.TombstoneKey, stored["HistoryKey"]);
+        Assert.Equal("~1970-01-02T00:00:00.000Z/0000000000000007", stored["HistoryKey"]);
+        Assert.Empty(await test.QueryAsync("SELECT * FROM RecognizeOperations"));
+    }
+
+    [SkippableFact]
     public async Task Eight_appliers_at_once_on_an_empty_database_all_succeed()
     {
         await using var test = await TestDatabase.CreateAsync(engine, applySchema: false);

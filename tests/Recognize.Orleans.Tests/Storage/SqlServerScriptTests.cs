@@ -10,7 +10,7 @@ public sealed class SqlServerScriptTests
     {
         [nameof(SqlServerRows.WriteText)] = SqlServerRows.WriteText,
         [nameof(SqlServerRows.ReadText)] = SqlServerRows.ReadText,
-        [nameof(OperationHistory)] = OperationHistory.QueryOf(StorageEngine.SqlServer),
+        [nameof(OperationHistory)] = string.Join("\n", OperationHistory.QueriesOf(StorageEngine.SqlServer)),
     };
 
     public static TheoryData<string> StatementNames => [.. Statements.Keys];

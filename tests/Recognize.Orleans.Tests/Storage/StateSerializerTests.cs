@@ -20,6 +20,8 @@ public sealed class StateSerializerTests
     private const string OperationWithNul =
         """{"v":1,"id":8821,"createdAt":"2025-05-21T10:30:00.000Z","nodeId":"node-1","userId":"FF","operationId":"txn-3","payloadBase64":"YQBi","authType":"pin","attempt":"attempt-1","status":"denied","decidedAt":"2025-05-21T10:31:00.000Z","decidedWith":"pin"}""";
 
+    private const string Tombstone = """{"v":3,"id":8819,"removedAt":"2025-06-20T10:30:00.000Z"}""";
+
     private const string OldUser =
         """{"v":1,"pending":[{"id":"txn-1","at":"2025-05-21T10:30:00.123Z"},{"id":"\u00E9","at":"2025-05-21T10:31:00.000Z"}]}""";
 
@@ -92,6 +94,7 @@ public sealed class StateSerializerTests
     [InlineData(typeof(OperationState), OldestOperation)]
     [InlineData(typeof(OperationState), DecidedOperation)]
     [InlineData(typeof(OperationState), OperationWithNul)]
+    [InlineData(typeof(OperationState), Tombstone)]
     [InlineData(typeof(UserState), OldUser)]
     [InlineData(typeof(NumbersState), OldNumbers)]
     public void This_version_writes_what_it_read_to_the_byte(Type state, string json) =>
@@ -136,12 +139,12 @@ public sealed class StateSerializerTests
     }
 
     [Theory]
-    [InlineData(typeof(OperationState))]
-    [InlineData(typeof(UserState))]
-    [InlineData(typeof(NumbersState))]
-    public void A_row_of_a_higher_format_is_refused_in_words(Type state)
+    [InlineData(typeof(OperationState), 4)]
+    [InlineData(typeof(UserState), 3)]
+    [InlineData(typeof(NumbersState), 3)]
+    public void A_row_of_a_higher_format_is_refused_in_words(Type state, int format)
     {
-        var refusal = Assert.Throws<NotSupportedException>(() => Rewritten(state, """{"v":3}"""));
+        var refusal = Assert.Throws<NotSupportedException>(() => Rewritten(state, $$"""{"v":{{format}}}"""));
 
         Assert.Contains("Upgrade this silo", refusal.Message, StringComparison.Ordinal);
     }

@@ -1,0 +1,282 @@
+using System.Text;
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
+using Xunit;
+
+namespace Recognize.Orleans.Cluster;
+
+public sealed class RetentionOnSqlite(SqliteCluster cluster) : RetentionTests(cluster), IClassFixture<SqliteCluster>;
+
+public sealed class RetentionOnSqliteStock(SqliteStockCluster cluster) : RetentionTests(cluster), IClassFixture<SqliteStockCluster>;
+
+public sealed class RetentionOnPostgreSql(PostgreSqlCluster cluster) : RetentionTests(cluster), IClassFixture<PostgreSqlCluster>;
+
+public sealed class RetentionOnPostgreSqlStock(PostgreSqlStockCluster cluster) : RetentionTests(cluster), IClassFixture<PostgreSqlStockCluster>;
+
+public sealed class RetentionOnSqlServer(SqlServerCluster cluster) : RetentionTests(cluster), IClassFixture<SqlServerCluster>;
+
+public sealed class RetentionOnSqlServerStock(SqlServerStockCluster cluster) : RetentionTests(cluster), IClassFixture<SqlServerStockCluster>;
+
+// What ended long ago is removed, in two steps, and nothing else is.
+public abstract class RetentionTests(ClusterFixture cluster)
+{
+    private static readonly TimeSpan Tick = TimeSpan.FromTicks(1);
+    private static readonly TimeSpan Kept = ClusterFixture.Kept.Operations;
+    private static readonly TimeSpan TombstonesKept = ClusterFixture.Kept.Tombstones;
+
+    private readonly string user = Journey.NewUser();
+    private readonly string id = Journey.NewId();
+
+    [SkippableTheory]
+    [InlineData(OperationStatus.Approved)]
+    [InlineData(OperationStatus.Denied)]
+    [InlineData(OperationStatus.Cancelled)]
+    [InlineData(OperationStatus.Expired)]
+    public async Task An_operation_is_gone_once_its_end_is_as_long_ago_as_operations_are_kept_and_not_a_tick_before(OperationStatus status)
+    {
+        await EndAsync(id, status);
+        cluster.Clock.Advance(Kept - Tick);
+        await cluster.SweepAsync();
+
+        // A read just before the removal leaves an activation that remembers.
+        Assert.Equal(status, (await cluster.OtherSilo.ReadAsync(id))!.Status);
+        Assert.Single(await HistoryAsync(user));
+
+        cluster.Clock.Advance(Tick);
+        await cluster.SweepAsync();
+
+        Assert.Null(await cluster.OtherSilo.ReadAsync(id));
+        Assert.Null(await cluster.OneSilo.ReadAsync(id));
+        Assert.Empty(await HistoryAsync(user));
+        Assert.Equal(OperationOutcome.NotFound, await cluster.OtherSilo.DecideAsync(user, id));
+        Assert.Equal(OperationOutcome.NotFound, await cluster.OneSilo.GetOperation(Journey.Customer, id).CancelAsync(null));
+    }
+
+    [SkippableFact]
+    public async Task Its_id_stays_taken_for_as_long_as_its_tombstone_stands_and_not_a_tick_longer()
+    {
+        await EndAsync(id, OperationStatus.Approved);
+        cluster.Clock.Advance(Kept);
+        await cluster.SweepAsync();
+        cluster.Clock.Advance(TombstonesKept - Tick);
+        await cluster.SweepAsync();
+
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OneSilo.CreateAsync(user, id));
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(Journey.NewUser(), id));
+        Assert.True(await RowOfAsync(id) is { Length: < 80 } tombstone && tombstone.StartsWith("""{"v":3,"id":""", StringComparison.Ordinal));
+        Assert.DoesNotContain(await cluster.TestDatabase.QueryAsync("SELECT OperationId FROM RecognizeOperations"), row => (string?)row["OperationId"] == id);
+
+        cluster.Clock.Advance(Tick);
+        await cluster.SweepAsync();
+
+        Assert.Null(await RowOfAsync(id));
+        var other = Journey.NewUser();
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(other, id));
+        Assert.Equal([id], await cluster.OneSilo.ListAsync(other));
+        Assert.Equal(OperationStatus.Pending, (await cluster.OneSilo.ReadAsync(id))!.Status);
+        Assert.Single(await HistoryAsync(other));
+    }
+
+    [SkippableFact]
+    public async Task What_is_pending_or_ended_later_stays_whatever_goes_beside_it()
+    {
+        var (pending, late, gone) = (Journey.NewId(), Journey.NewId(), Enumerable.Range(0, 3).Select(_ => Journey.NewId()).ToList());
+        await cluster.OneSilo.CreateAsync(user, pending);
+        await cluster.OneSilo.CreateAsync(user, late);
+        foreach (var one in gone)
+        {
+            await EndAsync(one, OperationStatus.Denied);
+        }
+
+        cluster.Clock.Advance(TimeSpan.FromMinutes(1));
+        await cluster.OtherSilo.DecideAsync(user, late);
+        cluster.Clock.Advance(Kept - Tick);
+
+        await cluster.SweepAsync();
+        await UserIsAskedAsync(user);
+
+        Assert.Equal([late, pending], await HistoryAsync(user));
+        Assert.Equal([pending], await cluster.OtherSilo.ListAsync(user));
+        Assert.All(await Task.WhenAll(gone.Select(cluster.OtherSilo.ReadAsync)), Assert.Null);
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.DecideAsync(user, pending));
+    }
+
+    [SkippableFact]
+    public async Task More_than_a_batch_of_many_users_goes_in_one_sweep()
+    {
+        var ids = await Task.WhenAll(Enumerable.Range(0, 60).Select(async number =>
+        {
+            var owner = number < 11 ? user : Journey.NewUser();
+            var one = Journey.NewId();
+            await cluster.OneSilo.CreateAsync(owner, one);
+            await cluster.OneSilo.DecideAsync(owner, one);
+            return one;
+        }));
+        cluster.Clock.Advance(Kept);
+
+        await cluster.SweepAsync();
+        Assert.All(await Task.WhenAll(ids.Select(cluster.OneSilo.ReadAsync)), Assert.Null);
+        var tombstones = await cluster.TestDatabase.VersionsAsync();
+        Assert.All(ids, one => Assert.True(tombstones.ContainsKey(KeyOf(one))));
+
+        cluster.Clock.Advance(TombstonesKept);
+        await cluster.SweepAsync();
+
+        var rows = await cluster.TestDatabase.VersionsAsync();
+        Assert.All(ids, one => Assert.False(rows.ContainsKey(KeyOf(one))));
+    }
+
+    [SkippableFact]
+    public async Task A_sweep_that_finds_nothing_due_writes_nothing()
+    {
+        await cluster.OneSilo.CreateAsync(user, id);
+        await EndAsync(Journey.NewId(), OperationStatus.Approved);
+        cluster.Clock.Advance(Kept - Tick);
+        await cluster.SweepAsync();
+        var before = await cluster.TestDatabase.VersionsAsync();
+
+        await cluster.SweepAsync();
+
+        Assert.Equal(before, await cluster.TestDatabase.VersionsAsync());
+    }
+
+    [SkippableFact]
+    public async Task A_user_for_whom_nothing_is_left_goes_a_minute_later_and_can_come_back()
+    {
+        await EndAsync(id, OperationStatus.Approved);
+        cluster.Clock.Advance(Kept);
+        await cluster.SweepAsync();
+        Assert.Contains($"user/acme/{user}/", await cluster.TestDatabase.VersionsAsync());
+
+        await UserIsAskedAsync(user);
+
+        Assert.DoesNotContain($"user/acme/{user}/", await cluster.TestDatabase.VersionsAsync());
+        Assert.Empty(await cluster.OtherSilo.ListAsync(user));
+        var next = Journey.NewId();
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, next));
+        Assert.Equal([next], await cluster.OneSilo.ListAsync(user));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(Journey.Customer, user));
+        Assert.Equal([next], await cluster.OneSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task A_user_who_is_asked_something_within_that_minute_stays()
+    {
+        await EndAsync(id, OperationStatus.Approved);
+        cluster.Clock.Advance(Kept);
+        await cluster.SweepAsync();
+        var next = Journey.NewId();
+        await cluster.OtherSilo.CreateAsync(user, next);
+
+        await UserIsAskedAsync(user);
+
+        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(Journey.Customer, user));
+        Assert.Equal([next], await cluster.OneSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task Creates_that_meet_the_removal_of_their_user_are_all_on_the_list()
+    {
+        var owners = await Task.WhenAll(Enumerable.Range(0, 20).Select(async _ =>
+        {
+            var (owner, old) = (Journey.NewUser(), Journey.NewId());
+            await cluster.OneSilo.CreateAsync(owner, old);
+            await cluster.OneSilo.DecideAsync(owner, old);
+            return owner;
+        }));
+        cluster.Clock.Advance(Kept);
+        await cluster.SweepAsync();
+
+        var creates = owners.Select(owner => Task.Run(() => cluster.OtherSilo.CreateAsync(owner, $"next-{owner}"))).ToList();
+        cluster.Clock.Advance(TimeSpan.FromMinutes(1));
+
+        Assert.All(await Task.WhenAll(creates), outcome => Assert.Equal(OperationOutcome.Done, outcome));
+        await Task.WhenAll(owners.Select(UserIsAskedAsync));
+        await cluster.DeactivateAsync([.. owners.Select(owner => cluster.OneSilo.GetUser(Journey.Customer, owner))]);
+        foreach (var owner in owners)
+        {
+            Assert.Equal([$"next-{owner}"], await cluster.OneSilo.ListAsync(owner));
+        }
+    }
+
+    [SkippableTheory]
+    [InlineData(FailedWrite.BeforeItsCommit)]
+    [InlineData(FailedWrite.AfterItsCommit)]
+    [InlineData(FailedWrite.NoRoom)]
+    public async Task A_removal_that_fails_keeps_no_other_from_it_and_is_done_by_the_next_sweep(FailedWrite moment)
+    {
+        var other = Journey.NewId();
+        await EndAsync(id, OperationStatus.Approved);
+        await EndAsync(other, OperationStatus.Approved);
+        cluster.Clock.Advance(Kept);
+        cluster.Storage.FailNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, id), moment);
+        await cluster.SweepAsync();
+        Assert.Null(await cluster.OtherSilo.ReadAsync(other));
+        Assert.Equal(moment is not FailedWrite.AfterItsCommit, await cluster.OtherSilo.ReadAsync(id) is not null);
+
+        await cluster.SweepAsync();
+
+        Assert.Null(await cluster.OtherSilo.ReadAsync(id));
+        cluster.Clock.Advance(TombstonesKept);
+        cluster.Storage.FailNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, id), moment);
+        await cluster.SweepAsync();
+        Assert.Null(await cluster.OneSilo.ReadAsync(id));
+        await cluster.SweepAsync();
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, id));
+    }
+
+    [SkippableTheory]
+    [InlineData(FailedWrite.BeforeItsCommit)]
+    [InlineData(FailedWrite.AfterItsCommit)]
+    public async Task A_user_whose_removal_fails_loses_nothing(FailedWrite moment)
+    {
+        await EndAsync(id, OperationStatus.Approved);
+        cluster.Clock.Advance(Kept);
+        await cluster.SweepAsync();
+        cluster.Storage.FailNextWrite(cluster.OneSilo.GetUser(Journey.Customer, user), moment);
+        await UserIsAskedAsync(user);
+
+        var next = Journey.NewId();
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, next));
+        Assert.Equal([next], await cluster.OneSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public void One_silo_of_the_cluster_sweeps() => Assert.True(cluster.RetentionOn(0).IsItsTurn ^ cluster.RetentionOn(1).IsItsTurn);
+
+    private static string KeyOf(string operationId) => $"op/acme/{operationId}/";
+
+    private async Task EndAsync(string operationId, OperationStatus status)
+    {
+        // What is stored are whole milliseconds.
+        cluster.Clock.Advance(TimeSpan.FromTicks(-cluster.Clock.GetUtcNow().Ticks % TimeSpan.TicksPerMillisecond + TimeSpan.TicksPerMillisecond));
+        var lifetime = TimeSpan.FromSeconds(5);
+        await cluster.OneSilo.CreateAsync(user, operationId, payload: "pay 5", expiresIn: status is OperationStatus.Expired ? lifetime : null);
+        _ = status switch
+        {
+            OperationStatus.Approved => await cluster.OneSilo.DecideAsync(user, operationId),
+            OperationStatus.Denied => await cluster.OneSilo.DecideAsync(user, operationId, Verdict.Deny),
+            OperationStatus.Cancelled => await cluster.OneSilo.GetOperation(Journey.Customer, operationId).CancelAsync(null),
+            _ => OperationOutcome.Done,
+        };
+
+        // So that what is expired ended now as well.
+        cluster.Clock.Advance(status is OperationStatus.Expired ? lifetime : TimeSpan.Zero);
+    }
+
+    private async Task<IReadOnlyList<string>> HistoryAsync(string owner) =>
+        [.. (await cluster.OtherSilo.GetUser(Journey.Customer, owner).ListHistoryAsync(null, null, 100)).Operations.Select(operation => operation.OperationId)];
+
+    private async Task<string?> RowOfAsync(string operationId) =>
+        (await cluster.TestDatabase.QueryAsync("SELECT GrainIdExtensionString AS GrainKey, PayloadBinary FROM OrleansStorage"))
+            .Where(row => (string)row["GrainKey"]! == KeyOf(operationId))
+            .Select(row => Encoding.UTF8.GetString((byte[])row["PayloadBinary"]!))
+            .SingleOrDefault();
+
+    // Its minute is over. A call that comes after the timer is answered after it.
+    private async Task UserIsAskedAsync(string owner)
+    {
+        cluster.Clock.Advance(TimeSpan.FromMinutes(1));
+        await cluster.OneSilo.GetUser(Journey.Customer, owner).AsReference<IRemovableGrain>().RemoveAsync();
+    }
+}
