@@ -18,7 +18,7 @@ switch (args)
         return 0;
 }
 
-var word = args is ["growth" or "start" or "wait", ..] ? args[0] : null;
+var word = args is ["growth" or "start" or "wait" or "sweep", ..] ? args[0] : null;
 if (Options.Parse(args[(word is null ? 0 : 1)..], out var fault) is not { } options)
 {
     await Console.Error.WriteLineAsync($"{fault}\n\n{Options.Usage}");
@@ -36,6 +36,7 @@ try
         "growth" => new Growth(options).RunAsync(cancellation.Token),
         "start" => new StartAndMemory(options).RunAsync(cancellation.Token),
         "wait" => new Waiting(options).RunAsync(cancellation.Token),
+        "sweep" => new Sweeping(options).RunAsync(cancellation.Token),
         _ => new Benchmark(options).RunAsync(cancellation.Token),
     });
     return 0;

@@ -12,7 +12,7 @@ internal static class ServiceRow
 
     public static readonly string[] Columns =
     [
-        "GrainIdHash", "GrainIdN0", "GrainIdN1", "GrainTypeHash", "GrainTypeString", "GrainIdExtensionString", "ServiceId", "PayloadBinary", "ModifiedOn", "Version",
+        "GrainIdHash", "GrainIdN0", "GrainIdN1", "GrainTypeHash", "GrainTypeString", "GrainIdExtensionString", "ServiceId", "PayloadBinary", "ModifiedOn", "Version", "HistoryKey",
     ];
 
     private static readonly StateSerializer Serializer = new();
@@ -36,6 +36,6 @@ internal static class ServiceRow
             DecidedAt = createdAt,
             DecidedWith = AuthType.Biom,
         };
-        return [key.KeyHash, 0L, 0L, key.TypeHash, key.Type, key.Key, ServiceId, Serializer.Serialize(state).ToArray(), createdAt, 1];
+        return [key.KeyHash, 0L, 0L, key.TypeHash, key.Type, key.Key, ServiceId, Serializer.Serialize(state).ToArray(), createdAt, 1, state.HistoryKey(Customer)];
     }
 }

@@ -50,6 +50,10 @@ internal static class Silo
             options.ProbeTimeout = TimeSpan.FromSeconds(1);
             options.NumMissedProbesLimit = 3;
             options.TableRefreshTimeout = TimeSpan.FromSeconds(5);
+
+            // A silo that starts waits for those that the table shows as alive. When all were killed and come back under other
+            // addresses nobody is left to declare them dead: their sign of life must grow old soon (three times this).
+            options.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(5);
         });
 
         // Nothing here takes ten seconds but a database or a silo that does not answer, which is a 503.

@@ -1,3 +1,6 @@
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using System.Text.Json;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Storage;
 
@@ -41,146 +44,144 @@ internal sealed partial class Retention(
         }
     }
 
-    /// <summary>Removes what is due. What cannot be removed is left to the next sweep.</summary>
+    /// <summary>Removes what is due. What cannot be removed is left to the next sweep, and keeps nothing else from it.</summary>
     public async Task SweepAsync(CancellationToken cancellationToken)
     {
-        var count = new Count();
+        var (now, kept) = (clock.GetUtcNow(), settings.Operations.Retention!);
+        var (asked, faults) = (0, new ConcurrentQueue<Exception>());
         try
         {
-            var (now, kept) = (clock.GetUtcNow(), settings.Operations.Retention!);
-            await RemoveTombstonesAsync(now - kept.Tombstones, count, cancellationToken);
-            await RemoveOperationsAsync(now - kept.Operations, count, cancellationToken);
+            var old = TombstonesAsync(now - kept.Tombstones, cancellationToken)
+                .Concat(OperationsAsync(now - kept.Operations, faults, cancellationToken));
+            await foreach (var batch in old.Chunk(Batch).WithCancellation(cancellationToken))
+            {
+                var begun = clock.GetTimestamp();
+                await Task.WhenAll(batch.Select(grain => RemoveAsync(grain, faults)));
+                asked += batch.Length;
+                await Task.Delay(Pauses * clock.GetElapsedTime(begun), clock, cancellationToken);
+            }
         }
         catch (Exception fault) when (!cancellationToken.IsCancellationRequested)
         {
-            count.Fail(fault);
+            faults.Enqueue(fault);
         }
 
-        if (count.Asked > 0)
+        if (asked > 0)
         {
-            Log.Swept(logger, count.Asked);
+            Log.Swept(logger, asked);
         }
 
-        if (count.Fault is { } last)
+        if (faults.TryPeek(out var first))
         {
-            Log.Failed(logger, last, count.Failed, Interval);
+            Log.Failed(logger, first, faults.Count, Interval);
         }
     }
 
-    private async Task RemoveOperationsAsync(DateTimeOffset endedBy, Count count, CancellationToken cancellationToken)
+    private static async Task RemoveAsync(IRemovableGrain grain, ConcurrentQueue<Exception> faults)
+    {
+        try
+        {
+            await grain.RemoveAsync();
+        }
+        catch (Exception fault)
+        {
+            faults.Enqueue(fault);
+        }
+    }
+
+    private async IAsyncEnumerable<IRemovableGrain> TombstonesAsync(DateTimeOffset removedBy, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        var (after, before) = (OperationState.Tombstones, OperationState.TombstonesAt(removedBy) + OperationHistory.End);
+        IReadOnlyList<(string Place, string GrainKey)> rows;
+        do
+        {
+            rows = await history.TombstonesAsync(after, before, Places, cancellationToken);
+            foreach (var (place, key) in rows)
+            {
+                var (customer, operationId) = GrainFactoryExtensions.ParseKey(key);
+                yield return grains.GetOperation(customer, operationId).AsReference<IRemovableGrain>();
+                after = place;
+            }
+        }
+        while (rows.Count == Places);
+    }
+
+    // Of each user those that ended in time, and then the user who had any.
+    private async IAsyncEnumerable<IRemovableGrain> OperationsAsync(DateTimeOffset endedBy, ConcurrentQueue<Exception> faults, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         // Nothing ends before it is created.
         var before = UtcMilliseconds.Text(endedBy) + OperationHistory.End;
-        for (var after = ""; ;)
+        var after = "";
+        IReadOnlyList<string> places;
+        do
         {
-            var places = await history.PlacesAsync(after, Places, cancellationToken);
-            var users = places.Select(OperationState.ParseHistoryKey).ToList();
-            foreach (var (customer, userId) in users.Where(one => string.CompareOrdinal(one.Place, before) < 0).Select(one => (one.Customer, one.UserId)).Distinct())
+            places = await history.PlacesAsync(after, Places, cancellationToken);
+            foreach (var user in places.Select(OperationState.ParseHistoryKey).GroupBy(one => (one.Customer, one.UserId)))
             {
-                await count.TryAsync(() => RemoveOperationsOfAsync(customer, userId, before, endedBy, count, cancellationToken), cancellationToken);
-            }
+                var (customer, userId) = user.Key;
+                if (string.CompareOrdinal(user.First().Place, before) < 0)
+                {
+                    var any = false;
+                    await foreach (var operation in OperationsOfAsync(customer, userId, before, endedBy, faults, cancellationToken))
+                    {
+                        any = true;
+                        yield return operation;
+                    }
 
-            if (places.Count < Places)
-            {
-                return;
-            }
+                    if (any)
+                    {
+                        yield return grains.GetUser(customer, userId).AsReference<IRemovableGrain>();
+                    }
+                }
 
-            // What is left of the last user's history is newer.
-            after = OperationState.HistoryOf(users[^1].Customer, users[^1].UserId) + OperationHistory.End;
+                // What is left of a user's history is newer, however long it is.
+                after = OperationState.HistoryOf(customer, userId) + OperationHistory.End;
+            }
         }
+        while (places.Count == Places);
     }
 
-    private async Task RemoveOperationsOfAsync(string customer, string userId, string before, DateTimeOffset endedBy, Count count, CancellationToken cancellationToken)
+    private async IAsyncEnumerable<IRemovableGrain> OperationsOfAsync(
+        string customer,
+        string userId,
+        string before,
+        DateTimeOffset endedBy,
+        ConcurrentQueue<Exception> faults,
+        [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var any = false;
-        while (true)
-        {
-            var rows = await history.ReadAsync(customer, userId, before, Batch, cancellationToken);
-            var due = rows.Where(row => row.State.HadEndedBy(endedBy)).Select(row => grains.GetOperation(customer, row.State.OperationId)).ToList();
-            await RemoveAsync(due, count, cancellationToken);
-            any |= due.Count > 0;
-            if (rows.Count < Batch)
-            {
-                break;
-            }
-
-            before = rows[^1].Place;
-        }
-
-        if (any)
-        {
-            await grains.GetUser(customer, userId).AsReference<IRemovableGrain>().RemoveAsync();
-        }
-    }
-
-    private async Task RemoveTombstonesAsync(DateTimeOffset removedBy, Count count, CancellationToken cancellationToken)
-    {
-        var after = OperationState.Tombstones;
-        while (true)
-        {
-            var rows = await history.TombstonesAsync(after, OperationState.TombstonesAt(removedBy) + OperationHistory.End, Batch, cancellationToken);
-            await RemoveAsync(rows.Select(row => GrainFactoryExtensions.ParseKey(row.GrainKey)).Select(key => grains.GetOperation(key.Customer, key.Id)).ToList(), count, cancellationToken);
-            if (rows.Count < Batch)
-            {
-                return;
-            }
-
-            after = rows[^1].Place;
-        }
-    }
-
-    private async Task RemoveAsync(List<IOperationGrain> due, Count count, CancellationToken cancellationToken)
-    {
-        var begun = clock.GetTimestamp();
-        await Task.WhenAll(due.Select(operation => count.TryAsync(
-            async () =>
-            {
-                await operation.AsReference<IRemovableGrain>().RemoveAsync();
-                count.Ask();
-            },
-            cancellationToken)));
-        await Task.Delay(Pauses * clock.GetElapsedTime(begun), clock, cancellationToken);
-    }
-
-    /// <summary>What came of a sweep. One row that cannot be removed keeps no other from it.</summary>
-    private sealed class Count
-    {
-        private int asked;
-        private int failed;
-
-        public int Asked => asked;
-
-        public int Failed => failed;
-
-        public Exception? Fault { get; private set; }
-
-        public void Ask() => Interlocked.Increment(ref asked);
-
-        public void Fail(Exception fault)
-        {
-            Interlocked.Increment(ref failed);
-            Fault = fault;
-        }
-
-        public async Task TryAsync(Func<Task> work, CancellationToken cancellationToken)
+        IReadOnlyList<(string Place, OperationState State)> rows;
+        do
         {
             try
             {
-                await work();
+                rows = await history.ReadAsync(customer, userId, before, Batch, cancellationToken);
             }
-            catch (Exception fault) when (!cancellationToken.IsCancellationRequested)
+            catch (Exception fault) when (fault is NotSupportedException or JsonException)
             {
-                Fail(fault);
+                // A row that a newer version wrote, or that somebody broke. Other users' rows can be read.
+                faults.Enqueue(fault);
+                yield break;
+            }
+
+            foreach (var (place, state) in rows)
+            {
+                if (state.HadEndedBy(endedBy))
+                {
+                    yield return grains.GetOperation(customer, state.OperationId).AsReference<IRemovableGrain>();
+                }
+
+                before = place;
             }
         }
+        while (rows.Count == Batch);
     }
 
     private static partial class Log
     {
-        [LoggerMessage(50, LogLevel.Information, "Retention: {Count} operations and tombstones were old enough to be removed.")]
+        [LoggerMessage(50, LogLevel.Information, "Retention: {Count} operations, tombstones and users were old enough to be looked at.")]
         public static partial void Swept(ILogger logger, int count);
 
-        [LoggerMessage(51, LogLevel.Warning, "Retention: {Count} removals failed, the last one with this fault; the next sweep, in {Interval}, tries again.")]
+        [LoggerMessage(51, LogLevel.Warning, "Retention: {Count} removals failed, the first one with this fault; the next sweep, in {Interval}, tries again.")]
         public static partial void Failed(ILogger logger, Exception fault, int count, TimeSpan interval);
     }
 }

@@ -53,6 +53,24 @@ public sealed class OutageTests
         Assert.InRange(service.Output.Count, 3, 5);
     }
 
+    [SkippableFact]
+    public async Task When_all_processes_were_killed_one_at_another_address_goes_on_where_they_ended()
+    {
+        await using var database = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        var id = Journey.NewId();
+        await using (var killed = await ServiceProcess.StartAsync(database, "node-1"))
+        {
+            Assert.Equal(HttpStatusCode.OK, await killed.CreateAsync("A1", id));
+            await killed.KillAsync();
+        }
+
+        await using var service = await ServiceProcess.StartAsync(database, "node-2");
+
+        Assert.Equal((HttpStatusCode.OK, "pending"), ((await service.ReadAsync(id)).Status, (await service.ReadAsync(id)).Body.GetProperty("state").GetString()));
+        Assert.Equal([id], await service.ListAsync("A1"));
+        Assert.Equal(HttpStatusCode.OK, await service.DecideAsync("A1", id));
+    }
+
     private static async Task AllowConnectionsAsync(TestDatabase database, bool allowed)
     {
         var settings = new NpgsqlConnectionStringBuilder(database.ConnectionString);
