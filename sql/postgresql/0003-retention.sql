@@ -2,7 +2,8 @@
 -- Run it in one transaction (README.md beside it says how), so that a failure leaves nothing behind.
 
 -- What is left of a removed operation is a tombstone, {"v":3,"id":...,"removedAt":"..."}. Its HistoryKey is ~removedAt/id: in nobody's history,
--- behind all of them, in the order of removal. A program of schema 2 writes no tombstone and answers 500 to the ids of those that it finds.
+-- behind all of them, in the order of removal. A program of schema 2 would take a tombstone for a fault, and its users' grains do not know how
+-- creates reach them: none may run from now on.
 DELETE FROM OrleansQuery WHERE QueryKey = 'WriteToStorageKey';
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('WriteToStorageKey', '
@@ -77,4 +78,4 @@ CROSS JOIN LATERAL jsonb_to_record(convert_from(stored.PayloadBinary, 'UTF8')::j
 )
 WHERE stored.GrainTypeString = 'operation' AND stored.PayloadBinary IS NOT NULL AND COALESCE(stored.HistoryKey, '') < '~';
 
-UPDATE RecognizeSchema SET Version = 3;
+UPDATE RecognizeSchema SET Version = 3, OldestCompatible = 3;

@@ -6,7 +6,8 @@ BEGIN TRANSACTION;
 GO
 
 -- What is left of a removed operation is a tombstone, {"v":3,"id":...,"removedAt":"..."}. Its HistoryKey is ~removedAt/id: in nobody's history,
--- behind all of them, in the order of removal. A program of schema 2 writes no tombstone and answers 500 to the ids of those that it finds.
+-- behind all of them, in the order of removal. A program of schema 2 would take a tombstone for a fault, and its users' grains do not know how
+-- creates reach them: none may run from now on.
 DELETE FROM OrleansQuery WHERE QueryKey = 'WriteToStorageKey';
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('WriteToStorageKey', N'
@@ -92,6 +93,6 @@ CROSS APPLY OPENJSON(CASE WHEN stored.GrainTypeString = N'operation' THEN CAST(C
 WHERE stored.GrainTypeString = N'operation' AND stored.PayloadBinary IS NOT NULL AND COALESCE(stored.HistoryKey, '') < '~';
 GO
 
-UPDATE RecognizeSchema SET Version = 3;
+UPDATE RecognizeSchema SET Version = 3, OldestCompatible = 3;
 COMMIT TRANSACTION;
 GO

@@ -3,6 +3,7 @@ using System.Globalization;
 using Microsoft.Extensions.Primitives;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Http;
+using Recognize.Orleans.Users;
 using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Operations;
@@ -74,8 +75,11 @@ internal static class OperationEndpoints
             return Problem.InvalidRequest.Because(fault);
         }
 
-        var operation = grains.GetOperation(context.Customer().Name, body!.OperationId!);
-        return Answer(await Faults.AskAsync(clock, () => operation.CreateAsync(request)));
+        var customer = context.Customer().Name;
+        var user = grains.GetGrain<ITrackingGrain>(GrainFactoryExtensions.UserKey(customer, userId));
+        return Answer(await Faults.AskAsync(
+            clock,
+            async () => await user.CreateAsync(body!.OperationId!, request) ?? await grains.GetOperation(customer, body.OperationId!).CreateAsync(request)));
     }
 
     private static async Task<IResult> ReadAsync(string operationId, HttpContext context, IGrainFactory grains, FrontEndWaits waits, TimeProvider clock)

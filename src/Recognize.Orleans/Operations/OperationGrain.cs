@@ -1,3 +1,4 @@
+using Orleans.Concurrency;
 using Orleans.Placement;
 using Orleans.Storage;
 using Recognize.Orleans.Hosting;
@@ -10,12 +11,10 @@ namespace Recognize.Orleans.Operations;
 [GrainType("recognize.operation")]
 // An operation is busy for a moment and then read now and then. A short age keeps idle ones from filling the memory.
 [CollectionAgeLimit(Minutes = 2)]
-// Beside the front end that was asked to create it, so that a create crosses to one other silo at most.
+// Beside the front end that asks for it first, or the user whose list shows it.
 [PreferLocalPlacement]
-internal sealed class OperationGrain : Grain, IOperationGrain, IWatchedGrain, IRemovableGrain
+internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperationGrain, IWatchedGrain, IRemovableGrain
 {
-    private const string StateName = "operation";
-
     private readonly StoredState<OperationState> state;
     private readonly OperationNumbers numbers;
     private readonly Settings settings;
@@ -26,7 +25,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IWatchedGrain, IR
 
     public OperationGrain(IGrainStorage storage, OperationNumbers numbers, Settings settings, Metrics metrics, TimeProvider clock)
     {
-        state = new(this, storage, StateName) { BeginsElsewhere = storage is IPairedGrainStorage };
+        state = new(this, storage, OperationState.Name) { BeginsElsewhere = true };
         this.numbers = numbers;
         this.settings = settings;
         this.metrics = metrics;
@@ -40,12 +39,18 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IWatchedGrain, IR
             throw new ArgumentException(fault, nameof(request));
         }
 
-        // With both rows in one transaction the unique index says whether the operation is new; else a read must.
-        var existing = state.CanWriteWith ? state.Current : await state.ReadAsync();
-        var outcome = existing?.CreateAgain(request) ?? await CreateFirstAsync(request);
+        var (_, operationId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
+        if (state.CanWriteWith && await User(request.UserId).CreateAsync(operationId, request) is { } created)
+        {
+            return created;
+        }
+
+        var outcome = await CreateAgainAsync(request) ?? await CreateFirstAsync(operationId, request);
         metrics.OperationCreated(outcome);
         return outcome;
     }
+
+    public async Task<OperationOutcome?> CreateAgainAsync(CreateOperation request) => (await state.ReadAsync())?.CreateAgain(request);
 
     public async Task<OperationOutcome> DecideAsync(Decision decision)
     {
@@ -132,40 +137,17 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IWatchedGrain, IR
         return outcome;
     }
 
-    private async Task<OperationOutcome> CreateFirstAsync(CreateOperation request)
+    private async Task<OperationOutcome> CreateFirstAsync(string operationId, CreateOperation request)
     {
-        var (customer, operationId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        var next = OperationState.Create(operationId, request, await numbers.NextAsync(), settings.Silo.Name, clock.GetUtcNow(), settings.Operations.Lifetime);
-
-        // The user's record is written before this row or with it: an operation that exists is on its user's list,
-        // whatever crashes in between.
-        var row = new FirstRow(StateName, this.GetGrainId(), StateSerializer.ToBytes(next), next.HistoryKey(customer));
-        switch (await User(request.UserId).TrackAsync(operationId, row))
+        // The user's record is written before this row: an operation that exists is on its user's list, whatever crashes in between.
+        if (!await User(request.UserId).TrackAsync(operationId))
         {
-            case TrackOutcome.LimitReached:
-                // A create that was answered before is answered alike, however many are pending now.
-                return (await state.ReadAsync())?.CreateAgain(request) ?? OperationOutcome.PendingLimitReached;
-            case TrackOutcome.Exists:
-                return (await state.ReadAgainAsync())?.CreateAgain(request) ?? OperationOutcome.Duplicate;
-            case TrackOutcome.Created:
-                state.WasInserted(next);
-
-                // Most operations are not asked about for a while. Thousands a second that live on for their age make every
-                // garbage collection long; one that is asked about is read again, in a group with others.
-                DeactivateOnIdle();
-                return OperationOutcome.Done;
-            case TrackOutcome.Tracked:
-                if (await state.ReadAsync() is { } existing)
-                {
-                    return existing.CreateAgain(request);
-                }
-
-                await state.WriteAsync(next);
-                await User(request.UserId).ChangedAsync();
-                return OperationOutcome.Done;
-            case var outcome:
-                throw new InvalidOperationException($"A user's grain answered {outcome}, which this version does not know.");
+            return OperationOutcome.PendingLimitReached;
         }
+
+        await state.WriteAsync(OperationState.Create(operationId, request, await numbers.NextAsync(), settings.Silo.Name, clock.GetUtcNow(), settings.Operations.Lifetime));
+        await User(request.UserId).ChangedAsync();
+        return OperationOutcome.Done;
     }
 
     private ITrackingGrain User(string userId)
@@ -173,4 +155,15 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IWatchedGrain, IR
         var (customer, _) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
         return GrainFactory.GetGrain<ITrackingGrain>(GrainFactoryExtensions.UserKey(customer, userId));
     }
+}
+
+/// <summary>What its user's grain asks of an operation that may exist already.</summary>
+[GrainInterfaceType("recognize.existing-operation")]
+internal interface IExistingOperationGrain : IGrainWithStringKey
+{
+    /// <summary>What a create is told when the operation exists; null when it does not.</summary>
+    // A create that came to the operation first waits for its user meanwhile.
+    [AlwaysInterleave]
+    [Alias("create-again")]
+    Task<OperationOutcome?> CreateAgainAsync(CreateOperation request);
 }

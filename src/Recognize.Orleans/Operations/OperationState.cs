@@ -7,6 +7,9 @@ namespace Recognize.Orleans.Operations;
 /// <summary>What is stored of an operation, and every rule about it. Immutable: the storage serializes it off the grain's turn.</summary>
 internal sealed record OperationState
 {
+    /// <summary>The type of its rows.</summary>
+    public const string Name = "operation";
+
     [JsonPropertyName("v")]
     public int Format { get; init; } = Storage.StateSerializer.Format;
 

@@ -17,8 +17,7 @@ namespace Recognize.Orleans.Storage;
 /// </remarks>
 internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecycleParticipant<ISiloLifecycle>, IDisposable
 {
-    /// <summary>The version of a row that was written once.</summary>
-    public const string FirstVersion = "1";
+    private const string FirstVersion = "1";
 
     // Each time another writer has committed in between, so that two writers take turns at worst.
     private const int OvertakenAtMost = 5;
@@ -270,9 +269,8 @@ internal sealed record GroupCommitLimits
     public long QueuedBytes { get; init; } = 64 * 1024 * 1024;
 }
 
-/// <summary>The row that a new grain starts with, sent along to the grain whose row must be written with it.</summary>
-[GenerateSerializer, Immutable, Alias("recognize.first-row")]
-internal sealed record FirstRow([property: Id(0)] string StateName, [property: Id(1)] GrainId Grain, [property: Id(2)] byte[] Payload, [property: Id(3)] string? HistoryKey = null);
+/// <summary>The row that a new grain starts with, written by another grain together with its own.</summary>
+internal sealed record FirstRow(string StateName, GrainId Grain, byte[] Payload, string? HistoryKey = null);
 
 /// <summary>The database did not take or answer a group. Whether a write took effect is unknown.</summary>
 [GenerateSerializer, Alias("recognize.storage-fault")]

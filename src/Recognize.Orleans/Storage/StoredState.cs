@@ -32,13 +32,14 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
 
     public async ValueTask<T?> ReadAsync()
     {
-        while (!isKnown)
+        // Calls that interleave share one read. But one that began before this call may have been too early for a row that
+        // another grain wrote: that it found nothing says nothing.
+        for (var isEarly = reading is not null && BeginsElsewhere; !isKnown; isEarly = false)
         {
-            // Calls that interleave share one read.
             var mine = reading ??= ReadOnceAsync();
             try
             {
-                if (await mine && !isKnown)
+                if (await mine && !isKnown && !isEarly)
                 {
                     return null;
                 }
@@ -70,16 +71,6 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
         await storage.ClearStateAsync(name, grain.GrainContext.GrainId, write);
         (write.ETag, write.RecordExists) = (null!, false);
     });
-
-    /// <summary>Reads again, because what is known here has turned out to be behind the database.</summary>
-    public ValueTask<T?> ReadAgainAsync()
-    {
-        Forget();
-        return ReadAsync();
-    }
-
-    /// <summary>Takes over a first row that another grain wrote together with its own.</summary>
-    public void WasInserted(T next) => Accept(new GrainState<T>(next, GroupCommitStorage.FirstVersion) { RecordExists = true });
 
     /// <summary>Keeps in memory what can be derived anew at any time and so needs no write of its own.</summary>
     public void Keep(T derived) => Current = derived;

@@ -25,53 +25,57 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     // It may be behind the database by ids that were dropped since, which need no write of their own: their operations say the same.
     private readonly StoredState<UserState> state;
     private readonly OperationHistory history;
+    private readonly OperationNumbers numbers;
     private readonly Settings settings;
     private readonly TimeProvider clock;
     private readonly Metrics metrics;
     private readonly Watchers watchers = new();
     private IGrainTimer? removal;
 
-    public UserGrain(IGrainStorage storage, OperationHistory history, Settings settings, Metrics metrics, TimeProvider clock)
+    public UserGrain(IGrainStorage storage, OperationHistory history, OperationNumbers numbers, Settings settings, Metrics metrics, TimeProvider clock)
     {
         state = new(this, storage, "user");
         this.history = history;
+        this.numbers = numbers;
         this.settings = settings;
         this.metrics = metrics;
         this.clock = clock;
     }
 
-    public async Task<TrackOutcome> TrackAsync(string operationId, FirstRow row)
+    public async Task<OperationOutcome?> CreateAsync(string operationId, CreateOperation request)
     {
+        if (!state.CanWriteWith)
+        {
+            return null;
+        }
+
+        var (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
+        if ((request.UserId == userId ? OperationLimits.FaultIn(request) : "userId must be that of the user who is asked.") is { } fault)
+        {
+            throw new ArgumentException(fault, nameof(request));
+        }
+
+        var operation = GrainFactory.GetOperation(customer, operationId);
+        var outcome = await CreateAsync(customer, operation, operationId, request);
+        metrics.OperationCreated(outcome);
+        return outcome;
+    }
+
+    public async Task<bool> TrackAsync(string operationId)
+    {
+        if (!await HasRoomAsync(operationId))
+        {
+            return false;
+        }
+
         var current = await CurrentAsync();
-        if (current.Pending.Length >= settings.Operations.PendingLimit && !current.Tracks(operationId))
-        {
-            // Only what is really pending counts; the record may hold more.
-            await ReadPendingAsync();
-            current = await CurrentAsync();
-            if (current.Pending.Length >= settings.Operations.PendingLimit)
-            {
-                return TrackOutcome.LimitReached;
-            }
-        }
-
         var next = current.Track(operationId, clock.GetUtcNow());
-        if (state.CanWriteWith)
-        {
-            if (!await state.WriteWithAsync(next, row))
-            {
-                return TrackOutcome.Exists;
-            }
-
-            watchers.Tell(this.GetGrainId());
-            return TrackOutcome.Created;
-        }
-
         if (next != current)
         {
             await state.WriteAsync(next);
         }
 
-        return TrackOutcome.Tracked;
+        return true;
     }
 
     public async Task ForgetAsync(string operationId)
@@ -141,6 +145,48 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         }
 
         return new() { Operations = page.ToImmutable(), Next = after };
+    }
+
+    private async Task<OperationOutcome> CreateAsync(string customer, IOperationGrain operation, string operationId, CreateOperation request)
+    {
+        var existing = operation.AsReference<IExistingOperationGrain>();
+        if ((await CurrentAsync()).Tracks(operationId) && await existing.CreateAgainAsync(request) is { } again)
+        {
+            return again;
+        }
+
+        if (!await HasRoomAsync(operationId))
+        {
+            // A create that was answered before is answered alike, however many are pending now.
+            return await existing.CreateAgainAsync(request) ?? OperationOutcome.PendingLimitReached;
+        }
+
+        // The user's record is written with this row, so that an operation that exists is on its user's list. Whether the
+        // operation is new is for the unique index to say.
+        var now = clock.GetUtcNow();
+        var first = OperationState.Create(operationId, request, await numbers.NextAsync(), settings.Silo.Name, now, settings.Operations.Lifetime);
+        var row = new FirstRow(OperationState.Name, operation.GetGrainId(), StateSerializer.ToBytes(first), first.HistoryKey(customer));
+        if (!await state.WriteWithAsync((await CurrentAsync()).Track(operationId, now), row))
+        {
+            return await existing.CreateAgainAsync(request) ?? OperationOutcome.Duplicate;
+        }
+
+        watchers.Tell(this.GetGrainId());
+        return OperationOutcome.Done;
+    }
+
+    private async ValueTask<bool> HasRoomAsync(string operationId)
+    {
+        if (IsRoomIn(await CurrentAsync()))
+        {
+            return true;
+        }
+
+        // Only what is really pending counts; the record may hold more.
+        await ReadPendingAsync();
+        return IsRoomIn(await CurrentAsync());
+
+        bool IsRoomIn(UserState current) => current.Pending.Length < settings.Operations.PendingLimit || current.Tracks(operationId);
     }
 
     // A decision may be on its way to an operation that has only just expired; its grain knows.

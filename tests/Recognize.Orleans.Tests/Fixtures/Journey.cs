@@ -1,3 +1,5 @@
+using Recognize.Orleans.Users;
+
 namespace Recognize.Orleans.Fixtures;
 
 /// <summary>Calls as a front end makes them, with a user and an operation id that no other test has.</summary>
@@ -12,8 +14,11 @@ internal static class Journey
     public static string NewId() => $"txn-{Guid.NewGuid():N}";
 
     /// <summary>One attempt of its own, unless it is named.</summary>
-    public static Task<OperationOutcome> CreateAsync(this IGrainFactory silo, string userId, string operationId, string? attempt = null, string? payload = null, TimeSpan? expiresIn = null) =>
-        silo.GetOperation(Customer, operationId).CreateAsync(RequestOf(userId, attempt, payload) with { ExpiresIn = expiresIn });
+    public static async Task<OperationOutcome> CreateAsync(this IGrainFactory silo, string userId, string operationId, string? attempt = null, string? payload = null, TimeSpan? expiresIn = null)
+    {
+        var request = RequestOf(userId, attempt, payload) with { ExpiresIn = expiresIn };
+        return await silo.GetUser(Customer, userId).AsReference<ITrackingGrain>().CreateAsync(operationId, request) ?? await silo.GetOperation(Customer, operationId).CreateAsync(request);
+    }
 
     public static CreateOperation RequestOf(string userId, string? attempt = null, string? payload = null) =>
         new() { UserId = userId, Attempt = attempt ?? Guid.NewGuid().ToString("N"), Payload = payload };
