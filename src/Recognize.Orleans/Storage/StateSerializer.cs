@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Orleans.Storage;
@@ -60,14 +61,33 @@ internal sealed class StateSerializer : IGrainStorageSerializer
 /// <summary>Times in one length, so that they sort as text: <c>2025-05-21T10:30:00.000Z</c>.</summary>
 internal sealed class UtcMilliseconds : JsonConverter<DateTimeOffset>
 {
-    private const string Format = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
+    private const int Length = 24;
 
-    public static string Text(DateTimeOffset value) => value.UtcDateTime.ToString(Format, CultureInfo.InvariantCulture);
+    public static string Text(DateTimeOffset value) => string.Create(Length, value, (text, time) =>
+    {
+        Span<byte> bytes = stackalloc byte[Length];
+        Format(time, bytes);
+        Encoding.ASCII.GetChars(bytes, text);
+    });
 
     public override DateTimeOffset Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.GetDateTimeOffset();
 
-    public override void Write(Utf8JsonWriter writer, DateTimeOffset value, JsonSerializerOptions options) =>
-        writer.WriteStringValue(Text(value));
+    public override void Write(Utf8JsonWriter writer, DateTimeOffset value, JsonSerializerOptions options)
+    {
+        Span<byte> bytes = stackalloc byte[Length];
+        Format(value, bytes);
+        writer.WriteStringValue(bytes);
+    }
+
+    // A user's record holds many times and is written whole. The runtime formats this one far faster than any format of our own.
+    private static void Format(DateTimeOffset value, Span<byte> bytes)
+    {
+        const int Round = 28;
+        Span<byte> whole = stackalloc byte[Round];
+        value.UtcDateTime.TryFormat(whole, out _, "O", CultureInfo.InvariantCulture);
+        whole[..(Length - 1)].CopyTo(bytes);
+        bytes[^1] = (byte)'Z';
+    }
 }
 
 [JsonSerializable(typeof(OperationState))]

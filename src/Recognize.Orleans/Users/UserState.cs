@@ -33,8 +33,12 @@ internal sealed record UserState
             return this;
         }
 
-        var entry = known is null ? new() { Id = operationId, At = now } : known with { At = now };
-        return this with { Pending = Forget(operationId).Pending.Add(entry) };
+        return this with
+        {
+            Pending = known is null
+                ? Pending.Add(new() { Id = operationId, At = now })
+                : Pending.RemoveAll(tracked => tracked.Id == operationId).Add(known with { At = now }),
+        };
     }
 
     public UserState Forget(string operationId) =>

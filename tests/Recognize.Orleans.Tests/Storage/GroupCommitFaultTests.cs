@@ -65,6 +65,36 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultTests(Stor
         Assert.Equal(["op/acme/0/"], (await test.VersionsAsync()).Keys);
     }
 
+    [SkippableFact]
+    public async Task A_row_that_somebody_holds_locked_fails_alone_and_the_others_of_its_group_are_written()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var other = await TextStorage.GroupCommitAsync(test);
+        var keys = Enumerable.Range(0, 6).Select(number => $"op/acme/{number}/").ToList();
+        await Task.WhenAll(keys.Select(key => other.InsertAsync(key)));
+        await using var storage = TextStorage.GroupCommitToStart(test);
+        var writes = new List<Task>();
+        foreach (var key in keys)
+        {
+            writes.Add(storage.WriteAsync(key, await other.ReadAsync(key), """{"by":"group"}"""));
+        }
+
+        await using (var database = test.Open())
+        await using (var connection = await database.DataSource.OpenConnectionAsync())
+        await using (var holder = await connection.BeginTransactionAsync())
+        {
+            await using var command = connection.CreateCommand();
+            command.CommandText = "SELECT 1 FROM OrleansStorage WHERE GrainIdExtensionString = 'op/acme/3/' FOR UPDATE";
+            await command.ExecuteNonQueryAsync();
+            await storage.StartAsync();
+
+            Assert.Contains("lock timeout", (await Assert.ThrowsAsync<StorageFaultException>(() => writes[3])).Message, StringComparison.Ordinal);
+            await Task.WhenAll(writes.Where((_, number) => number != 3));
+        }
+
+        Assert.Equal([2, 2, 2, 1, 2, 2], (await test.VersionsAsync()).OrderBy(row => row.Key, StringComparer.Ordinal).Select(row => row.Value));
+    }
+
     [SkippableTheory]
     [InlineData(5, null, 6)]
     [InlineData(6, typeof(StorageFaultException), 6)]

@@ -90,6 +90,15 @@ public sealed class StateSerializerTests
         Assert.Equal(5001, Read<NumbersState>(OldNumbers).Next);
     }
 
+    [Fact]
+    public void Times_are_written_in_UTC_cut_to_the_millisecond_in_one_length() =>
+        Gen.Select(Gen.DateTime, Gen.Int[-14, 14]).Sample((time, hours) =>
+        {
+            var value = new DateTimeOffset(DateTime.SpecifyKind(time, DateTimeKind.Unspecified), TimeSpan.Zero).ToOffset(TimeSpan.FromHours(time.Year is > 1 and < 9999 ? hours : 0));
+
+            Assert.Equal(value.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", System.Globalization.CultureInfo.InvariantCulture), UtcMilliseconds.Text(value));
+        });
+
     [Theory]
     [InlineData(typeof(OperationState), OldestOperation)]
     [InlineData(typeof(OperationState), DecidedOperation)]
