@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Recognize.Orleans.Hosting;
@@ -48,22 +47,28 @@ internal sealed partial class Retention(
     public async Task SweepAsync(CancellationToken cancellationToken)
     {
         var (now, kept) = (clock.GetUtcNow(), settings.Operations.Retention!);
-        var (asked, faults) = (0, new ConcurrentQueue<Exception>());
+        var (asked, failures) = (0, new Failures());
         try
         {
             var old = TombstonesAsync(now - kept.Tombstones, cancellationToken)
-                .Concat(OperationsAsync(now - kept.Operations, faults, cancellationToken));
+                .Concat(OperationsAsync(now - kept.Operations, failures, cancellationToken));
+            var begun = clock.GetTimestamp();
             await foreach (var batch in old.Chunk(Batch).WithCancellation(cancellationToken))
             {
-                var begun = clock.GetTimestamp();
-                await Task.WhenAll(batch.Select(grain => RemoveAsync(grain, faults)));
+                await Task.WhenAll(batch.Select(grain => RemoveAsync(grain, failures)));
                 asked += batch.Length;
                 await Task.Delay(Pauses * clock.GetElapsedTime(begun), clock, cancellationToken);
+                begun = clock.GetTimestamp();
             }
         }
-        catch (Exception fault) when (!cancellationToken.IsCancellationRequested)
+        catch (Exception fault)
         {
-            faults.Enqueue(fault);
+            if (cancellationToken.IsCancellationRequested)
+            {
+                return;
+            }
+
+            failures.Add(fault);
         }
 
         if (asked > 0)
@@ -71,13 +76,13 @@ internal sealed partial class Retention(
             Log.Swept(logger, asked);
         }
 
-        if (faults.TryPeek(out var first))
+        if (failures.First is { } first)
         {
-            Log.Failed(logger, first, faults.Count, Interval);
+            Log.Failed(logger, first, failures.Count, Interval);
         }
     }
 
-    private static async Task RemoveAsync(IRemovableGrain grain, ConcurrentQueue<Exception> faults)
+    private static async Task RemoveAsync(IRemovableGrain grain, Failures failures)
     {
         try
         {
@@ -85,7 +90,7 @@ internal sealed partial class Retention(
         }
         catch (Exception fault)
         {
-            faults.Enqueue(fault);
+            failures.Add(fault);
         }
     }
 
@@ -107,7 +112,7 @@ internal sealed partial class Retention(
     }
 
     // Of each user those that ended in time, and then the user who had any.
-    private async IAsyncEnumerable<IRemovableGrain> OperationsAsync(DateTimeOffset endedBy, ConcurrentQueue<Exception> faults, [EnumeratorCancellation] CancellationToken cancellationToken)
+    private async IAsyncEnumerable<IRemovableGrain> OperationsAsync(DateTimeOffset endedBy, Failures failures, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         // Nothing ends before it is created.
         var before = UtcMilliseconds.Text(endedBy) + OperationHistory.End;
@@ -122,7 +127,7 @@ internal sealed partial class Retention(
                 if (string.CompareOrdinal(user.First().Place, before) < 0)
                 {
                     var any = false;
-                    await foreach (var operation in OperationsOfAsync(customer, userId, before, endedBy, faults, cancellationToken))
+                    await foreach (var operation in OperationsOfAsync(customer, userId, before, endedBy, failures, cancellationToken))
                     {
                         any = true;
                         yield return operation;
@@ -146,7 +151,7 @@ internal sealed partial class Retention(
         string userId,
         string before,
         DateTimeOffset endedBy,
-        ConcurrentQueue<Exception> faults,
+        Failures failures,
         [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         IReadOnlyList<(string Place, OperationState State)> rows;
@@ -159,7 +164,7 @@ internal sealed partial class Retention(
             catch (Exception fault) when (fault is NotSupportedException or JsonException)
             {
                 // A row that a newer version wrote, or that somebody broke. Other users' rows can be read.
-                faults.Enqueue(fault);
+                failures.Add(fault);
                 yield break;
             }
 
@@ -174,6 +179,23 @@ internal sealed partial class Retention(
             }
         }
         while (rows.Count == Batch);
+    }
+
+    /// <summary>How many removals failed; of the faults, which are likely to be one, the first.</summary>
+    private sealed class Failures
+    {
+        private int count;
+        private Exception? first;
+
+        public int Count => count;
+
+        public Exception? First => first;
+
+        public void Add(Exception fault)
+        {
+            Interlocked.Increment(ref count);
+            Interlocked.CompareExchange(ref first, fault, null);
+        }
     }
 
     private static partial class Log

@@ -65,12 +65,21 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
         return inserted;
     }
 
-    /// <summary>Deletes the row. A write after that is a first one.</summary>
-    public Task DeleteAsync() => WriteAsync(new(), async write =>
+    /// <summary>Deletes the row, if there is one. A write after that is a first one.</summary>
+    public async Task DeleteAsync()
     {
-        await storage.ClearStateAsync(name, grain.GrainContext.GrainId, write);
-        (write.ETag, write.RecordExists) = (null!, false);
-    });
+        await ReadAsync();
+        if (!row.RecordExists)
+        {
+            return;
+        }
+
+        await WriteAsync(new(), async write =>
+        {
+            await storage.ClearStateAsync(name, grain.GrainContext.GrainId, write);
+            (write.ETag, write.RecordExists) = (null!, false);
+        });
+    }
 
     /// <summary>Keeps in memory what can be derived anew at any time and so needs no write of its own.</summary>
     public void Keep(T derived) => Current = derived;

@@ -149,8 +149,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
 
     private async Task<OperationOutcome> CreateAsync(string customer, IOperationGrain operation, string operationId, CreateOperation request)
     {
-        var existing = operation.AsReference<IExistingOperationGrain>();
-        if ((await CurrentAsync()).Tracks(operationId) && await existing.CreateAgainAsync(request) is { } again)
+        if ((await CurrentAsync()).Tracks(operationId) && await CreateAgainAsync() is { } again)
         {
             return again;
         }
@@ -158,7 +157,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         if (!await HasRoomAsync(operationId))
         {
             // A create that was answered before is answered alike, however many are pending now.
-            return await existing.CreateAgainAsync(request) ?? OperationOutcome.PendingLimitReached;
+            return await CreateAgainAsync() ?? OperationOutcome.PendingLimitReached;
         }
 
         // The user's record is written with this row, so that an operation that exists is on its user's list. Whether the
@@ -168,11 +167,13 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         var row = new FirstRow(OperationState.Name, operation.GetGrainId(), StateSerializer.ToBytes(first), first.HistoryKey(customer));
         if (!await state.WriteWithAsync((await CurrentAsync()).Track(operationId, now), row))
         {
-            return await existing.CreateAgainAsync(request) ?? OperationOutcome.Duplicate;
+            return await CreateAgainAsync() ?? OperationOutcome.Duplicate;
         }
 
         watchers.Tell(this.GetGrainId());
         return OperationOutcome.Done;
+
+        Task<OperationOutcome?> CreateAgainAsync() => operation.AsReference<IExistingOperationGrain>().CreateAgainAsync(request);
     }
 
     private async ValueTask<bool> HasRoomAsync(string operationId)
