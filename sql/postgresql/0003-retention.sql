@@ -4,6 +4,8 @@
 -- What is left of a removed operation is a tombstone, {"v":3,"id":...,"removedAt":"..."}. Its HistoryKey is ~removedAt/id: in nobody's history,
 -- behind all of them, in the order of removal. A program of schema 2 would take a tombstone for a fault, and its users' grains do not know how
 -- creates reach them: none may run from now on.
+-- A user's row that is deleted may be written anew. It begins with the seconds since 2020 for a version: an earlier row of that user, written less
+-- than once a second, never came so far, and whoever still knows that row cannot write over this one.
 DELETE FROM OrleansQuery WHERE QueryKey = 'WriteToStorageKey';
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('WriteToStorageKey', '
@@ -24,7 +26,8 @@ added AS
 (
     INSERT INTO OrleansStorage
         (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey)
-    SELECT @GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary, now(), 1,
+    SELECT @GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary, now(),
+        CASE WHEN @GrainTypeString = ''user'' THEN CAST(extract(epoch FROM now()) - 1577836800 AS integer) ELSE 1 END,
         CASE WHEN @GrainTypeString = ''operation'' THEN
             (SELECT split_part(@GrainIdExtensionString, ''/'', 2) || ''/'' || (o ->> ''userId'') || ''/'' || (o ->> ''createdAt'') || ''/'' || lpad(o ->> ''id'', 16, ''0'')
             FROM (SELECT convert_from(@PayloadBinary, ''UTF8'')::json AS o) AS operation)

@@ -4,13 +4,16 @@
 -- What is left of a removed operation is a tombstone, {"v":3,"id":...,"removedAt":"..."}. Its HistoryKey is ~removedAt/id: in nobody's history,
 -- behind all of them, in the order of removal. A program of schema 2 would take a tombstone for a fault, and its users' grains do not know how
 -- creates reach them: none may run from now on.
+-- A user's row that is deleted may be written anew. It begins with the seconds since 2020 for a version: an earlier row of that user, written less
+-- than once a second, never came so far, and whoever still knows that row cannot write over this one.
 DELETE FROM OrleansQuery WHERE QueryKey = 'WriteToStorageKey';
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('WriteToStorageKey', '
 INSERT INTO OrleansStorage
     (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey)
 SELECT @GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary,
-    strftime(''%Y-%m-%dT%H:%M:%fZ'', ''now''), 1,
+    strftime(''%Y-%m-%dT%H:%M:%fZ'', ''now''),
+    CASE WHEN @GrainTypeString = ''user'' THEN strftime(''%s'', ''now'') - 1577836800 ELSE 1 END,
     CASE WHEN @GrainTypeString = ''operation'' THEN coalesce(
         ''~'' || json_extract(CAST(@PayloadBinary AS TEXT), ''$.removedAt'') || ''/'' || substr(''0000000000000000'' || json_extract(CAST(@PayloadBinary AS TEXT), ''$.id''), -16),
         substr(@GrainIdExtensionString, 4, instr(substr(@GrainIdExtensionString, 4), ''/'')) || json_extract(CAST(@PayloadBinary AS TEXT), ''$.userId'')

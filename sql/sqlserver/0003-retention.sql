@@ -8,6 +8,8 @@ GO
 -- What is left of a removed operation is a tombstone, {"v":3,"id":...,"removedAt":"..."}. Its HistoryKey is ~removedAt/id: in nobody's history,
 -- behind all of them, in the order of removal. A program of schema 2 would take a tombstone for a fault, and its users' grains do not know how
 -- creates reach them: none may run from now on.
+-- A user's row that is deleted may be written anew. It begins with the seconds since 2020 for a version: an earlier row of that user, written less
+-- than once a second, never came so far, and whoever still knows that row cannot write over this one.
 DELETE FROM OrleansQuery WHERE QueryKey = 'WriteToStorageKey';
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('WriteToStorageKey', N'
@@ -16,6 +18,7 @@ DECLARE @NewGrainStateVersion INT;
 DECLARE @HistoryKey VARCHAR(220);
 IF @GrainStateVersion IS NULL
 BEGIN
+    SET @NewGrainStateVersion = CASE WHEN @GrainTypeString = N''user'' THEN DATEDIFF(SECOND, ''2020-01-01'', SYSUTCDATETIME()) ELSE 1 END;
     IF @GrainTypeString = N''operation''
         SET @HistoryKey = SUBSTRING(@GrainIdExtensionString, 4, CHARINDEX(''/'', @GrainIdExtensionString, 4) - 3) + JSON_VALUE(CONVERT(VARCHAR(MAX), @PayloadBinary), ''$.userId'') + ''/'' + JSON_VALUE(CONVERT(VARCHAR(MAX), @PayloadBinary), ''$.createdAt'')
             + ''/'' + RIGHT(''0000000000000000'' + JSON_VALUE(CONVERT(VARCHAR(MAX), @PayloadBinary), ''$.id''), 16);
@@ -23,11 +26,11 @@ BEGIN
         INSERT INTO OrleansStorage
             (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey)
         VALUES
-            (@GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary, SYSUTCDATETIME(), 1, @HistoryKey);
-        SET @NewGrainStateVersion = 1;
+            (@GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary, SYSUTCDATETIME(), @NewGrainStateVersion, @HistoryKey);
     END TRY
     BEGIN CATCH
         IF ERROR_NUMBER() NOT IN (2601, 2627) THROW;
+        SET @NewGrainStateVersion = NULL;
     END CATCH;
 END
 ELSE

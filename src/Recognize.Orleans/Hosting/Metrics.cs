@@ -23,7 +23,7 @@ internal sealed class Metrics
         creates = meter.CreateCounter<long>("recognize.creates", "{operation}", "Creates by outcome.");
         decisions = meter.CreateCounter<long>("recognize.decisions", "{decision}", "Decisions by verdict and outcome.");
         cancels = meter.CreateCounter<long>("recognize.cancels", "{operation}", "Cancels by outcome.");
-        removals = meter.CreateCounter<long>("recognize.removals", "{row}", "What was removed for its age, by kind.");
+        removals = meter.CreateCounter<long>("recognize.removals", "{row}", "What was removed for its age, by kind; not what was removed although the database did not answer.");
         refusals = meter.CreateCounter<long>("recognize.refusals", "{request}", "Requests answered with a 4xx, by problem type.");
         faults = meter.CreateCounter<long>("recognize.faults", "{request}", "Requests that a fault of storage, silo or program ended, by kind.");
         waiting = meter.CreateUpDownCounter<long>("recognize.waits", "{client}", "Clients that wait for a change or listen to a stream.");

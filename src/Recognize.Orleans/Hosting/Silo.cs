@@ -86,7 +86,8 @@ internal static class Silo
                 database,
                 services.GetRequiredService<IOptions<ClusterOptions>>().Value,
                 new StateSerializer(),
-                new GroupCommitLimits()));
+                new GroupCommitLimits(),
+                services.GetRequiredService<TimeProvider>()));
             return;
         }
 

@@ -40,12 +40,25 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
         }
 
         var (_, operationId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
+        if (await CreateAgainAsync(request) is { } again)
+        {
+            metrics.OperationCreated(again);
+            return again;
+        }
+
         if (state.CanWriteWith && await User(request.UserId).CreateAsync(operationId, request) is { } created)
         {
+            if (created is OperationOutcome.Done)
+            {
+                // Most operations are not asked about for a while. Thousands a second that live on for their age would make
+                // every garbage collection long.
+                DeactivateOnIdle();
+            }
+
             return created;
         }
 
-        var outcome = await CreateAgainAsync(request) ?? await CreateFirstAsync(operationId, request);
+        var outcome = await CreateFirstAsync(operationId, request);
         metrics.OperationCreated(outcome);
         return outcome;
     }
@@ -80,11 +93,11 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
         return current?.ToOperation(clock.GetUtcNow());
     }
 
-    public async Task RemoveAsync()
+    public async Task<bool> RemoveAsync()
     {
         if (settings.Operations.Retention is not { } retention || await state.ReadAsync() is not { } current)
         {
-            return;
+            return true;
         }
 
         var now = clock.GetUtcNow();
@@ -101,6 +114,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
 
         // Whatever it is, it was asked for its age only.
         DeactivateOnIdle();
+        return true;
     }
 
     public Task WatchAsync(IChangeObserver observer)
@@ -145,7 +159,8 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
             return OperationOutcome.PendingLimitReached;
         }
 
-        await state.WriteAsync(OperationState.Create(operationId, request, await numbers.NextAsync(), settings.Silo.Name, clock.GetUtcNow(), settings.Operations.Lifetime));
+        var number = await numbers.NextAsync();
+        await state.WriteAsync(OperationState.Create(operationId, request, number, settings.Silo.Name, clock.GetUtcNow(), settings.Operations.Lifetime));
         await User(request.UserId).ChangedAsync();
         return OperationOutcome.Done;
     }

@@ -93,12 +93,9 @@ internal sealed record OperationState
     public string HistoryKey(string customer) =>
         string.Create(CultureInfo.InvariantCulture, $"{HistoryOf(customer, UserId)}{Storage.UtcMilliseconds.Text(CreatedAt)}/{Id:D16}");
 
-    /// <summary>Takes a <see cref="HistoryKey"/> apart; the place is what of it follows <see cref="HistoryOf"/>.</summary>
-    public static (string Customer, string UserId, string Place) ParseHistoryKey(string key)
-    {
-        var parts = key.Split('/', 3);
-        return (parts[0], parts[1], parts[2]);
-    }
+    /// <summary>Takes a <see cref="HistoryKey"/> apart; the place is what of it follows <see cref="HistoryOf"/>. Null: it is none.</summary>
+    public static (string Customer, string UserId, string Place)? ParseHistoryKey(string key) =>
+        key.Split('/', 3) is [var customer, var userId, var place] ? (customer, userId, place) : null;
 
     /// <summary>What the places of tombstones begin with: behind every user's history.</summary>
     public const string Tombstones = "~";

@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-using System.Text.Json;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Storage;
 
@@ -19,12 +17,11 @@ internal sealed partial class Retention(
 {
     public static readonly TimeSpan Interval = TimeSpan.FromHours(1);
 
+    // Places that are looked at, and grains that are asked, at once. Creates share a commit with what is removed and wait for no more than it.
     private const int Places = 500;
-
-    // What is removed at once. Creates share a commit with it; they do not wait for more than it.
     private const int Batch = 50;
 
-    // Of the time that a sweep takes, this part is pauses in which it asks for nothing: 3 of 4.
+    // After each of these a pause of so many times as long as it took.
     private const int Pauses = 3;
 
     /// <summary>Whether this silo is the one that sweeps. While one joins or leaves two may think so, which does the work twice and no harm.</summary>
@@ -34,11 +31,7 @@ internal sealed partial class Retention(
     {
         while (true)
         {
-            if (IsItsTurn)
-            {
-                await SweepAsync(stoppingToken);
-            }
-
+            await SweepInTurnAsync(stoppingToken);
             await Task.Delay(Interval, clock, stoppingToken);
         }
     }
@@ -46,73 +39,52 @@ internal sealed partial class Retention(
     /// <summary>Removes what is due. What cannot be removed is left to the next sweep, and keeps nothing else from it.</summary>
     public async Task SweepAsync(CancellationToken cancellationToken)
     {
-        var (now, kept) = (clock.GetUtcNow(), settings.Operations.Retention!);
-        var (asked, failures) = (0, new Failures());
-        try
+        var (now, kept, tally) = (clock.GetUtcNow(), settings.Operations.Retention!, new Tally());
+        await tally.TryAsync(() => RemoveTombstonesAsync(now - kept.Tombstones, tally, cancellationToken), cancellationToken);
+        await tally.TryAsync(() => RemoveOperationsAsync(now - kept.Operations, tally, cancellationToken), cancellationToken);
+        if (tally.Asked > 0)
         {
-            var old = TombstonesAsync(now - kept.Tombstones, cancellationToken)
-                .Concat(OperationsAsync(now - kept.Operations, failures, cancellationToken));
-            var begun = clock.GetTimestamp();
-            await foreach (var batch in old.Chunk(Batch).WithCancellation(cancellationToken))
-            {
-                await Task.WhenAll(batch.Select(grain => RemoveAsync(grain, failures)));
-                asked += batch.Length;
-                await Task.Delay(Pauses * clock.GetElapsedTime(begun), clock, cancellationToken);
-                begun = clock.GetTimestamp();
-            }
-        }
-        catch (Exception fault)
-        {
-            if (cancellationToken.IsCancellationRequested)
-            {
-                return;
-            }
-
-            failures.Add(fault);
+            Log.Swept(logger, tally.Asked);
         }
 
-        if (asked > 0)
+        if (tally.Fault is { } fault)
         {
-            Log.Swept(logger, asked);
-        }
-
-        if (failures.First is { } first)
-        {
-            Log.Failed(logger, first, failures.Count, Interval);
+            Log.Failed(logger, fault, tally.Failed, Interval);
         }
     }
 
-    private static async Task RemoveAsync(IRemovableGrain grain, Failures failures)
+    private async Task SweepInTurnAsync(CancellationToken stoppingToken)
     {
         try
         {
-            await grain.RemoveAsync();
+            if (IsItsTurn)
+            {
+                await SweepAsync(stoppingToken);
+            }
         }
-        catch (Exception fault)
+        catch (Exception fault) when (stoppingToken.IsCancellationRequested)
         {
-            failures.Add(fault);
+            // Whatever a silo or a driver makes of being stopped in the middle.
+            throw new OperationCanceledException(fault.Message, fault, stoppingToken);
         }
     }
 
-    private async IAsyncEnumerable<IRemovableGrain> TombstonesAsync(DateTimeOffset removedBy, [EnumeratorCancellation] CancellationToken cancellationToken)
+    private async Task RemoveTombstonesAsync(DateTimeOffset removedBy, Tally tally, CancellationToken cancellationToken)
     {
         var (after, before) = (OperationState.Tombstones, OperationState.TombstonesAt(removedBy) + OperationHistory.End);
         IReadOnlyList<(string Place, string GrainKey)> rows;
         do
         {
-            rows = await history.TombstonesAsync(after, before, Places, cancellationToken);
-            foreach (var (place, key) in rows)
-            {
-                var (customer, operationId) = GrainFactoryExtensions.ParseKey(key);
-                yield return grains.GetOperation(customer, operationId).AsReference<IRemovableGrain>();
-                after = place;
-            }
+            var begun = clock.GetTimestamp();
+            rows = await history.RowsAsync(after, before, Batch, cancellationToken);
+            await Task.WhenAll(rows.Select(row => RemoveAsync(row.GrainKey, tally, cancellationToken)));
+            await RestAsync(begun, cancellationToken);
+            after = rows.Count > 0 ? rows[^1].Place : after;
         }
-        while (rows.Count == Places);
+        while (rows.Count == Batch);
     }
 
-    // Of each user those that ended in time, and then the user who had any.
-    private async IAsyncEnumerable<IRemovableGrain> OperationsAsync(DateTimeOffset endedBy, Failures failures, [EnumeratorCancellation] CancellationToken cancellationToken)
+    private async Task RemoveOperationsAsync(DateTimeOffset endedBy, Tally tally, CancellationToken cancellationToken)
     {
         // Nothing ends before it is created.
         var before = UtcMilliseconds.Text(endedBy) + OperationHistory.End;
@@ -120,87 +92,100 @@ internal sealed partial class Retention(
         IReadOnlyList<string> places;
         do
         {
+            var begun = clock.GetTimestamp();
             places = await history.PlacesAsync(after, Places, cancellationToken);
-            foreach (var user in places.Select(OperationState.ParseHistoryKey).GroupBy(one => (one.Customer, one.UserId)))
+            await RestAsync(begun, cancellationToken);
+            var old = places.Select(OperationState.ParseHistoryKey)
+                .OfType<(string Customer, string UserId, string Place)>()
+                .Where(one => string.CompareOrdinal(one.Place, before) < 0)
+                .Select(one => (one.Customer, one.UserId))
+                .Distinct();
+            foreach (var batch in old.Chunk(Batch))
             {
-                var (customer, userId) = user.Key;
-                if (string.CompareOrdinal(user.First().Place, before) < 0)
-                {
-                    var any = false;
-                    await foreach (var operation in OperationsOfAsync(customer, userId, before, endedBy, failures, cancellationToken))
-                    {
-                        any = true;
-                        yield return operation;
-                    }
-
-                    if (any)
-                    {
-                        yield return grains.GetUser(customer, userId).AsReference<IRemovableGrain>();
-                    }
-                }
-
-                // What is left of a user's history is newer, however long it is.
-                after = OperationState.HistoryOf(customer, userId) + OperationHistory.End;
+                begun = clock.GetTimestamp();
+                await Task.WhenAll(batch.Select(user => tally.TryAsync(() => RemoveOperationsOfAsync(user.Customer, user.UserId, before, tally, cancellationToken), cancellationToken)));
+                await RestAsync(begun, cancellationToken);
             }
+
+            after = places.Count > 0 ? BehindUserOf(places[^1]) : after;
         }
         while (places.Count == Places);
     }
 
-    private async IAsyncEnumerable<IRemovableGrain> OperationsOfAsync(
-        string customer,
-        string userId,
-        string before,
-        DateTimeOffset endedBy,
-        Failures failures,
-        [EnumeratorCancellation] CancellationToken cancellationToken)
+    // What is left of a user's history is newer, however long it is.
+    private static string BehindUserOf(string place) => OperationState.ParseHistoryKey(place) is var (customer, userId, _)
+        ? OperationState.HistoryOf(customer, userId) + OperationHistory.End
+        : place;
+
+    // One after the other: those of other users are on their way meanwhile.
+    private async Task RemoveOperationsOfAsync(string customer, string userId, string before, Tally tally, CancellationToken cancellationToken)
     {
-        IReadOnlyList<(string Place, OperationState State)> rows;
+        var owner = OperationState.HistoryOf(customer, userId);
+        var isAll = (await history.RowsAsync(owner + before, owner + OperationHistory.End, 1, cancellationToken)).Count == 0;
+
+        // A user is found by an operation. Their row goes before the last of these, so that it is found until it is gone.
+        if (isAll && !await grains.GetUser(customer, userId).AsReference<IRemovableGrain>().RemoveAsync().WaitAsync(cancellationToken))
+        {
+            return;
+        }
+
+        var after = owner;
+        IReadOnlyList<(string Place, string GrainKey)> rows;
         do
         {
-            try
+            rows = await history.RowsAsync(after, owner + before, Batch, cancellationToken);
+            foreach (var (place, key) in rows)
             {
-                rows = await history.ReadAsync(customer, userId, before, Batch, cancellationToken);
-            }
-            catch (Exception fault) when (fault is NotSupportedException or JsonException)
-            {
-                // A row that a newer version wrote, or that somebody broke. Other users' rows can be read.
-                failures.Add(fault);
-                yield break;
-            }
-
-            foreach (var (place, state) in rows)
-            {
-                if (state.HadEndedBy(endedBy))
-                {
-                    yield return grains.GetOperation(customer, state.OperationId).AsReference<IRemovableGrain>();
-                }
-
-                before = place;
+                await RemoveAsync(key, tally, cancellationToken);
+                after = place;
             }
         }
         while (rows.Count == Batch);
     }
 
-    /// <summary>How many removals failed; of the faults, which are likely to be one, the first.</summary>
-    private sealed class Failures
-    {
-        private int count;
-        private Exception? first;
-
-        public int Count => count;
-
-        public Exception? First => first;
-
-        public void Add(Exception fault)
+    private Task RemoveAsync(string grainKey, Tally tally, CancellationToken cancellationToken) => tally.TryAsync(
+        async () =>
         {
-            Interlocked.Increment(ref count);
-            Interlocked.CompareExchange(ref first, fault, null);
+            var (customer, operationId) = GrainFactoryExtensions.ParseKey(grainKey);
+            await grains.GetOperation(customer, operationId).AsReference<IRemovableGrain>().RemoveAsync().WaitAsync(cancellationToken);
+            tally.Ask();
+        },
+        cancellationToken);
+
+    private Task RestAsync(long begun, CancellationToken cancellationToken) => Task.Delay(Pauses * clock.GetElapsedTime(begun), clock, cancellationToken);
+
+    /// <summary>What came of a sweep; of its faults, which are likely to be one, the first.</summary>
+    private sealed class Tally
+    {
+        private int asked;
+        private int failed;
+        private Exception? fault;
+
+        public int Asked => asked;
+
+        public int Failed => failed;
+
+        public Exception? Fault => fault;
+
+        public void Ask() => Interlocked.Increment(ref asked);
+
+        public async Task TryAsync(Func<Task> work, CancellationToken cancellationToken)
+        {
+            try
+            {
+                await work();
+            }
+            catch (Exception caught) when (!cancellationToken.IsCancellationRequested)
+            {
+                Interlocked.Increment(ref failed);
+                Interlocked.CompareExchange(ref fault, caught, null);
+            }
         }
     }
 
     private static partial class Log
     {
-        [LoggerMessage(50, LogLevel.Information, "Retention: {Count} operations, tombstones and users were old enough to be looked at.")]
+        [LoggerMessage(50, LogLevel.Information, "Retention: {Count} operations and tombstones were old enough to be looked at.")]
         public static partial void Swept(ILogger logger, int count);
 
         [LoggerMessage(51, LogLevel.Warning, "Retention: {Count} removals failed, the first one with this fault; the next sweep, in {Interval}, tries again.")]
@@ -213,6 +198,7 @@ internal sealed partial class Retention(
 internal interface IRemovableGrain : IGrainWithStringKey
 {
     /// <summary>Removes what the service's retention does not keep any longer, if anything. May be repeated.</summary>
+    /// <returns>Whether it is done with; false: it must be asked again later, and found until then.</returns>
     [Alias("remove")]
-    Task RemoveAsync();
+    Task<bool> RemoveAsync();
 }

@@ -3,6 +3,7 @@ using System.Threading.Channels;
 using Orleans.Configuration;
 using Orleans.Storage;
 using Recognize.Orleans.Operations;
+using Recognize.Orleans.Users;
 
 namespace Recognize.Orleans.Storage;
 
@@ -17,7 +18,10 @@ namespace Recognize.Orleans.Storage;
 /// </remarks>
 internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecycleParticipant<ISiloLifecycle>, IDisposable
 {
-    private const string FirstVersion = "1";
+    // A user's row may be deleted and written anew. It begins with the seconds since then for a version: an earlier row, written
+    // less than once a second, never came so far, so that an activation that still knows it (on a silo that was cut off, or
+    // frozen) cannot write over this one. As the stock provider's statement does.
+    private static readonly DateTimeOffset Epoch = new(2020, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
     // Each time another writer has committed in between, so that two writers take turns at worst.
     private const int OvertakenAtMost = 5;
@@ -25,15 +29,17 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
     private readonly GroupCommitLimits limits;
     private readonly IRows rows;
     private readonly IGrainStorageSerializer serializer;
+    private readonly TimeProvider clock;
     private readonly Channel<WriteItem> writes;
     private readonly Channel<ReadItem> reads;
     private readonly CancellationTokenSource abandoned = new();
     private long queuedBytes;
     private Task pumps = Task.CompletedTask;
 
-    public GroupCommitStorage(Database database, ClusterOptions cluster, IGrainStorageSerializer serializer, GroupCommitLimits limits)
+    public GroupCommitStorage(Database database, ClusterOptions cluster, IGrainStorageSerializer serializer, GroupCommitLimits limits, TimeProvider clock)
     {
         this.limits = limits;
+        this.clock = clock;
         this.serializer = serializer;
         writes = NewQueue<WriteItem>(limits);
         reads = NewQueue<ReadItem>(limits);
@@ -102,8 +108,7 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
     {
         var write = ToWrite(stateName, grainId, grainState);
         Require(await EnqueueAsync(new(write, second: null, cancellationToken)), write, second: null);
-        Written(grainState);
-        grainState.RecordExists = true;
+        Written(grainState, write);
     }
 
     public async Task<bool> InsertWithAsync<T>(FirstRow row, string stateName, GrainId grainId, IGrainState<T> grainState)
@@ -117,8 +122,7 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
         }
 
         Require(fate, first, second);
-        Written(grainState);
-        grainState.RecordExists = true;
+        Written(grainState, second);
         return true;
     }
 
@@ -138,8 +142,8 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
     private static Channel<TItem> NewQueue<TItem>(GroupCommitLimits limits) =>
         Channel.CreateBounded<TItem>(new BoundedChannelOptions(limits.Queue) { SingleReader = true });
 
-    private static void Written<T>(IGrainState<T> state) =>
-        state.ETag = state.ETag is null ? FirstVersion : (Version(state.ETag) + 1).ToString(CultureInfo.InvariantCulture);
+    private static void Written<T>(IGrainState<T> state, RowWrite write) =>
+        (state.ETag, state.RecordExists) = (write.Next.ToString(CultureInfo.InvariantCulture), true);
 
     private static int Version(string etag) => int.Parse(etag, CultureInfo.InvariantCulture);
 
@@ -156,7 +160,8 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
         new(stateName, grainId),
         serializer.Serialize(state.State).ToArray(),
         state.ETag is null ? null : Version(state.ETag),
-        (state.State as OperationState)?.TombstoneKey);
+        (state.State as OperationState)?.TombstoneKey,
+        state.State is UserState ? (int)(clock.GetUtcNow() - Epoch).TotalSeconds : 1);
 
     private async Task<WriteFate> EnqueueAsync(WriteItem item)
     {

@@ -38,18 +38,18 @@ internal sealed class OperationHistory(Database database, IOptions<ClusterOption
     public Task<IReadOnlyList<string>> PlacesAsync(string after, int count, CancellationToken cancellationToken) =>
         QueryAsync(PlacesOf(database.Engine), (after, OperationState.Tombstones), count, row => row.GetString(0), cancellationToken);
 
-    /// <summary>The first tombstones after a place among them, in the order of removal, and the keys of their grains.</summary>
-    public Task<IReadOnlyList<(string Place, string GrainKey)>> TombstonesAsync(string after, string before, int count, CancellationToken cancellationToken) =>
-        QueryAsync(TombstonesOf(database.Engine), (after, before), count, row => (row.GetString(0), row.GetString(1)), cancellationToken);
+    /// <summary>The first operations, or tombstones, after one place and before another, and the keys of their grains.</summary>
+    public Task<IReadOnlyList<(string Place, string GrainKey)>> RowsAsync(string after, string before, int count, CancellationToken cancellationToken) =>
+        QueryAsync(RowsOf(database.Engine), (after, before), count, row => (row.GetString(0), row.GetString(1)), cancellationToken);
 
     /// <summary>Every statement that runs on an engine.</summary>
-    internal static IEnumerable<string> QueriesOf(StorageEngine engine) => [NewestOf(engine), PlacesOf(engine), TombstonesOf(engine)];
+    internal static IEnumerable<string> QueriesOf(StorageEngine engine) => [NewestOf(engine), PlacesOf(engine), RowsOf(engine)];
 
     private static string NewestOf(StorageEngine engine) => QueryOf(engine, "HistoryKey, PayloadBinary", "DESC");
 
     private static string PlacesOf(StorageEngine engine) => QueryOf(engine, "HistoryKey", "ASC");
 
-    private static string TombstonesOf(StorageEngine engine) => QueryOf(engine, "HistoryKey, GrainIdExtensionString", "ASC");
+    private static string RowsOf(StorageEngine engine) => QueryOf(engine, "HistoryKey, GrainIdExtensionString", "ASC");
 
     private static string QueryOf(StorageEngine engine, string columns, string order)
     {

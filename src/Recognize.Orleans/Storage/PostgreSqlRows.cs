@@ -16,8 +16,8 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
         (
             SELECT r.*, one.ctid AS place1, two.ctid AS place2,
                 CASE WHEN one.Version IS DISTINCT FROM r.version1 THEN 2 WHEN two.Version IS DISTINCT FROM r.version2 THEN 3 ELSE 1 END AS fate
-            FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::bytea[], $7::int[], $8::int[], $9::int[], $10::text[], $11::text[], $12::bytea[], $13::int[], $14::text[])
-                WITH ORDINALITY AS r(keyhash1, typehash1, type1, key1, payload1, version1, keyhash2, typehash2, type2, key2, payload2, version2, history, item)
+            FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::bytea[], $7::int[], $8::int[], $9::int[], $10::int[], $11::text[], $12::text[], $13::bytea[], $14::int[], $15::int[], $16::text[])
+                WITH ORDINALITY AS r(keyhash1, typehash1, type1, key1, payload1, version1, next1, keyhash2, typehash2, type2, key2, payload2, version2, next2, history, item)
             LEFT JOIN LATERAL
             (
                 SELECT s.ctid, s.Version FROM OrleansStorage s
@@ -35,22 +35,22 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
         ),
         write AS MATERIALIZED
         (
-            SELECT keyhash1 AS keyhash, typehash1 AS typehash, type1 AS type, key1 AS key, payload1 AS payload, version1 AS version, place1 AS place, history
+            SELECT keyhash1 AS keyhash, typehash1 AS typehash, type1 AS type, key1 AS key, payload1 AS payload, version1 AS version, next1 AS next, place1 AS place, history
             FROM looked WHERE fate = 1
             UNION ALL
-            SELECT keyhash2, typehash2, type2, key2, payload2, version2, place2, NULL
+            SELECT keyhash2, typehash2, type2, key2, payload2, version2, next2, place2, NULL
             FROM looked WHERE fate = 1 AND key2 IS NOT NULL
         ),
         added AS
         (
             INSERT INTO OrleansStorage
                 (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey)
-            SELECT keyhash, 0, 0, typehash, type, key, $1, payload, now(), 1, history FROM write WHERE version IS NULL
+            SELECT keyhash, 0, 0, typehash, type, key, $1, payload, now(), next, history FROM write WHERE version IS NULL
         ),
         changed AS
         (
             UPDATE OrleansStorage s
-            SET PayloadBinary = w.payload, ModifiedOn = now(), Version = s.Version + 1, HistoryKey = COALESCE(w.history, s.HistoryKey)
+            SET PayloadBinary = w.payload, ModifiedOn = now(), Version = w.next, HistoryKey = COALESCE(w.history, s.HistoryKey)
             FROM write w
             WHERE s.ctid = w.place AND s.Version = w.version AND w.payload IS NOT NULL
             RETURNING 1
@@ -84,7 +84,7 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
     private const string Session = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; SET lock_timeout = '2s'";
 
     private static readonly NpgsqlDbType[] KeyColumns = [NpgsqlDbType.Integer, NpgsqlDbType.Integer, NpgsqlDbType.Text, NpgsqlDbType.Text];
-    private static readonly NpgsqlDbType[] RowColumns = [.. KeyColumns, NpgsqlDbType.Bytea, NpgsqlDbType.Integer];
+    private static readonly NpgsqlDbType[] RowColumns = [.. KeyColumns, NpgsqlDbType.Bytea, NpgsqlDbType.Integer, NpgsqlDbType.Integer];
 
     private readonly Line writer = new((NpgsqlDataSource)dataSource, WriteText, serviceId, [.. RowColumns, .. RowColumns, NpgsqlDbType.Text]);
     private readonly Line reader = new((NpgsqlDataSource)dataSource, ReadText, serviceId, KeyColumns);
@@ -150,12 +150,13 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
         private readonly string?[] keys = new string?[rows];
         private readonly byte[]?[] payloads = new byte[]?[rows];
         private readonly int?[] versions = new int?[rows];
+        private readonly int?[] next = new int?[rows];
 
         public string?[] HistoryKeys { get; } = new string?[rows];
 
         public object[] Key => [keyHashes, typeHashes, types, keys];
 
-        public object[] Row => [.. Key, payloads, versions];
+        public object[] Row => [.. Key, payloads, versions, next];
 
         public void Set(int i, RowWrite write)
         {
@@ -165,6 +166,7 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
             keys[i] = write.Row.Key;
             payloads[i] = write.Payload;
             versions[i] = write.Version;
+            next[i] = write.Next;
             HistoryKeys[i] = write.HistoryKey;
         }
     }

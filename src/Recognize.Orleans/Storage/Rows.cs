@@ -43,7 +43,12 @@ internal readonly record struct RowKey
 /// <param name="Payload">The state; null deletes the row.</param>
 /// <param name="Version">The version that the row must have; null: there must be no row.</param>
 /// <param name="HistoryKey">Where the row stands in a history from now on; null: where it stood, a new one in none.</param>
-internal readonly record struct RowWrite(RowKey Row, byte[]? Payload, int? Version, string? HistoryKey = null);
+/// <param name="First">The version that a new row begins with.</param>
+internal readonly record struct RowWrite(RowKey Row, byte[]? Payload, int? Version, string? HistoryKey = null, int First = 1)
+{
+    /// <summary>The version that the row will have.</summary>
+    public int Next => (Version + 1) ?? First;
+}
 
 internal readonly record struct StoredRow(byte[]? Payload, int Version);
 

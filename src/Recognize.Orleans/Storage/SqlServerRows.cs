@@ -29,18 +29,18 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId) :
         DECLARE @rows TABLE
         (
             Item INT NOT NULL PRIMARY KEY, Fate INT NOT NULL,
-            KeyHash1 INT NOT NULL, TypeHash1 INT NOT NULL, Type1 NVARCHAR(150) {Text} NOT NULL, Key1 NVARCHAR(512) {Text} NOT NULL, Payload1 VARBINARY(MAX) NULL, Version1 INT NULL, History1 VARCHAR(220) {Text} NULL,
-            KeyHash2 INT NULL, TypeHash2 INT NULL, Type2 NVARCHAR(150) {Text} NULL, Key2 NVARCHAR(512) {Text} NULL, Payload2 VARBINARY(MAX) NULL, Version2 INT NULL
+            KeyHash1 INT NOT NULL, TypeHash1 INT NOT NULL, Type1 NVARCHAR(150) {Text} NOT NULL, Key1 NVARCHAR(512) {Text} NOT NULL, Payload1 VARBINARY(MAX) NULL, Version1 INT NULL, Next1 INT NOT NULL, History1 VARCHAR(220) {Text} NULL,
+            KeyHash2 INT NULL, TypeHash2 INT NULL, Type2 NVARCHAR(150) {Text} NULL, Key2 NVARCHAR(512) {Text} NULL, Payload2 VARBINARY(MAX) NULL, Version2 INT NULL, Next2 INT NULL
         );
         INSERT INTO @rows
         SELECT Item, 1,
-            KeyHash1, TypeHash1, Type1, Key1, CONVERT(VARBINARY(MAX), CONVERT(VARCHAR(MAX), Payload1)), Version1, History1,
-            KeyHash2, TypeHash2, Type2, Key2, CONVERT(VARBINARY(MAX), CONVERT(VARCHAR(MAX), Payload2)), Version2
+            KeyHash1, TypeHash1, Type1, Key1, CONVERT(VARBINARY(MAX), CONVERT(VARCHAR(MAX), Payload1)), Version1, Next1, History1,
+            KeyHash2, TypeHash2, Type2, Key2, CONVERT(VARBINARY(MAX), CONVERT(VARCHAR(MAX), Payload2)), Version2, Next2
         FROM OPENJSON(@items) WITH
         (
             Item INT '$.i',
-            KeyHash1 INT '$.h1', TypeHash1 INT '$.g1', Type1 NVARCHAR(150) '$.t1', Key1 NVARCHAR(512) '$.k1', Payload1 NVARCHAR(MAX) '$.p1', Version1 INT '$.v1', History1 VARCHAR(220) '$.l1',
-            KeyHash2 INT '$.h2', TypeHash2 INT '$.g2', Type2 NVARCHAR(150) '$.t2', Key2 NVARCHAR(512) '$.k2', Payload2 NVARCHAR(MAX) '$.p2', Version2 INT '$.v2'
+            KeyHash1 INT '$.h1', TypeHash1 INT '$.g1', Type1 NVARCHAR(150) '$.t1', Key1 NVARCHAR(512) '$.k1', Payload1 NVARCHAR(MAX) '$.p1', Version1 INT '$.v1', Next1 INT '$.n1', History1 VARCHAR(220) '$.l1',
+            KeyHash2 INT '$.h2', TypeHash2 INT '$.g2', Type2 NVARCHAR(150) '$.t2', Key2 NVARCHAR(512) '$.k2', Payload2 NVARCHAR(MAX) '$.p2', Version2 INT '$.v2', Next2 INT '$.n2'
         );
         BEGIN TRANSACTION;
         UPDATE r SET Fate = 3
@@ -50,16 +50,16 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId) :
             FROM @rows r LEFT JOIN OrleansStorage s ON {Row1}
             WHERE COALESCE(s.Version, -1) <> COALESCE(r.Version1, -1);
         INSERT INTO OrleansStorage ({RowColumns}, HistoryKey)
-            SELECT KeyHash1, 0, 0, TypeHash1, Type1, Key1, @service, Payload1, SYSUTCDATETIME(), 1, History1 FROM @rows WHERE Fate = 1 AND Version1 IS NULL;
+            SELECT KeyHash1, 0, 0, TypeHash1, Type1, Key1, @service, Payload1, SYSUTCDATETIME(), Next1, History1 FROM @rows WHERE Fate = 1 AND Version1 IS NULL;
         INSERT INTO OrleansStorage ({RowColumns})
-            SELECT KeyHash2, 0, 0, TypeHash2, Type2, Key2, @service, Payload2, SYSUTCDATETIME(), 1 FROM @rows WHERE Fate = 1 AND Version2 IS NULL AND Key2 IS NOT NULL;
-        UPDATE s SET PayloadBinary = r.Payload1, ModifiedOn = SYSUTCDATETIME(), Version = s.Version + 1, HistoryKey = COALESCE(r.History1, s.HistoryKey)
+            SELECT KeyHash2, 0, 0, TypeHash2, Type2, Key2, @service, Payload2, SYSUTCDATETIME(), Next2 FROM @rows WHERE Fate = 1 AND Version2 IS NULL AND Key2 IS NOT NULL;
+        UPDATE s SET PayloadBinary = r.Payload1, ModifiedOn = SYSUTCDATETIME(), Version = r.Next1, HistoryKey = COALESCE(r.History1, s.HistoryKey)
             FROM OrleansStorage s JOIN @rows r ON {Row1} AND s.Version = r.Version1 WHERE r.Fate = 1 AND r.Payload1 IS NOT NULL;
         SET @changed = @@ROWCOUNT;
         DELETE s
             FROM OrleansStorage s JOIN @rows r ON {Row1} AND s.Version = r.Version1 WHERE r.Fate = 1 AND r.Payload1 IS NULL;
         SET @changed = @changed + @@ROWCOUNT;
-        UPDATE s SET PayloadBinary = r.Payload2, ModifiedOn = SYSUTCDATETIME(), Version = s.Version + 1
+        UPDATE s SET PayloadBinary = r.Payload2, ModifiedOn = SYSUTCDATETIME(), Version = r.Next2
             FROM OrleansStorage s JOIN @rows r ON {Row2} AND s.Version = r.Version2 WHERE r.Fate = 1;
         SET @changed = @changed + @@ROWCOUNT;
         IF @changed <> (SELECT COUNT(Version1) + COUNT(Version2) FROM @rows WHERE Fate = 1) THROW 50001, N'Another writer was faster.', 1;
@@ -111,7 +111,7 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId) :
                 var (first, second) = rows(group[i]);
                 writer.WriteStartObject();
                 writer.WriteNumber("i", i);
-                Write(writer, first, "h1", "g1", "t1", "k1", "p1", "v1");
+                Write(writer, first, "h1", "g1", "t1", "k1", "p1", "v1", "n1");
                 if (first.HistoryKey is { } history)
                 {
                     writer.WriteString("l1", history);
@@ -119,7 +119,7 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId) :
 
                 if (second is { } write)
                 {
-                    Write(writer, write, "h2", "g2", "t2", "k2", "p2", "v2");
+                    Write(writer, write, "h2", "g2", "t2", "k2", "p2", "v2", "n2");
                 }
 
                 writer.WriteEndObject();
@@ -131,7 +131,7 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId) :
         return Encoding.UTF8.GetString(buffer.GetBuffer(), 0, (int)buffer.Length);
     }
 
-    private static void Write(Utf8JsonWriter writer, RowWrite write, string keyHash, string typeHash, string type, string key, string payload, string version)
+    private static void Write(Utf8JsonWriter writer, RowWrite write, string keyHash, string typeHash, string type, string key, string payload, string version, string next)
     {
         writer.WriteNumber(keyHash, write.Row.KeyHash);
         writer.WriteNumber(typeHash, write.Row.TypeHash);
@@ -146,6 +146,8 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId) :
         {
             writer.WriteNumber(version, number);
         }
+
+        writer.WriteNumber(next, write.Next);
     }
 
     private async Task RunAsync(string text, string items, Action<DbDataReader> read, CancellationToken cancellationToken)

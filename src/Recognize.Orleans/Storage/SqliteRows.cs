@@ -12,15 +12,15 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
     private const string InsertText = """
         INSERT INTO OrleansStorage
             (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey)
-        VALUES (@keyhash, 0, 0, @typehash, @type, @key, @service, @payload, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 1, @history)
+        VALUES (@keyhash, 0, 0, @typehash, @type, @key, @service, @payload, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), @next, @history)
         ON CONFLICT DO NOTHING
         """;
 
     private const string UpdateText =
-        $"UPDATE OrleansStorage SET PayloadBinary = @payload, ModifiedOn = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), Version = Version + 1 WHERE {Identity} AND Version = @version";
+        $"UPDATE OrleansStorage SET PayloadBinary = @payload, ModifiedOn = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), Version = @next WHERE {Identity} AND Version = @version";
 
     private const string MoveText =
-        $"UPDATE OrleansStorage SET HistoryKey = @history, PayloadBinary = @payload, ModifiedOn = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), Version = Version + 1 WHERE {Identity} AND Version = @version";
+        $"UPDATE OrleansStorage SET HistoryKey = @history, PayloadBinary = @payload, ModifiedOn = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), Version = @next WHERE {Identity} AND Version = @version";
 
     private const string DeleteText = $"DELETE FROM OrleansStorage WHERE {Identity} AND Version = @version";
 
@@ -156,7 +156,7 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
             return statement.Bind(write).ExecuteNonQuery() == 1;
         }
 
-        public void TakeBack(RowWrite inserted) => delete.Bind(inserted with { Version = 1 }).ExecuteNonQuery();
+        public void TakeBack(RowWrite inserted) => delete.Bind(inserted with { Version = inserted.Next }).ExecuteNonQuery();
 
         public StoredRow? Read(RowKey row)
         {
@@ -194,6 +194,7 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
         private readonly SqliteParameter type;
         private readonly SqliteParameter? payload;
         private readonly SqliteParameter? version;
+        private readonly SqliteParameter? next;
         private readonly SqliteParameter? history;
 
         public Statement(SqliteCommand command)
@@ -205,6 +206,7 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
             type = Add("@type", SqliteType.Text)!;
             payload = Add("@payload", SqliteType.Blob);
             version = Add("@version", SqliteType.Integer);
+            next = Add("@next", SqliteType.Integer);
             history = Add("@history", SqliteType.Text);
             command.Prepare();
         }
@@ -217,6 +219,7 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
             type.Value = write.Row.Type;
             payload?.Value = (object?)write.Payload ?? DBNull.Value;
             version?.Value = (object?)write.Version ?? DBNull.Value;
+            next?.Value = write.Next;
             history?.Value = (object?)write.HistoryKey ?? DBNull.Value;
             return command;
         }

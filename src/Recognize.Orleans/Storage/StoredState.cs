@@ -65,24 +65,15 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
         return inserted;
     }
 
-    /// <summary>Deletes the row, if there is one. A write after that is a first one.</summary>
-    public async Task DeleteAsync()
+    /// <summary>Deletes the row that <see cref="Current"/> is of. A write after that is a first one.</summary>
+    public Task DeleteAsync() => WriteAsync(new(), async write =>
     {
-        await ReadAsync();
-        if (!row.RecordExists)
-        {
-            return;
-        }
+        await storage.ClearStateAsync(name, grain.GrainContext.GrainId, write);
+        (write.ETag, write.RecordExists) = (null!, false);
+    });
 
-        await WriteAsync(new(), async write =>
-        {
-            await storage.ClearStateAsync(name, grain.GrainContext.GrainId, write);
-            (write.ETag, write.RecordExists) = (null!, false);
-        });
-    }
-
-    /// <summary>Keeps in memory what can be derived anew at any time and so needs no write of its own.</summary>
-    public void Keep(T derived) => Current = derived;
+    /// <summary>Keeps in memory what can be derived anew at any time and so needs no write of its own. Of no row nothing is derived.</summary>
+    public void Keep(T derived) => Current = row.RecordExists ? derived : null;
 
     // True when the read was in time to say what is stored, even that nothing is.
     private async Task<bool> ReadOnceAsync()

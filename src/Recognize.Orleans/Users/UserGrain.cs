@@ -19,9 +19,6 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     // Longer than a write can take.
     private static readonly TimeSpan JustExpired = TimeSpan.FromMinutes(1);
 
-    // Longer than a silo that was declared dead can go on without knowing it.
-    private static readonly TimeSpan Certain = TimeSpan.FromMinutes(1);
-
     // It may be behind the database by ids that were dropped since, which need no write of their own: their operations say the same.
     private readonly StoredState<UserState> state;
     private readonly OperationHistory history;
@@ -30,7 +27,6 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private readonly TimeProvider clock;
     private readonly Metrics metrics;
     private readonly Watchers watchers = new();
-    private IGrainTimer? removal;
 
     public UserGrain(IGrainStorage storage, OperationHistory history, OperationNumbers numbers, Settings settings, Metrics metrics, TimeProvider clock)
     {
@@ -96,12 +92,28 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         return Task.CompletedTask;
     }
 
-    // A row that is written anew begins with the first version again. Another activation, on a silo that was declared dead,
-    // could take it for the row that it knows, and write over it: it must be gone before the row is.
-    public Task RemoveAsync()
+    public async Task<bool> RemoveAsync()
     {
-        removal ??= this.RegisterGrainTimer(RemoveIfEmptyAsync, new GrainTimerCreationOptions(Certain, Timeout.InfiniteTimeSpan));
-        return Task.CompletedTask;
+        var pending = await ReadPendingAsync();
+        if (state.Current is { } current)
+        {
+            if (pending.Count > 0 || current.Unknown is { Count: > 0 })
+            {
+                return true;
+            }
+
+            if (!current.Pending.IsEmpty)
+            {
+                // An operation may be on its way to this id.
+                return false;
+            }
+
+            await state.DeleteAsync();
+            metrics.Removed("user");
+        }
+
+        DeactivateOnIdle();
+        return true;
     }
 
     // Whoever waits on asks the next activation.
@@ -162,8 +174,9 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
 
         // The user's record is written with this row, so that an operation that exists is on its user's list. Whether the
         // operation is new is for the unique index to say.
+        var number = await numbers.NextAsync();
         var now = clock.GetUtcNow();
-        var first = OperationState.Create(operationId, request, await numbers.NextAsync(), settings.Silo.Name, now, settings.Operations.Lifetime);
+        var first = OperationState.Create(operationId, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
         var row = new FirstRow(OperationState.Name, operation.GetGrainId(), StateSerializer.ToBytes(first), first.HistoryKey(customer));
         if (!await state.WriteWithAsync((await CurrentAsync()).Track(operationId, now), row))
         {
@@ -197,18 +210,6 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         return state.IsExpired(now) && now - state.ExpiresAt < JustExpired
             ? await GrainFactory.GetOperation(customer, state.OperationId).GetAsync()
             : state.ToOperation(now);
-    }
-
-    private async Task RemoveIfEmptyAsync(CancellationToken cancellationToken)
-    {
-        removal?.Dispose();
-        removal = null;
-        await ReadPendingAsync();
-        if (state.Current?.Pending.IsEmpty is true)
-        {
-            await state.DeleteAsync();
-            metrics.Removed("user");
-        }
     }
 
     private async ValueTask<UserState> CurrentAsync() => await state.ReadAsync() ?? new();

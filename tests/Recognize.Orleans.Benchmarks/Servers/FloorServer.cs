@@ -16,7 +16,7 @@ internal static class FloorServer
         var builder = BaselineServer.CreateBuilder();
         await using var database = Database.Create(Enum.Parse<StorageEngine>(engine, ignoreCase: true), builder.Configuration.GetConnectionString("Baseline")!);
         await Schema.ApplyAsync(database, CancellationToken.None);
-        using var storage = new GroupCommitStorage(database, new ClusterOptions { ServiceId = ServiceRow.ServiceId }, new StateSerializer(), new GroupCommitLimits());
+        using var storage = new GroupCommitStorage(database, new ClusterOptions { ServiceId = ServiceRow.ServiceId }, new StateSerializer(), new GroupCommitLimits(), TimeProvider.System);
         storage.Start();
         await BaselineServer.ServeAsync(builder, new FloorStore(storage));
         await storage.StopAsync(CancellationToken.None);

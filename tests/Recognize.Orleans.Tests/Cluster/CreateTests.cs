@@ -1,4 +1,5 @@
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Waits;
 using Xunit;
 
 namespace Recognize.Orleans.Cluster;
@@ -156,5 +157,47 @@ public abstract class CreateTests(ClusterFixture cluster)
         Assert.Null(await cluster.OneSilo.ReadAsync(id));
         var key = cluster.OneSilo.GetUser(Journey.Customer, user).GetPrimaryKeyString();
         Assert.DoesNotContain(await cluster.TestDatabase.QueryAsync("SELECT GrainIdExtensionString AS GrainKey FROM OrleansStorage"), row => row["GrainKey"]!.Equals(key));
+    }
+
+    [SkippableFact]
+    public async Task A_create_that_comes_to_the_operation_first_is_answered_as_one_that_comes_to_the_user()
+    {
+        var (request, operation) = (Journey.RequestOf(user, payload: "pay 5"), cluster.OneSilo.GetOperation(Journey.Customer, id));
+
+        Assert.Equal(OperationOutcome.Done, await operation.CreateAsync(request));
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.GetOperation(Journey.Customer, id).CreateAsync(request));
+        Assert.Equal(OperationOutcome.Duplicate, await operation.CreateAsync(Journey.RequestOf(user)));
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.GetOperation(Journey.Customer, id).CreateAsync(Journey.RequestOf(Journey.NewUser())));
+        Assert.Equal([id], await cluster.OneSilo.ListAsync(user));
+        Assert.Equal("pay 5", (await cluster.OtherSilo.ReadAsync(id))!.Payload);
+        var more = await Task.WhenAll(Enumerable.Range(0, ClusterFixture.PendingLimit).Select(_ => cluster.OtherSilo.GetOperation(Journey.Customer, Journey.NewId()).CreateAsync(Journey.RequestOf(user))));
+        Assert.Single(more, OperationOutcome.PendingLimitReached);
+    }
+
+    [SkippableFact]
+    public async Task An_operation_whose_grain_was_asked_to_create_it_does_not_stay_in_memory()
+    {
+        Skip.IfNot(cluster.GroupCommit, "Where each row is written by itself, the operation's grain writes its own and stays for its age.");
+        var operation = cluster.OneSilo.GetOperation(Journey.Customer, id);
+        var gone = new Observer();
+        await operation.AsReference<IWatchedGrain>().WatchAsync(cluster.OneSilo.CreateObjectReference<IChangeObserver>(gone));
+
+        Assert.Equal(OperationOutcome.Done, await operation.CreateAsync(Journey.RequestOf(user)));
+
+        // A create changes nothing that somebody could wait for at its operation: what tells is the end of the activation.
+        await gone.Told;
+    }
+
+    private sealed class Observer : IChangeObserver
+    {
+        private readonly TaskCompletionSource told = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public Task Told => told.Task.WaitAsync(ClusterFixture.Patience);
+
+        public Task ChangedAsync(GrainId grain)
+        {
+            told.TrySetResult();
+            return Task.CompletedTask;
+        }
     }
 }

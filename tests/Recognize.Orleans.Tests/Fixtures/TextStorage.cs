@@ -61,7 +61,7 @@ internal sealed class TextStorage : IAsyncDisposable
         var database = testDatabase.Open();
         return new(
             database,
-            provider => new GroupCommitStorage(database, provider.GetRequiredService<IOptions<ClusterOptions>>().Value, new TextSerializer(), limits ?? new()),
+            provider => new GroupCommitStorage(database, provider.GetRequiredService<IOptions<ClusterOptions>>().Value, new TextSerializer(), limits ?? new(), TimeProvider.System),
             _ => { });
     }
 
