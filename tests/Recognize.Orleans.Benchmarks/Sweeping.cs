@@ -65,8 +65,6 @@ internal sealed class Sweeping(Options options)
             await Task.Delay(TimeSpan.FromSeconds(1), cancellationToken);
         }
 
-        // The last users' rows go a minute after their operations.
-        await Task.Delay(TimeSpan.FromSeconds(70), cancellationToken);
         while (afterwards.Count < during.Count)
         {
             afterwards.Add(await RoundAsync());
