@@ -19,7 +19,7 @@ internal sealed partial class Retention(
 
     // Places that are looked at, and grains that are asked, at once. Creates share a commit with what is removed and wait for no more than it.
     private const int Places = 500;
-    private const int Batch = 50;
+    private const int Batch = 20;
 
     // After each of these a pause of so many times as long as it took.
     private const int Pauses = 3;
