@@ -13,6 +13,7 @@ internal sealed record Contestant(string Letter, string Name, Storing Storing, F
     public const string ConstantLetter = "a";
     public const string BaselineLetter = "b";
     public const string ServiceLetter = "d";
+    public const string OtherLetter = "x";
 
     public static readonly Contestant Shipped = new(ServiceLetter, "service", Storing.OrleansStorage, launch => launch.Service(Launch.BuiltService()));
 
@@ -32,7 +33,7 @@ internal sealed record Contestant(string Letter, string Name, Storing Storing, F
     public static Contestant Published(string path) => Shipped with { Command = launch => launch.Service(path) };
 
     /// <summary>Another build of the service: what a change gained is seen best beside what was before it.</summary>
-    public static Contestant Other(string path) => new("x", "other build", Storing.OrleansStorage, launch => launch.Service(path));
+    public static Contestant Other(string path) => new(OtherLetter, "other build", Storing.OrleansStorage, launch => launch.Service(path));
 }
 
 /// <summary>A program with its arguments and the environment that is set for it.</summary>

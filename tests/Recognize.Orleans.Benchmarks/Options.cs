@@ -19,6 +19,7 @@ internal sealed record Options
           --engines <name[,name...]> sqlite, postgresql, sqlserver                          (sqlite; postgresql when RECOGNIZE_TEST_POSTGRESQL is set,
                                                                                              sqlserver when RECOGNIZE_TEST_SQLSERVER is)
           --scenarios <name[,...]>   the scenarios whose name begins so                     (all)
+          --servers <letter[,...]>   which of the servers a to e, and x                     (all)
           --against <path>           another build's Recognize.Orleans.dll, measured beside this one   (none)
           --published <path>         start: a published Recognize.Orleans.dll               (the built one)
           --stored <number>          growth: operations stored in the larger database       (2000000)
@@ -40,6 +41,8 @@ internal sealed record Options
     public IReadOnlyList<string> Engines { get; private set; } = [.. Engine.All.Where(Engine.IsThere)];
 
     public IReadOnlyList<string> Scenarios { get; private set; } = [""];
+
+    public IReadOnlyList<string> Servers { get; private set; } = [.. Contestant.All.Select(contestant => contestant.Letter), Contestant.OtherLetter];
 
     public string? Against { get; private set; }
 
@@ -90,6 +93,9 @@ internal sealed record Options
                 return engines.FirstOrDefault(engine => !Engine.IsThere(engine)) is { } missing ? $"{missing} needs {Engine.VariableOf(missing)}." : null;
             case "--scenarios":
                 Scenarios = value.Split(',');
+                return null;
+            case "--servers" when value.Split(',') is var letters && letters.All(Servers.Contains):
+                Servers = letters;
                 return null;
             case "--against" when File.Exists(value):
                 Against = Path.GetFullPath(value);
