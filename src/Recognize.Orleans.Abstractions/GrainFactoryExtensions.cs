@@ -1,3 +1,5 @@
+using System.Reflection;
+
 namespace Recognize.Orleans;
 
 /// <summary>How grains of the service are addressed.</summary>
@@ -10,40 +12,46 @@ public static class GrainFactoryExtensions
     private const char OpeningBrace = '\u0001';
     private const char ClosingBrace = '\u0002';
 
+    // The names that the grains declare. Asked for an interface alone, Orleans looks both up in attributes at every call.
+    private static readonly GrainType Operation = GrainType.Create("recognize.operation");
+    private static readonly GrainType User = GrainType.Create("recognize.user");
+
     /// <summary>The operation <paramref name="operationId"/> of <paramref name="customer"/>.</summary>
     /// <param name="grains">A silo's or a client's grain factory.</param>
     /// <param name="customer">The customer's configured name in lower case.</param>
     /// <param name="operationId">The client's id of the operation; must keep the rules of <see cref="OperationLimits"/>.</param>
     /// <exception cref="ArgumentException">The id or the customer's name breaks a rule.</exception>
-    public static IOperationGrain GetOperation(this IGrainFactory grains, string customer, string operationId)
-    {
-        ArgumentNullException.ThrowIfNull(grains);
-        Require(OperationLimits.FaultInCustomer(customer), nameof(customer));
-        Require(OperationLimits.FaultInOperationId(operationId), nameof(operationId));
-        return grains.GetGrain<IOperationGrain>($"op/{customer}/{operationId.Replace('{', OpeningBrace).Replace('}', ClosingBrace)}/");
-    }
+    public static IOperationGrain GetOperation(this IGrainFactory grains, string customer, string operationId) =>
+        grains.GetOperation<IOperationGrain>(customer, operationId);
 
     /// <summary>The user <paramref name="userId"/> of <paramref name="customer"/>.</summary>
     /// <param name="grains">A silo's or a client's grain factory.</param>
     /// <param name="customer">The customer's configured name in lower case.</param>
     /// <param name="userId">1 to 128 upper-case hexadecimal digits.</param>
     /// <exception cref="ArgumentException">The id or the customer's name breaks a rule.</exception>
-    public static IUserGrain GetUser(this IGrainFactory grains, string customer, string userId)
+    public static IUserGrain GetUser(this IGrainFactory grains, string customer, string userId) =>
+        grains.GetUser<IUserGrain>(customer, userId);
+
+    /// <summary>What <see cref="GetOperation(IGrainFactory, string, string)"/> returns, by another of its interfaces.</summary>
+    internal static TInterface GetOperation<TInterface>(this IGrainFactory grains, string customer, string operationId)
+        where TInterface : IGrainWithStringKey
     {
-        ArgumentNullException.ThrowIfNull(grains);
-        return grains.GetGrain<IUserGrain>(UserKey(customer, userId));
+        Require(OperationLimits.FaultInCustomer(customer), nameof(customer));
+        Require(OperationLimits.FaultInOperationId(operationId), nameof(operationId));
+        return Get<TInterface>(grains, Operation, $"op/{customer}/{operationId.Replace('{', OpeningBrace).Replace('}', ClosingBrace)}/");
     }
 
-    /// <summary>The key of a user's grain, whichever of its interfaces is asked for.</summary>
-    internal static string UserKey(string customer, string userId)
+    /// <summary>What <see cref="GetUser(IGrainFactory, string, string)"/> returns, by another of its interfaces.</summary>
+    internal static TInterface GetUser<TInterface>(this IGrainFactory grains, string customer, string userId)
+        where TInterface : IGrainWithStringKey
     {
         Require(OperationLimits.FaultInCustomer(customer), nameof(customer));
         Require(OperationLimits.FaultInUserId(userId), nameof(userId));
-        return $"user/{customer}/{userId}/";
+        return Get<TInterface>(grains, User, $"user/{customer}/{userId}/");
     }
 
     /// <summary>Takes a key apart again.</summary>
-    /// <param name="key">A key that <see cref="GetOperation"/> or <see cref="GetUser"/> made.</param>
+    /// <param name="key">A key that <see cref="GetOperation(IGrainFactory, string, string)"/> or <see cref="GetUser(IGrainFactory, string, string)"/> made.</param>
     internal static (string Customer, string Id) ParseKey(string key)
     {
         ArgumentNullException.ThrowIfNull(key);
@@ -52,11 +60,24 @@ public static class GrainFactoryExtensions
         return (key[customer..(id - 1)], key[id..^1].Replace(OpeningBrace, '{').Replace(ClosingBrace, '}'));
     }
 
+    private static TInterface Get<TInterface>(IGrainFactory grains, GrainType type, string key)
+        where TInterface : IGrainWithStringKey
+    {
+        ArgumentNullException.ThrowIfNull(grains);
+        return (TInterface)grains.GetGrain(GrainId.Create(type, key), NameOf<TInterface>.Value);
+    }
+
     private static void Require(string? fault, string parameter)
     {
         if (fault is not null)
         {
             throw new ArgumentException(fault, parameter);
         }
+    }
+
+    private static class NameOf<TInterface>
+    {
+        public static readonly GrainInterfaceType Value =
+            typeof(TInterface).GetCustomAttribute<GrainInterfaceTypeAttribute>()!.GetGrainInterfaceType(services: null!, typeof(TInterface));
     }
 }

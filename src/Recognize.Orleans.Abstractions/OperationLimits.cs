@@ -53,6 +53,7 @@ public static partial class OperationLimits
     internal static readonly string ExpiresInRule = FormattableString.Invariant($"expiresIn must be a whole number of seconds from {ShortestLifetime} to {LongestLifetime}.");
 
     private static readonly SearchValues<char> UpperHex = SearchValues.Create("0123456789ABCDEF");
+    private static readonly SearchValues<char> Control = SearchValues.Create([.. Enumerable.Range(0, char.MaxValue + 1).Select(code => (char)code).Where(char.IsControl)]);
     private static readonly SearchValues<char> CustomerName = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789-");
 
     /// <summary>The rule of a <c>userId</c>.</summary>
@@ -140,14 +141,16 @@ public static partial class OperationLimits
     private static string? FaultInName(string member, string value, int longest) => value switch
     {
         _ when value.Length > longest => $"{member} must be at most {longest} UTF-16 units long; it has {value.Length}.",
-        _ when value.Any(char.IsControl) => $"{member} must not hold control characters.",
+        _ when value.AsSpan().ContainsAny(Control) => $"{member} must not hold control characters.",
         _ => FaultInUnicode(member, value),
     };
 
     // A surrogate without its other half has no UTF-8 form, so that no database or client would give it back.
     private static string? FaultInUnicode(string member, string value)
     {
-        for (var rest = value.AsSpan(); !rest.IsEmpty;)
+        // From the first surrogate on; most texts have none.
+        var first = value.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF');
+        for (var rest = first < 0 ? [] : value.AsSpan(first); !rest.IsEmpty;)
         {
             if (Rune.DecodeFromUtf16(rest, out _, out var length) != System.Buffers.OperationStatus.Done)
             {

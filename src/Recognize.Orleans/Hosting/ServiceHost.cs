@@ -172,14 +172,8 @@ internal static class ServiceHost
         app.UseRawRequestTarget();
         app.UseExceptionHandler(_ => { });
         app.UseApiKeys();
-        app.UseStatusCodePages(context => context.HttpContext.Response.StatusCode switch
-        {
-            StatusCodes.Status404NotFound => Problem.RouteNotFound.WriteAsync(context.HttpContext, "The path names no route of this API."),
-            StatusCodes.Status405MethodNotAllowed => Problem.MethodNotAllowed.WriteAsync(context.HttpContext, $"The path knows the methods: {context.HttpContext.Response.Headers.Allow}."),
-            StatusCodes.Status415UnsupportedMediaType => ApiContract.UnsupportedMediaType().ExecuteAsync(context.HttpContext),
-            _ => Task.CompletedTask,
-        });
         app.UseRouting();
+        app.UseCalls();
 
         var v2 = app.MapGroup("/v2").WithTags("Operations");
         v2.MapOperations();

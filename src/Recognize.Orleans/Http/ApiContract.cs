@@ -27,8 +27,8 @@ internal static class ApiContract
                 return next(context);
             }
 
-            // At the last moment, because an exception handler clears the headers of a failed answer.
-            context.Response.OnStarting(static response => ForbidCaching((HttpResponse)response), context.Response);
+            // An exception handler, which clears the headers of a failed answer, says so too.
+            context.Response.Headers.CacheControl = "no-store";
             if (KeyOf(context.Request) is { } text && customers.Find(text) is { } key)
             {
                 context.Features.Set(key);
@@ -55,38 +55,16 @@ internal static class ApiContract
 
     /// <summary>Gives a route its name, its scope and the checks that come before its handler.</summary>
     public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scopes anyOf, string answers = JsonType) =>
-        route.WithName(call).WithMetadata(anyOf).AddEndpointFilter(async (invocation, next) =>
-        {
-            var started = Stopwatch.GetTimestamp();
-            var context = invocation.HttpContext;
-            var metrics = context.RequestServices.GetRequiredService<Metrics>();
-            var status = 0;
-            try
-            {
-                var result = Refusal(context, anyOf, answers) ?? await next(invocation);
-                if (result is IResult answer)
-                {
-                    // Written here, so that the measured time holds the answer too.
-                    await answer.ExecuteAsync(context);
-                }
+        route.WithName(call).WithMetadata(new Call(call, anyOf, answers));
 
-                status = context.Response.StatusCode;
-                return Results.Empty;
-            }
-            catch (Exception fault)
-            {
-                status = Faults.StatusOf(fault);
-                throw;
-            }
-            finally
-            {
-                // How long a client waited for a change says nothing of how long an answer takes.
-                if (context.Features.Get<Waits.Wait>() is null)
-                {
-                    metrics.Answered(call, status, started);
-                }
-            }
-        });
+    /// <summary>Holds every call to what its route demands and measures it; what is no call and has no answer gets a problem for one.</summary>
+    // A filter on each route would do the same with three more state machines for every call.
+    public static IApplicationBuilder UseCalls(this IApplicationBuilder app)
+    {
+        var metrics = app.ApplicationServices.GetRequiredService<Metrics>();
+        return app.Use((context, next) =>
+            context.GetEndpoint()?.Metadata.GetMetadata<Call>() is { } call ? AnswerAsync(context, call, next, metrics) : AnswerOtherAsync(context, next));
+    }
 
     public static Customer Customer(this HttpContext context) => context.Features.GetRequiredFeature<ApiKey>().Customer;
 
@@ -144,27 +122,58 @@ internal static class ApiContract
         }
     }
 
-    private static Task ForbidCaching(HttpResponse response)
+    private static async Task AnswerAsync(HttpContext context, Call call, RequestDelegate next, Metrics metrics)
     {
-        response.Headers.CacheControl = "no-store";
-        return Task.CompletedTask;
+        var started = Stopwatch.GetTimestamp();
+        var status = 0;
+        try
+        {
+            await (Refusal(context, call)?.ExecuteAsync(context) ?? next(context));
+            status = context.Response.StatusCode;
+        }
+        catch (Exception fault)
+        {
+            status = Faults.StatusOf(fault);
+            throw;
+        }
+        finally
+        {
+            // How long a client waited for a change says nothing of how long an answer takes.
+            if (context.Features.Get<Waits.Wait>() is null)
+            {
+                metrics.Answered(call.Name, status, started);
+            }
+        }
+    }
+
+    private static async Task AnswerOtherAsync(HttpContext context, RequestDelegate next)
+    {
+        await next(context);
+        var response = context.Response;
+        await (response.HasStarted ? Task.CompletedTask : response.StatusCode switch
+        {
+            StatusCodes.Status404NotFound => Problem.RouteNotFound.WriteAsync(context, "The path names no route of this API."),
+            StatusCodes.Status405MethodNotAllowed => Problem.MethodNotAllowed.WriteAsync(context, $"The path knows the methods: {response.Headers.Allow}."),
+            StatusCodes.Status415UnsupportedMediaType => UnsupportedMediaType().ExecuteAsync(context),
+            _ => Task.CompletedTask,
+        });
     }
 
     private static string? KeyOf(HttpRequest request) =>
         request.Headers[KeyHeader] is [{ Length: > 0 and <= CustomerDirectory.LongestKey } key] && !key.AsSpan().ContainsAnyExceptInRange('!', '~') ? key : null;
 
-    private static IResult? Refusal(HttpContext context, Scopes anyOf, string answers)
+    private static IResult? Refusal(HttpContext context, Call call)
     {
         var request = context.Request;
-        if ((context.Features.GetRequiredFeature<ApiKey>().Scopes & anyOf) is Scopes.None)
+        if ((context.Features.GetRequiredFeature<ApiKey>().Scopes & call.AnyOf) is Scopes.None)
         {
-            var names = anyOf.ToString().ToLowerInvariant().Replace(", ", "' or '", StringComparison.Ordinal);
+            var names = call.AnyOf.ToString().ToLowerInvariant().Replace(", ", "' or '", StringComparison.Ordinal);
             return Problem.ScopeMissing.Because($"This call needs a key with the scope '{names}'.");
         }
 
-        if (!Accepts(request.Headers.Accept, answers))
+        if (!Accepts(request.Headers.Accept, call.Answers))
         {
-            return Problem.NotAcceptable.Because($"Accept must admit {answers}.");
+            return Problem.NotAcceptable.Because($"Accept must admit {call.Answers}.");
         }
 
         return HttpMethods.IsPost(request.Method) && !SendsJson(request) ? UnsupportedMediaType() : null;
@@ -229,3 +238,9 @@ internal static class ApiContract
         }
     }
 }
+
+/// <summary>What a route demands of its callers.</summary>
+/// <param name="Name">Its operation id in the OpenAPI document.</param>
+/// <param name="AnyOf">The key must have one of these scopes.</param>
+/// <param name="Answers">The media type that it answers.</param>
+internal sealed record Call(string Name, Scopes AnyOf, string Answers);

@@ -1,7 +1,6 @@
 using System.ComponentModel.DataAnnotations;
 using System.Text.Json.Nodes;
 using Microsoft.OpenApi;
-using Recognize.Orleans.Customers;
 using Scalar.AspNetCore;
 
 namespace Recognize.Orleans.Http;
@@ -66,7 +65,7 @@ internal static class OpenApi
         options.AddOperationTransformer(async (operation, context, cancellation) =>
         {
             var metadata = context.Description.ActionDescriptor.EndpointMetadata;
-            var scopes = metadata.OfType<Scopes>().Single();
+            var scopes = metadata.OfType<Call>().Single().AnyOf;
             operation.Description = $"{operation.Description} Needs the scope {scopes.ToString().ToLowerInvariant().Replace(", ", " or ", StringComparison.Ordinal)}.".TrimStart();
             foreach (var parameter in (operation.Parameters ?? []).OfType<OpenApiParameter>())
             {

@@ -1,5 +1,4 @@
 using System.ComponentModel.DataAnnotations;
-using System.Globalization;
 using Microsoft.Extensions.Primitives;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Http;
@@ -76,7 +75,7 @@ internal static class OperationEndpoints
         }
 
         var customer = context.Customer().Name;
-        var user = grains.GetGrain<ITrackingGrain>(GrainFactoryExtensions.UserKey(customer, userId));
+        var user = grains.GetUser<ITrackingGrain>(customer, userId);
         return Answer(await Faults.AskAsync(
             clock,
             async () => await user.CreateAsync(body!.OperationId!, request) ?? await grains.GetOperation(customer, body.OperationId!).CreateAsync(request)));
@@ -367,5 +366,5 @@ public sealed record OperationBody
         _ => throw new InvalidOperationException($"Status {status} has no name."),
     };
 
-    internal static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fff", CultureInfo.InvariantCulture);
+    internal static string Time(DateTimeOffset time) => Storage.UtcMilliseconds.Text(time)[..^1];
 }

@@ -168,7 +168,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
     private ITrackingGrain User(string userId)
     {
         var (customer, _) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        return GrainFactory.GetGrain<ITrackingGrain>(GrainFactoryExtensions.UserKey(customer, userId));
+        return GrainFactory.GetUser<ITrackingGrain>(customer, userId);
     }
 }
 

@@ -124,7 +124,7 @@ internal sealed partial class Retention(
         var isAll = (await history.RowsAsync(owner + before, owner + OperationHistory.End, 1, cancellationToken)).Count == 0;
 
         // A user is found by an operation. Their row goes before the last of these, so that it is found until it is gone.
-        if (isAll && !await grains.GetUser(customer, userId).AsReference<IRemovableGrain>().RemoveAsync().WaitAsync(cancellationToken))
+        if (isAll && !await grains.GetUser<IRemovableGrain>(customer, userId).RemoveAsync().WaitAsync(cancellationToken))
         {
             return;
         }
@@ -147,7 +147,7 @@ internal sealed partial class Retention(
         async () =>
         {
             var (customer, operationId) = GrainFactoryExtensions.ParseKey(grainKey);
-            await grains.GetOperation(customer, operationId).AsReference<IRemovableGrain>().RemoveAsync().WaitAsync(cancellationToken);
+            await grains.GetOperation<IRemovableGrain>(customer, operationId).RemoveAsync().WaitAsync(cancellationToken);
             tally.Ask();
         },
         cancellationToken);

@@ -163,7 +163,7 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
         (state.State as OperationState)?.TombstoneKey,
         state.State is UserState ? (int)(clock.GetUtcNow() - Epoch).TotalSeconds : 1);
 
-    private async Task<WriteFate> EnqueueAsync(WriteItem item)
+    private Task<WriteFate> EnqueueAsync(WriteItem item)
     {
         if (Interlocked.Add(ref queuedBytes, item.Bytes) > limits.QueuedBytes || !writes.Writer.TryWrite(item))
         {
@@ -171,7 +171,7 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
             throw new StorageBusyException();
         }
 
-        return await item.Done.Task;
+        return item.Done.Task;
     }
 
     private async Task WriteGroupsAsync()

@@ -53,23 +53,23 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
         return Current;
     }
 
-    public Task WriteAsync(T next) => WriteAsync(next, write => storage.WriteStateAsync(name, grain.GrainContext.GrainId, write));
+    public Task WriteAsync(T next) => WriteAsync(next, async write =>
+    {
+        await storage.WriteStateAsync(name, grain.GrainContext.GrainId, write);
+        return true;
+    });
 
     /// <summary>Writes this state together with the first row of another grain: both or neither.</summary>
     /// <returns>False when the other grain has a row already; then nothing was written.</returns>
-    public async Task<bool> WriteWithAsync(T next, FirstRow first)
-    {
-        var together = (IPairedGrainStorage)storage;
-        var inserted = false;
-        await WriteAsync(next, async write => inserted = await together.InsertWithAsync(first, name, grain.GrainContext.GrainId, write));
-        return inserted;
-    }
+    public Task<bool> WriteWithAsync(T next, FirstRow first) =>
+        WriteAsync(next, write => ((IPairedGrainStorage)storage).InsertWithAsync(first, name, grain.GrainContext.GrainId, write));
 
     /// <summary>Deletes the row that <see cref="Current"/> is of. A write after that is a first one.</summary>
     public Task DeleteAsync() => WriteAsync(new(), async write =>
     {
         await storage.ClearStateAsync(name, grain.GrainContext.GrainId, write);
         (write.ETag, write.RecordExists) = (null!, false);
+        return true;
     });
 
     /// <summary>Keeps in memory what can be derived anew at any time and so needs no write of its own. Of no row nothing is derived.</summary>
@@ -90,13 +90,14 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
         return true;
     }
 
-    private async Task WriteAsync(T next, Func<GrainState<T>, Task> write)
+    private async Task<bool> WriteAsync(T next, Func<GrainState<T>, Task<bool>> write)
     {
+        var isWritten = false;
         var written = new GrainState<T>(next, row.ETag!) { RecordExists = row.RecordExists };
         Attempted = next;
         try
         {
-            await write(written);
+            isWritten = await write(written);
         }
         catch (StorageBusyException)
         {
@@ -116,10 +117,12 @@ internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, st
             Attempted = null;
         }
 
-        if (written.ETag != row.ETag)
+        if (isWritten)
         {
             Accept(written);
         }
+
+        return isWritten;
     }
 
     private void Forget()

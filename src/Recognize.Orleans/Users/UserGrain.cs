@@ -51,7 +51,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
             throw new ArgumentException(fault, nameof(request));
         }
 
-        var operation = GrainFactory.GetOperation(customer, operationId);
+        var operation = GrainFactory.GetOperation<IExistingOperationGrain>(customer, operationId);
         var outcome = await CreateAsync(customer, operation, operationId, request);
         metrics.OperationCreated(outcome);
         return outcome;
@@ -159,7 +159,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         return new() { Operations = page.ToImmutable(), Next = after };
     }
 
-    private async Task<OperationOutcome> CreateAsync(string customer, IOperationGrain operation, string operationId, CreateOperation request)
+    private async Task<OperationOutcome> CreateAsync(string customer, IExistingOperationGrain operation, string operationId, CreateOperation request)
     {
         if ((await CurrentAsync()).Tracks(operationId) && await CreateAgainAsync() is { } again)
         {
@@ -186,7 +186,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         watchers.Tell(this.GetGrainId());
         return OperationOutcome.Done;
 
-        Task<OperationOutcome?> CreateAgainAsync() => operation.AsReference<IExistingOperationGrain>().CreateAgainAsync(request);
+        Task<OperationOutcome?> CreateAgainAsync() => operation.CreateAgainAsync(request);
     }
 
     private async ValueTask<bool> HasRoomAsync(string operationId)

@@ -116,7 +116,7 @@ public abstract class LimitTests(ServiceFixture fixture)
         var answer = await fixture.Service.Acme.SendAsync(HttpMethod.Post, $"/v2/users/{user}/operations", content, ("Transfer-Encoding", "chunked"));
 
         answer.ShouldBe(Problem.BodyTooLarge, "131072");
-        Assert.Equal("no-store", answer["Cache-Control"]);
+        Assert.Contains("no-store", answer["Cache-Control"]);
     }
 
     [SkippableTheory]
