@@ -93,6 +93,8 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
         return current?.ToOperation(clock.GetUtcNow());
     }
 
+    public async Task<ListedOperation> ListedAsync() => new(await GetAsync(), IsSettled: ending.IsCompleted);
+
     public async Task<bool> RemoveAsync()
     {
         if (settings.Operations.Retention is not { } retention || await state.ReadAsync() is not { } current)
@@ -142,13 +144,20 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
         var (outcome, next) = end(current);
         if (next != current)
         {
-            ending = state.WriteAsync(next);
+            ending = WriteEndAsync(next);
             await ending;
             watchers.Tell(this.GetGrainId());
             await User(next.UserId).ForgetAsync(next.OperationId);
         }
 
         return outcome;
+    }
+
+    private async Task WriteEndAsync(OperationState next)
+    {
+        // Before anybody can see the end, whatever crashes in between: the list shows nothing that is over.
+        await User(next.UserId).ChangingAsync();
+        await state.WriteAsync(next);
     }
 
     private async Task<OperationOutcome> CreateFirstAsync(string operationId, CreateOperation request)
@@ -181,4 +190,14 @@ internal interface IExistingOperationGrain : IGrainWithStringKey
     [AlwaysInterleave]
     [Alias("create-again")]
     Task<OperationOutcome?> CreateAgainAsync(CreateOperation request);
+
+    /// <summary>What <see cref="IOperationGrain.GetAsync"/> returns, and whether it will stay so until <see cref="ITrackingGrain.ChangingAsync"/> or its deadline.</summary>
+    [AlwaysInterleave]
+    [Alias("listed")]
+    Task<ListedOperation> ListedAsync();
 }
+
+/// <param name="Operation">The operation as it stands; null when it does not exist.</param>
+/// <param name="IsSettled">False while its end is being written.</param>
+[GenerateSerializer, Immutable, Alias("recognize.listed-operation")]
+internal readonly record struct ListedOperation([property: Id(0)] Operation? Operation, [property: Id(1)] bool IsSettled);

@@ -19,6 +19,15 @@ internal interface ITrackingGrain : IGrainWithStringKey
     [Alias("record")]
     Task<bool> TrackAsync(string operationId);
 
+    /// <summary>
+    /// Called by an operation that is about to be decided or cancelled, before it is written: what the user's list knows of it is
+    /// no longer to be relied on.
+    /// </summary>
+    // The list may be asking that very operation.
+    [AlwaysInterleave]
+    [Alias("changing")]
+    Task ChangingAsync();
+
     /// <summary>Called by an operation that was decided. A lost call is harmless: lists and limits ask the operation itself.</summary>
     [OneWay]
     [Alias("forget")]

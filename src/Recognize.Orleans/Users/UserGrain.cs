@@ -19,6 +19,10 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     // Longer than a write can take.
     private static readonly TimeSpan JustExpired = TimeSpan.FromMinutes(1);
 
+    // Operations say before they change, so that their list stays true. But where a node is cut off, or both of two know of this user
+    // for a moment, one may not hear of it: no longer than such a node needs to learn of it.
+    private static readonly TimeSpan LongestTrust = TimeSpan.FromSeconds(5);
+
     // It may be behind the database by ids that were dropped since, which need no write of their own: their operations say the same.
     private readonly StoredState<UserState> state;
     private readonly OperationHistory history;
@@ -27,6 +31,8 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private readonly TimeProvider clock;
     private readonly Metrics metrics;
     private readonly Watchers watchers = new();
+    private PendingList? list;
+    private int changes;
 
     public UserGrain(IGrainStorage storage, OperationHistory history, OperationNumbers numbers, Settings settings, Metrics metrics, TimeProvider clock)
     {
@@ -74,6 +80,14 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         return true;
     }
 
+    public Task ChangingAsync()
+    {
+        // What a list is asking at this moment may be of before: it must not be kept either.
+        changes++;
+        list = null;
+        return Task.CompletedTask;
+    }
+
     public async Task ForgetAsync(string operationId)
     {
         state.Keep((await CurrentAsync()).Forget(operationId));
@@ -97,7 +111,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         var pending = await ReadPendingAsync();
         if (state.Current is { } current)
         {
-            if (pending.Count > 0 || current.Unknown is { Count: > 0 })
+            if (!pending.IsEmpty || current.Unknown is { Count: > 0 })
             {
                 return true;
             }
@@ -120,7 +134,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => ChangedAsync();
 
     // In the order of the record, which is that of the creates; the operations' times come from several clocks.
-    public async Task<ImmutableArray<Operation>> ListPendingAsync() => [.. await ReadPendingAsync()];
+    public async Task<ImmutableArray<Operation>> ListPendingAsync() => await ReadPendingAsync();
 
     public async Task<OperationPage> ListHistoryAsync(OperationStatus? status, string? after, int limit)
     {
@@ -214,22 +228,27 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
 
     private async ValueTask<UserState> CurrentAsync() => await state.ReadAsync() ?? new();
 
-    // Asks every operation on the record and drops the ids that are over. May run while a write is on its way.
-    private async Task<List<Operation>> ReadPendingAsync()
+    // Asks every operation on the record, unless the last answers hold still, and drops the ids that are over. May run while a write is on its way.
+    private async ValueTask<ImmutableArray<Operation>> ReadPendingAsync()
     {
-        var (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-
         // What is being written may be durable already: an operation that somebody has seen is on the list.
         var known = await CurrentAsync();
         var tracked = (state.Attempted ?? known).Pending;
 
         // Taken before the operations are asked: one that is created meanwhile must not look overdue.
         var now = clock.GetUtcNow();
-        var operations = await Task.WhenAll(tracked.Select(entry => GrainFactory.GetOperation(customer, entry.Id).GetAsync()));
+        if (list is { } last && last.Of == tracked && now < last.Until)
+        {
+            return last.Operations;
+        }
 
-        var pending = new List<Operation>(tracked.Length);
+        var (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
+        var changesBefore = changes;
+        var answers = await Task.WhenAll(tracked.Select(entry => GrainFactory.GetOperation<IExistingOperationGrain>(customer, entry.Id).ListedAsync()));
+
+        var pending = ImmutableArray.CreateBuilder<Operation>(tracked.Length);
         var over = new HashSet<TrackedOperation>(ReferenceEqualityComparer.Instance);
-        foreach (var (entry, operation) in tracked.Zip(operations))
+        foreach (var (entry, (operation, _)) in tracked.Zip(answers))
         {
             if (UserState.IsOver(entry, userId, operation, now))
             {
@@ -241,11 +260,22 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
             }
         }
 
+        var operations = pending.DrainToImmutable();
         if (over.Count > 0)
         {
             state.Keep((await CurrentAsync()).Drop(over));
         }
+        else if (operations.Length == tracked.Length && changesBefore == changes && answers.All(answer => answer.IsSettled))
+        {
+            list = new(tracked, operations, Wait.Earlier(now + LongestTrust, operations.Min(operation => operation.ExpiresAt)));
+        }
 
-        return pending;
+        return operations;
     }
+
+    /// <summary>What the operations on a record said.</summary>
+    /// <param name="Of">The ids that were asked; the list of any other array is another one.</param>
+    /// <param name="Operations">All of them, pending.</param>
+    /// <param name="Until">When it is to be asked anew.</param>
+    private sealed record PendingList(ImmutableArray<TrackedOperation> Of, ImmutableArray<Operation> Operations, DateTimeOffset Until);
 }

@@ -99,6 +99,9 @@ internal sealed class HeldCall(bool afterwards = false) : ITrouble, IDisposable
 
     public void Dispose() => released.TrySetResult();
 
+    /// <summary>Releases it with a fault.</summary>
+    public void Fail() => released.TrySetException(new IOException("The connection broke."));
+
     public Task BeforeAsync() => afterwards ? Task.CompletedTask : HoldAsync();
 
     public Task AfterAsync() => afterwards ? HoldAsync() : Task.CompletedTask;
