@@ -19,7 +19,7 @@ namespace Recognize.Orleans.Storage;
 internal static class Schema
 {
     /// <summary>The schema that this program is written for: the highest number of the scripts in <c>sql/</c>.</summary>
-    public const int Version = 3;
+    public const int Version = 4;
 
     // Any number, as long as nothing else that shares the database takes the same advisory lock.
     private const long PostgreSqlLock = 0x5265636F676E697A;
