@@ -50,6 +50,7 @@ internal static class ApiContract
     public static IResult TooManyWaits(HttpContext context)
     {
         context.Response.Headers.RetryAfter = "1";
+        context.Response.Headers.Remove(Conditions.Applied);
         return Problem.TooManyWaits.Because("As many clients wait for a change or listen to a stream as the service allows; ask without 'Prefer: wait', or later.");
     }
 

@@ -11,6 +11,9 @@ internal static class Conditions
     /// <summary>The longest time that a client can wait, in seconds.</summary>
     public const int LongestWait = 60;
 
+    /// <summary>The header that says which preference an answer has followed.</summary>
+    public const string Applied = "Preference-Applied";
+
     /// <summary>
     /// How long the client would rather wait than hear that nothing has changed (RFC 7240, 4.3). As that standard says, a preference that
     /// cannot be followed is ignored; one for longer than a minute is followed for a minute.
@@ -32,7 +35,7 @@ internal static class Conditions
             }
 
             var seconds = (int)Math.Min(asked, LongestWait);
-            context.Response.Headers["Preference-Applied"] = FormattableString.Invariant($"wait={seconds}");
+            context.Response.Headers[Applied] = FormattableString.Invariant($"wait={seconds}");
             return TimeSpan.FromSeconds(seconds);
         }
 

@@ -81,8 +81,10 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
 
     public async Task<Operation?> GetAsync()
     {
+        // One look at the clock: a deadline that passes in between must not pass by a decision that is on its way.
         var current = await ReadAsync();
-        if (current?.IsExpired(clock.GetUtcNow()) is true)
+        var now = clock.GetUtcNow();
+        if (current?.IsExpired(now) is true)
         {
             // A decision that came in time may be on its way to the database still: nobody is told "expired" before it
             // is known whether it arrived.
@@ -90,7 +92,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
             current = await ReadAsync();
         }
 
-        return current?.ToOperation(clock.GetUtcNow());
+        return current?.ToOperation(now);
     }
 
     public async Task<ListedOperation> ListedAsync() => new(await GetAsync(), IsSettled: ending.IsCompleted);

@@ -199,8 +199,11 @@ internal sealed record OperationState
     /// <summary>Whether its deadline came before its end.</summary>
     public bool IsExpired(DateTimeOffset now) => Status is OperationStatus.Pending && ExpiresAt <= now;
 
-    /// <summary>Whether it came to its end at that time or before: by a decision, a cancel, or its deadline.</summary>
-    public bool HadEndedBy(DateTimeOffset time) => RemovedAt is null && (IsExpired(time) ? ExpiresAt : DecidedAt) <= time;
+    /// <summary>When it came to its end: by a decision, a cancel, or a deadline that has passed by now.</summary>
+    public DateTimeOffset? EndedAt(DateTimeOffset now) => IsExpired(now) ? ExpiresAt : DecidedAt;
+
+    /// <summary>Whether it came to its end at that time or before, and is still there.</summary>
+    public bool HadEndedBy(DateTimeOffset time) => RemovedAt is null && EndedAt(time) <= time;
 
     /// <summary>What is left of it: a few bytes, and nothing that anybody said.</summary>
     public OperationState Remove(DateTimeOffset now) => new()
@@ -228,7 +231,7 @@ internal sealed record OperationState
         Payload = FullPayload(),
         AuthType = DecidedWith ?? AuthType,
         Status = IsExpired(now) ? OperationStatus.Expired : Status,
-        DecidedAt = IsExpired(now) ? ExpiresAt : DecidedAt,
+        DecidedAt = EndedAt(now),
         ExpiresAt = ExpiresAt,
         Reason = Reason,
     };

@@ -102,9 +102,7 @@ internal sealed partial class Retention(
                 .Distinct();
             foreach (var batch in old.Chunk(Batch))
             {
-                begun = clock.GetTimestamp();
                 await Task.WhenAll(batch.Select(user => tally.TryAsync(() => RemoveOperationsOfAsync(user.Customer, user.UserId, before, tally, cancellationToken), cancellationToken)));
-                await RestAsync(begun, cancellationToken);
             }
 
             after = places.Count > 0 ? BehindUserOf(places[^1]) : after;
@@ -121,26 +119,33 @@ internal sealed partial class Retention(
     private async Task RemoveOperationsOfAsync(string customer, string userId, string before, Tally tally, CancellationToken cancellationToken)
     {
         var owner = OperationState.HistoryOf(customer, userId);
-        var isAll = (await history.RowsAsync(owner + before, owner + OperationHistory.End, 1, cancellationToken)).Count == 0;
-
-        // A user is found by an operation. Their row goes before the last of these, so that it is found until it is gone.
-        if (isAll && !await grains.GetUser<IRemovableGrain>(customer, userId).RemoveAsync().WaitAsync(cancellationToken))
-        {
-            return;
-        }
-
+        string? last = null;
         var after = owner;
         IReadOnlyList<(string Place, string GrainKey)> rows;
         do
         {
+            var begun = clock.GetTimestamp();
             rows = await history.RowsAsync(after, owner + before, Batch, cancellationToken);
             foreach (var (place, key) in rows)
             {
-                await RemoveAsync(key, tally, cancellationToken);
-                after = place;
+                if (last is not null)
+                {
+                    await RemoveAsync(last, tally, cancellationToken);
+                }
+
+                (after, last) = (place, key);
             }
+
+            await RestAsync(begun, cancellationToken);
         }
         while (rows.Count == Batch);
+
+        // A user is found by an operation. Their row goes before the last of these, so that it is found until it is gone.
+        var isAll = (await history.RowsAsync(after, owner + OperationHistory.End, 1, cancellationToken)).Count == 0;
+        if (last is not null && (!isAll || await grains.GetUser<IRemovableGrain>(customer, userId).RemoveAsync().WaitAsync(cancellationToken)))
+        {
+            await RemoveAsync(last, tally, cancellationToken);
+        }
     }
 
     private Task RemoveAsync(string grainKey, Tally tally, CancellationToken cancellationToken) => tally.TryAsync(

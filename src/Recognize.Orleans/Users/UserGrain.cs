@@ -17,7 +17,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private const int MostLookedAt = 1_000;
 
     // Longer than a write can take.
-    private static readonly TimeSpan JustExpired = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan Recently = UserState.Grace;
 
     // Operations say before they change, so that their list stays true. But where a node is cut off, or both of two know of this user
     // for a moment, one may not hear of it: no longer than such a node needs to learn of it.
@@ -149,7 +149,8 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         for (var looked = 0; looked < MostLookedAt; looked += batch)
         {
             var rows = await history.ReadAsync(customer, userId, after, batch, CancellationToken.None);
-            foreach (var (place, state) in rows)
+            var operations = await Task.WhenAll(rows.Select(row => SettledAsync(customer, row.State)));
+            foreach (var ((place, _), operation) in rows.Zip(operations))
             {
                 if (page.Count == limit)
                 {
@@ -157,7 +158,6 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
                 }
 
                 after = place;
-                var operation = await SettledAsync(customer, state);
                 if (operation is not null && (status is null || operation.Status == status))
                 {
                     page.Add(operation);
@@ -217,11 +217,12 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         bool IsRoomIn(UserState current) => current.Pending.Length < settings.Operations.PendingLimit || current.Tracks(operationId);
     }
 
-    // A decision may be on its way to an operation that has only just expired; its grain knows.
-    private async ValueTask<Operation?> SettledAsync(string customer, OperationState state)
+    // Of an end that came a moment ago the row may know before the operation's grain does, and the grain of one that is on its way to the row:
+    // what it says is what everybody is told.
+    private async Task<Operation?> SettledAsync(string customer, OperationState state)
     {
         var now = clock.GetUtcNow();
-        return state.IsExpired(now) && now - state.ExpiresAt < JustExpired
+        return state.EndedAt(now) is { } end && now - end < Recently
             ? await GrainFactory.GetOperation(customer, state.OperationId).GetAsync()
             : state.ToOperation(now);
     }

@@ -137,6 +137,8 @@ internal sealed class Wait(FrontEndWaits waits, HttpContext context, ApiKey key,
     // The grain's node may be behind this one, and its deadline still to come there.
     private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(20);
 
+    private static readonly TimeSpan PauseOfAnOutage = TimeSpan.FromSeconds(1);
+
     private TaskCompletionSource signal = NewSignal();
 
     public GrainId Grain => grain;
@@ -158,15 +160,28 @@ internal sealed class Wait(FrontEndWaits waits, HttpContext context, ApiKey key,
     {
         while (true)
         {
-            await WatchAsync();
-            var answer = await Faults.AskAsync(waits.Clock, ask, context.RequestAborted);
-            if (isEnough(answer) || IsOver || waits.Clock.GetUtcNow() >= until)
+            DateTimeOffset? next;
+            try
             {
-                return answer;
+                await WatchAsync();
+                var answer = await Faults.AskAsync(waits.Clock, ask, context.RequestAborted);
+                if (isEnough(answer) || IsToAnswer())
+                {
+                    return answer;
+                }
+
+                next = due(answer);
+            }
+            catch (Exception outage) when (Faults.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable && !IsToAnswer())
+            {
+                // The client has time for the database or a node to come back.
+                next = waits.Clock.GetUtcNow() + PauseOfAnOutage;
             }
 
-            await PauseAsync(Earlier(until, due(answer)));
+            await PauseAsync(Earlier(until, next));
         }
+
+        bool IsToAnswer() => IsOver || waits.Clock.GetUtcNow() >= until;
     }
 
     /// <summary>The earlier of two moments, of which the second may never come.</summary>

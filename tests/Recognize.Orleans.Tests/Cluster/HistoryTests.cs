@@ -35,6 +35,45 @@ public abstract class HistoryTests(ClusterFixture cluster)
     }
 
     [SkippableFact]
+    public async Task The_history_shows_no_end_before_a_read_does()
+    {
+        var id = Journey.NewId();
+        await cluster.OneSilo.CreateAsync(user, id);
+        using var held = cluster.Storage.HoldNextAnswer(cluster.OneSilo.GetOperation(Journey.Customer, id));
+        var decision = cluster.OneSilo.DecideAsync(user, id);
+        await held.Reached;
+
+        Assert.Equal(OperationStatus.Pending, Assert.Single(await AllAsync(limit: 100)).Status);
+        Assert.Equal(OperationStatus.Pending, (await cluster.OtherSilo.ReadAsync(id))!.Status);
+
+        held.Dispose();
+        Assert.Equal(OperationOutcome.Done, await decision);
+        Assert.Equal(OperationStatus.Approved, Assert.Single(await AllAsync(limit: 100)).Status);
+    }
+
+    [SkippableFact]
+    public async Task The_history_never_says_expired_of_a_decision_that_takes_long_to_be_written()
+    {
+        var (id, lifetime) = (Journey.NewId(), TimeSpan.FromSeconds(5));
+        await cluster.OneSilo.CreateAsync(user, id, expiresIn: lifetime);
+        Task<OperationOutcome> decision;
+        Task<IReadOnlyList<Operation>> history;
+        using (var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, id)))
+        {
+            decision = cluster.OneSilo.DecideAsync(user, id);
+            await held.Reached;
+            cluster.Clock.Advance(lifetime + TimeSpan.FromMinutes(9));
+            history = AllAsync(limit: 100);
+
+            // The same question about somebody else, that came later and was answered, shows that this one has come as far as it can.
+            await cluster.OtherSilo.GetUser(Journey.Customer, Journey.NewUser()).ListHistoryAsync(null, null, 100);
+        }
+
+        Assert.Equal(OperationOutcome.Done, await decision);
+        Assert.Equal(OperationStatus.Approved, Assert.Single(await history).Status);
+    }
+
+    [SkippableFact]
     public async Task A_refused_create_leaves_nothing_in_the_history_of_either_user()
     {
         var (id, other) = (Journey.NewId(), Journey.NewUser());

@@ -239,6 +239,33 @@ public abstract class RetentionTests(ClusterFixture cluster)
         await cluster.TestDatabase.ExecuteAsync("DELETE FROM OrleansStorage WHERE GrainIdExtensionString IN (@One, @Other)", ("One", KeyOf(ids[0])), ("Other", KeyOf(ids[1])));
     }
 
+    [SkippableTheory]
+    [InlineData("operation", "null")]
+    [InlineData("operation", null)]
+    [InlineData("user", "null")]
+    public async Task A_row_that_cannot_be_read_keeps_none_of_its_users_operations_but_the_last(string broken, string? payload)
+    {
+        string[] ids = [Journey.NewId(), Journey.NewId(), Journey.NewId()];
+        foreach (var one in ids)
+        {
+            await EndAsync(one, OperationStatus.Denied);
+        }
+
+        var key = broken is "user" ? UserRow : KeyOf(ids[0]);
+        await cluster.TestDatabase.ExecuteAsync(
+            $"UPDATE OrleansStorage SET PayloadBinary = {(payload is null ? "NULL" : "@Payload")} WHERE GrainIdExtensionString = @Key",
+            ("Payload", Encoding.UTF8.GetBytes(payload ?? "")),
+            ("Key", key));
+        await cluster.DeactivateAsync([cluster.OneSilo.GetUser(Journey.Customer, user), .. ids.Select(one => cluster.OneSilo.GetOperation(Journey.Customer, one))]);
+        cluster.Clock.Advance(Kept);
+
+        await cluster.SweepAsync();
+
+        Assert.Null(await cluster.OtherSilo.ReadAsync(ids[1]));
+        Assert.Contains(key, await cluster.TestDatabase.VersionsAsync());
+        await cluster.TestDatabase.ExecuteAsync("DELETE FROM OrleansStorage WHERE GrainIdExtensionString IN (@One, @Other)", ("One", KeyOf(ids[0])), ("Other", UserRow));
+    }
+
     [SkippableFact]
     public async Task A_users_row_in_which_a_newer_version_keeps_more_stays()
     {
