@@ -47,7 +47,7 @@ internal sealed class Benchmark(Options options)
             entries.Add(new(server.Contestant.Name, [server], await scenario.PrepareAsync(server, options, cancellationToken)));
         }
 
-        var rounds = await Rounds.MeasureAsync($"{engine}, {scenario.Name}", entries, connections, scenario.Most, options, cancellationToken);
+        var rounds = await Rounds.MeasureAsync($"{engine}, {scenario.Name}", entries, connections, scenario.Most, options, isOver: null, cancellationToken);
         return servers.Zip(rounds, (server, measured) => new Result(engine, scenario.Name, connections, server.Contestant.Letter, server.Contestant.Name, measured));
     }
 }

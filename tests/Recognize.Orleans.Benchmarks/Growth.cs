@@ -107,7 +107,7 @@ internal sealed class Growth(Options options)
     {
         foreach (var number in connections)
         {
-            var rounds = await Rounds.MeasureAsync($"{engine}, {what}", [first, second], number, most: null, options, cancellationToken);
+            var rounds = await Rounds.MeasureAsync($"{engine}, {what}", [first, second], number, most: null, options, isOver: null, cancellationToken);
             comparisons.Add(new(
                 what,
                 new(engine, what, number, "1", first.Name, rounds[0]),
@@ -148,7 +148,7 @@ internal sealed record Comparison(string What, Result First, Result Second, Boun
         second = new { Second.Server, Second.Rounds },
     };
 
-    private double? Ratio(Func<Round, double?> figure) => Second.Median(figure) / First.Median(figure);
+    public double? Ratio(Func<Round, double?> figure) => Second.Median(figure) / First.Median(figure);
 
     private string Text(Func<Round, double?> figure) =>
         Ratio(figure) is { } ratio && double.IsFinite(ratio) ? FormattableString.Invariant($"{ratio:F2}") : "–";

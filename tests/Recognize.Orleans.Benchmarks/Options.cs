@@ -11,7 +11,7 @@ internal sealed record Options
           growth                     the service with little and with much stored, with one and with three silos
           start                      time from process start to first answer, memory per idle operation
           wait                       decision to parked answer, memory of parked clients, many deadlines at one instant
-          sweep                      what creates notice while many old operations are removed
+          sweep                      what creates notice while many old operations, then tombstones, are removed
           --warmup <seconds>         load on each server before each scenario is measured   (20)
           --rounds <number>          measured rounds, the servers in turn                   (5)
           --seconds <seconds>        length of a round                                      (5)
@@ -23,7 +23,7 @@ internal sealed record Options
           --against <path>           another build's Recognize.Orleans.dll, measured beside this one   (none)
           --published <path>         start: a published Recognize.Orleans.dll               (the built one)
           --stored <number>          growth: operations stored in the larger database       (2000000)
-          --operations <number>      start: operations whose memory is measured; wait: due at once; sweep: removed   (100000)
+          --operations <number>      start: operations whose memory is measured; wait: due at once; sweep: removed, of each kind   (100000)
           --waiters <number>         wait: clients that are parked at once                  (10000)
           --directory <path>         where the SQLite files are made                        (the temporary directory)
           --json <file>              write every figure of every round

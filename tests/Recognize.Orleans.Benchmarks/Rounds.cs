@@ -14,10 +14,11 @@ internal static class Rounds
     /// <param name="connections">Of each entry.</param>
     /// <param name="most">Iterations of a round at most, twice as many of a warm-up.</param>
     /// <param name="options">How long and how often.</param>
+    /// <param name="isOver">Whether that which is measured came to an end: then the round of all entries that has just been does not count, and is the last. Null: it has none.</param>
     /// <param name="cancellationToken">Ends it.</param>
     /// <returns>The rounds of each entry, in the order of the entries.</returns>
     public static async Task<IReadOnlyList<IReadOnlyList<Round>>> MeasureAsync(
-        string what, IReadOnlyList<Entry> entries, int connections, int? most, Options options, CancellationToken cancellationToken)
+        string what, IReadOnlyList<Entry> entries, int connections, int? most, Options options, Func<Task<bool>>? isOver, CancellationToken cancellationToken)
     {
         foreach (var entry in entries)
         {
@@ -32,6 +33,12 @@ internal static class Rounds
             {
                 measured.Add(await MeasureAsync(entry, connections, most, options, cancellationToken));
                 await Console.Error.WriteLineAsync($"{what}, round {round}: {entry.Name} {measured[^1].PerSecond:F0}/s");
+            }
+
+            if (isOver is not null && await isOver())
+            {
+                rounds.ForEach(measured => measured.RemoveAt(measured.Count - 1));
+                break;
             }
         }
 

@@ -16,7 +16,7 @@ internal enum Storing
 
 /// <summary>
 /// Puts operations that were approved long ago straight into the database: as many as one likes, and none of them in a
-/// server's memory. They are on nobody's list, so users have no rows of them.
+/// server's memory. They are on nobody's list, so their users need no rows; only a sweep looks at those.
 /// </summary>
 internal static class Seed
 {
@@ -44,16 +44,36 @@ internal static class Seed
                 return;
         }
 
-        // What a database does after so many rows would otherwise fall into the measurement.
-        await server.Database.ExecuteAsync(
-            server.Database.Engine switch
-            {
-                Engine.Sqlite => "PRAGMA wal_checkpoint(TRUNCATE)",
-                Engine.PostgreSql => "VACUUM (ANALYZE)",
-                _ => "CHECKPOINT",
-            },
-            cancellationToken);
+        await SettleAsync(server.Database, cancellationToken);
     }
+
+    /// <summary>The same for the service alone, with the rows of their users. These name them still: that an operation is over needs no write of its user's row.</summary>
+    public static async Task InsertWithUsersAsync(BenchmarkDatabase database, string prefix, int count, CancellationToken cancellationToken)
+    {
+        var numbers = Enumerable.Range(0, count).Select(number => (long)number);
+        await InsertAsync(database, "OrleansStorage", ServiceRow.Columns, numbers.Select(number => ServiceRow.Of($"{prefix}-{number}", number, CreatedAt)), cancellationToken);
+        var users = numbers.GroupBy(Requests.PastUser, number => $"{prefix}-{number}");
+        await InsertAsync(database, "OrleansStorage", ServiceRow.ColumnsOfUser, users.Select(user => ServiceRow.OfUser(user.Key, user, CreatedAt)), cancellationToken);
+        await SettleAsync(database, cancellationToken);
+    }
+
+    /// <summary>What is left of operations that were removed long ago.</summary>
+    public static async Task InsertTombstonesAsync(BenchmarkDatabase database, string prefix, int count, CancellationToken cancellationToken)
+    {
+        var numbers = Enumerable.Range(0, count);
+        await InsertAsync(database, "OrleansStorage", ServiceRow.Columns, numbers.Select(number => ServiceRow.OfTombstone($"{prefix}-{number}", number, CreatedAt)), cancellationToken);
+        await SettleAsync(database, cancellationToken);
+    }
+
+    // What a database does after so many rows would otherwise fall into the measurement.
+    private static Task SettleAsync(BenchmarkDatabase database, CancellationToken cancellationToken) => database.ExecuteAsync(
+        database.Engine switch
+        {
+            Engine.Sqlite => "PRAGMA wal_checkpoint(TRUNCATE)",
+            Engine.PostgreSql => "VACUUM (ANALYZE)",
+            _ => "CHECKPOINT",
+        },
+        cancellationToken);
 
     private static object[] BaselineRow(string operationId, long number) =>
         [operationId, Requests.PastUser(number), Requests.ExternalUserId, Requests.Payload, (short)1, DateTime.SpecifyKind(CreatedAt, DateTimeKind.Unspecified)];

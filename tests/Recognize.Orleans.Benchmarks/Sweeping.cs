@@ -3,18 +3,26 @@ using System.Globalization;
 
 namespace Recognize.Orleans.Benchmarks;
 
-/// <summary>What creates notice of a sweep that removes many operations, and how long it takes.</summary>
+/// <summary>
+/// What creates notice of a sweep that removes much, and how fast it is. A server that sweeps and one that does not are loaded in turn:
+/// users' lists grow with every create, so that after the sweep even the same server would be slower.
+/// </summary>
 internal sealed class Sweeping(Options options)
 {
     private const int Connections = 64;
-    private const string Removed = "SELECT count(*) FROM OrleansStorage WHERE HistoryKey > '~'";
+    private const string Tombstones = "SELECT count(*) FROM OrleansStorage WHERE HistoryKey > '~'";
 
+    // Long over for what is seeded, and not yet for the tombstones that the sweep itself leaves.
     private static readonly Contestant Sweeper = Contestant.Shipped with
     {
         Name = "service with a retention",
-        Command = launch => launch.Service(Launch.BuiltService(), ("Recognize__Operations__Retention", "01:00:00")),
+        Command = launch => launch.Service(
+            Launch.BuiltService(),
+            ("Recognize__Operations__Retention", "01:00:00"),
+            ("Recognize__Operations__TombstoneRetention", "01:00:00")),
     };
 
+    private readonly List<Comparison> comparisons = [];
     private readonly List<object> sweeps = [];
     private readonly List<TargetResult> targets = [];
 
@@ -22,72 +30,76 @@ internal sealed class Sweeping(Options options)
     {
         foreach (var engine in options.Engines)
         {
-            await MeasureAsync(engine, cancellationToken);
+            await MeasureAsync(engine, "operations", Seed.InsertWithUsersAsync, tombstones => tombstones, cancellationToken);
+            await MeasureAsync(engine, "tombstones", Seed.InsertTombstonesAsync, tombstones => options.Operations - tombstones, cancellationToken);
         }
 
+        Report.WriteConditions(Console.Out, options);
+        Comparison.WriteTable(Console.Out, comparisons);
+        Console.WriteLine();
         TargetResult.WriteTable(Console.Out, targets);
         await Report.WriteJsonAsync(options, new { sweeps, targets }, cancellationToken);
     }
 
-    private async Task MeasureAsync(string engine, CancellationToken cancellationToken)
+    private async Task MeasureAsync(
+        string engine, string what, Func<BenchmarkDatabase, string, int, CancellationToken, Task> seedAsync, Func<long, long> removedOf, CancellationToken cancellationToken)
     {
-        await using var database = await BenchmarkDatabase.CreateAsync(engine, options, cancellationToken);
-        await using (var filling = await Server.StartAsync(Contestant.Shipped, database, cancellationToken))
+        await using var quiet = await BenchmarkDatabase.CreateAsync(engine, options, cancellationToken);
+        await using var swept = await BenchmarkDatabase.CreateAsync(engine, options, cancellationToken);
+        foreach (var database in new[] { quiet, swept })
         {
-            await Console.Error.WriteLineAsync($"{engine}: {options.Operations} operations that ended long ago");
-            await Seed.InsertAsync(filling, "old", 0, options.Operations, cancellationToken);
+            // No server is needed for that: one that was killed would look alive for a while, and the sweep might be its turn.
+            await Console.Error.WriteLineAsync($"{engine}: storing {options.Operations} old {what}");
+            await Server.RunToEndAsync(Contestant.Shipped.Command(Launch.At(database)) with { Arguments = ["apply-schema"] }, cancellationToken);
+            await seedAsync(database, "old", options.Operations, cancellationToken);
         }
 
-        // It sweeps as soon as it runs.
-        await using var server = await Server.StartAsync(Sweeper, database, cancellationToken);
+        // It sweeps as soon as it runs, hence the last.
+        await using var still = await Server.StartAsync(Contestant.Shipped, quiet, cancellationToken);
+        await using var sweeping = await Server.StartAsync(Sweeper, swept, cancellationToken);
+        var (begun, first) = (Stopwatch.GetTimestamp(), await RemovedAsync());
+        var (elapsed, removed) = (TimeSpan.Zero, first);
+        var name = $"creates while {what} are removed";
         var load = Scenario.Creates("meanwhile", 0xA1D7_0000_0000);
-        await LoadGenerator.RunAsync([server], load, Connections, LoadGenerator.For(options.WarmUp), cancellationToken);
-        var (during, afterwards) = (new List<Load>(), new List<Load>());
-        var (first, begun) = (await RemovedAsync(database, cancellationToken), Stopwatch.GetTimestamp());
-        var (removed, elapsed) = (first, TimeSpan.Zero);
-        while (during.Count < options.Rounds && removed < options.Operations)
-        {
-            var round = await RoundAsync();
-            (removed, elapsed) = (await RemovedAsync(database, cancellationToken), Stopwatch.GetElapsedTime(begun));
-            if (removed < options.Operations)
-            {
-                during.Add(round);
-            }
-        }
-
-        if (during.Count == 0)
+        var rounds = await Rounds.MeasureAsync(
+            $"{engine}, {name}", [new("no sweep", [still], load), new("sweep", [sweeping], load)], Connections, most: null, options, IsOverAsync, cancellationToken);
+        if (rounds[0].Count == 0)
         {
             throw new BenchmarkException($"The sweep was over before a round was: ask for more than {options.Operations} --operations or a shorter --warmup.");
         }
 
-        while (await RemovedAsync(database, cancellationToken) < options.Operations)
+        if (removed == first)
         {
-            await Task.Delay(TimeSpan.FromSeconds(1), cancellationToken);
-        }
-
-        while (afterwards.Count < during.Count)
-        {
-            afterwards.Add(await RoundAsync());
+            throw sweeping.Failure("removes nothing");
         }
 
         var rate = (removed - first) / elapsed.TotalSeconds;
-        var (p99, p99After) = (Median(during, round => round.Latency.Percentile(99).TotalMilliseconds), Median(afterwards, round => round.Latency.Percentile(99).TotalMilliseconds));
-        var (creates, createsAfter) = (Median(during, round => round.Latency.Count / round.Elapsed.TotalSeconds), Median(afterwards, round => round.Latency.Count / round.Elapsed.TotalSeconds));
+        var comparison = new Comparison(name, new(engine, name, Connections, "1", "no sweep", rounds[0]), new(engine, name, Connections, "2", "sweep", rounds[1]), Bound: null);
         Console.WriteLine(FormattableString.Invariant(
-            $"{engine}, while {rate:F0} operations/s of {options.Operations:N0} are removed: {creates:N0} creates/s, p99 {p99:F2} ms; afterwards {createsAfter:N0}/s, {p99After:F2} ms ({during.Count} rounds each)\n"));
-        sweeps.Add(new { engine, options.Operations, rate, creates, createsAfter, p99, p99After, rounds = during.Count });
-        targets.Add(new(engine, "p99 of creates during a sweep / afterwards", Connections, "≤ 1.2", p99 / p99After, p99 / p99After <= 1.2));
+            $"{engine}, {rate:F0} of {options.Operations:N0} {what} removed per second: p99 of creates {comparison.Second.Spread(Figure.P99, "F2")} ms, without a sweep {comparison.First.Spread(Figure.P99, "F2")} ms; {rounds[0].Count} of {options.Rounds} rounds counted\n"));
+        comparisons.Add(comparison);
+        sweeps.Add(new { what, options.Operations, rate, rounds = rounds[0].Count, comparison = comparison.ToJson() });
+        var (bound, ratio) = (new Bound(1.2, IsLeast: false), comparison.Ratio(Figure.P99)!.Value);
+        targets.Add(new(engine, $"p99 of {name} / without a sweep", Connections, bound.ToString(), ratio, bound.IsMetBy(ratio)));
 
-        Task<Load> RoundAsync() => LoadGenerator.RunAsync([server], load, Connections, LoadGenerator.For(options.Round), cancellationToken);
+        async Task<bool> IsOverAsync()
+        {
+            var now = await RemovedAsync();
+            if (now >= options.Operations)
+            {
+                return true;
+            }
+
+            (elapsed, removed) = (Stopwatch.GetElapsedTime(begun), now);
+            return false;
+        }
+
+        async Task<long> RemovedAsync()
+        {
+            await using var connection = await swept.OpenAsync(cancellationToken);
+            await using var command = connection.CreateCommand();
+            command.CommandText = Tombstones;
+            return removedOf(Convert.ToInt64(await command.ExecuteScalarAsync(cancellationToken), CultureInfo.InvariantCulture));
+        }
     }
-
-    private static async Task<long> RemovedAsync(BenchmarkDatabase database, CancellationToken cancellationToken)
-    {
-        await using var connection = await database.OpenAsync(cancellationToken);
-        await using var command = connection.CreateCommand();
-        command.CommandText = Removed;
-        return Convert.ToInt64(await command.ExecuteScalarAsync(cancellationToken), CultureInfo.InvariantCulture);
-    }
-
-    private static double Median(IEnumerable<Load> rounds, Func<Load, double> figure) => rounds.Select(figure).Order().ToList() is var sorted ? sorted[sorted.Count / 2] : 0;
 }
