@@ -22,6 +22,7 @@ public sealed class SettingsTests
         Assert.Equal(0, settings.Silo.GatewayPort);
         Assert.Equal(System.Net.Dns.GetHostName(), settings.Silo.Name);
         Assert.Equal(1_000, settings.Operations.PendingLimit);
+        Assert.Null(settings.Operations.Lifetime);
         Assert.Null(settings.Operations.Retention);
         Assert.True(settings.IsLocalOnly);
     }
@@ -74,6 +75,11 @@ public sealed class SettingsTests
     [InlineData("Recognize:Management:Port", "8080", "must not share a port; both have 8080")]
     [InlineData("Recognize:Operations:PendingLimit", "0", "from 1 to 100000")]
     [InlineData("Recognize:Operations:PendingLimit", "1,000", "from 1 to 100000")]
+    [InlineData("Recognize:Operations:Lifetime", "00:00:04.9999999", "from 00:00:05 to 1.00:00:00")]
+    [InlineData("Recognize:Operations:Lifetime", "1.00:00:00.0000001", "from 00:00:05 to 1.00:00:00")]
+    [InlineData("Recognize:Operations:Lifetime", "-00:05:00", "from 00:00:05 to 1.00:00:00")]
+    [InlineData("Recognize:Operations:Lifetime", "300", "written [d.]hh:mm:ss")]
+    [InlineData("Recognize:Operations:Lifetime", "5m", "written [d.]hh:mm:ss")]
     [InlineData("Recognize:Operations:Retention", "00:59:59", "from 01:00:00")]
     [InlineData("Recognize:Operations:Retention", "36501", "written [d.]hh:mm:ss")]
     [InlineData("Recognize:Operations:Retention", "never", "written [d.]hh:mm:ss")]
@@ -103,6 +109,16 @@ public sealed class SettingsTests
         Read(out var faults, ("Recognize:Storage:Engine", "SqlServer"));
 
         Assert.Contains("ConnectionStrings:Recognize is required when Recognize:Storage:Engine is SqlServer", Assert.Single(faults), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("00:00:05", 5)]
+    [InlineData("00:05:00", 300)]
+    [InlineData("1.00:00:00", 86_400)]
+    public void A_lifetime_is_as_long_as_a_create_may_ask_for(string lifetime, int seconds)
+    {
+        Assert.Equal(TimeSpan.FromSeconds(seconds), Read(out var faults, ("Recognize:Operations:Lifetime", lifetime)).Operations.Lifetime);
+        Assert.Empty(faults);
     }
 
     [Theory]
