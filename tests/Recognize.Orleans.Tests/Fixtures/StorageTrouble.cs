@@ -43,6 +43,9 @@ internal sealed class StorageTrouble
     /// <summary>Holds back what the grain's next read has found, until it is released.</summary>
     public HeldCall HoldNextRead(IAddressable grain) => heldReads[grain.GetGrainId()] = new();
 
+    /// <summary>How often any row was read.</summary>
+    public int Reads => reads.Values.Sum();
+
     /// <summary>How often the grain's row was read.</summary>
     public int ReadsOf(IAddressable grain) => reads.GetValueOrDefault(grain.GetGrainId());
 
@@ -63,13 +66,16 @@ internal sealed class StorageTrouble
         return heldReads.TryRemove(grain, out var held) ? held.BeforeAsync() : Task.CompletedTask;
     }
 
+    /// <summary>What the storage throws when its database does not answer.</summary>
+    public static Exception Broken() => new StorageFaultException(new IOException("The connection broke."));
+
     private sealed class Failure(FailedWrite moment) : ITrouble
     {
         public Task BeforeAsync() => moment is FailedWrite.NoRoom ? throw new StorageBusyException() : FailIf(FailedWrite.BeforeItsCommit);
 
         public Task AfterAsync() => FailIf(FailedWrite.AfterItsCommit);
 
-        private Task FailIf(FailedWrite now) => now == moment ? throw new IOException("The connection broke.") : Task.CompletedTask;
+        private Task FailIf(FailedWrite now) => now == moment ? throw Broken() : Task.CompletedTask;
     }
 
     private sealed class NoTrouble : ITrouble
@@ -100,7 +106,7 @@ internal sealed class HeldCall(bool afterwards = false) : ITrouble, IDisposable
     public void Dispose() => released.TrySetResult();
 
     /// <summary>Releases it with a fault.</summary>
-    public void Fail() => released.TrySetException(new IOException("The connection broke."));
+    public void Fail() => released.TrySetException(StorageTrouble.Broken());
 
     public Task BeforeAsync() => afterwards ? Task.CompletedTask : HoldAsync();
 
