@@ -2,6 +2,7 @@ using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Xunit;
 
 namespace Recognize.Orleans.Fixtures;
 
@@ -65,6 +66,19 @@ internal sealed class ApiClient(Uri api, string? key)
 
     /// <summary>Reads an operation, and waits for it to leave pending.</summary>
     public Task<Answer> WaitAsync(string id, int seconds = 60) => GetAsync($"/v2/operations/{id}", ("Prefer", $"wait={seconds}"));
+
+    /// <summary>Reads an operation, waits for it to leave pending, and goes away before that.</summary>
+    public async Task LeaveAsync(string id, Task parked)
+    {
+        using var gone = new CancellationTokenSource();
+        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(api, $"/v2/operations/{id}"));
+        request.Headers.TryAddWithoutValidation("X-Api-Key", key);
+        request.Headers.TryAddWithoutValidation("Prefer", "wait=60");
+        var waiting = Http.SendAsync(request, gone.Token);
+        await parked;
+        await gone.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting);
+    }
 
     /// <summary>Opens the stream of a user's pending operations.</summary>
     public async Task<EventStream> FollowAsync(string user, string? lastEventId = null)

@@ -1,5 +1,7 @@
+using System.Diagnostics.Metrics;
 using System.Text.Json;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Http;
 using Xunit;
@@ -37,6 +39,7 @@ public sealed class WaitEndTests
     {
         await using var service = await WaitingClock.StartServiceAsync(clock, new() { ["Recognize:Waits:PerCustomer"] = "1" });
         (await service.Acme.CreateAsync(user, id)).ShouldBeSuccess();
+        using var places = new Places(service);
         using (var stream = await service.Acme.FollowAsync(user))
         {
             await stream.NextListAsync();
@@ -49,17 +52,28 @@ public sealed class WaitEndTests
             await clock.ParkedAsync();
         }
 
-        // The server hears of the closed connection when it does.
+        await places.LeftAsync();
         var waiting = service.Acme.WaitAsync(id);
-        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(10));
-        while (await Task.WhenAny(waiting, clock.ParkedAsync()) == waiting)
-        {
-            await timer.WaitForNextTickAsync();
-            waiting = service.Acme.WaitAsync(id);
-        }
-
+        await clock.ParkedAsync();
         (await service.Acme.DecideAsync(id, user)).ShouldBeSuccess();
-        (await waiting).ShouldBe(200);
+        (await waiting.WaitAsync(ClusterFixture.Patience)).ShouldBe(200);
+    }
+
+    [Fact]
+    public async Task A_client_that_goes_away_while_its_read_is_parked_makes_room()
+    {
+        await using var service = await WaitingClock.StartServiceAsync(clock, new() { ["Recognize:Waits:PerCustomer"] = "1" });
+        (await service.Acme.CreateAsync(user, id)).ShouldBeSuccess();
+        using var places = new Places(service);
+
+        await service.Acme.LeaveAsync(id, clock.ParkedAsync());
+
+        await places.LeftAsync();
+        var waiting = service.Acme.WaitAsync(id);
+        await clock.ParkedAsync();
+        (await service.Acme.WaitAsync(id)).ShouldBe(Problem.TooManyWaits);
+        (await service.Acme.DecideAsync(id, user)).ShouldBeSuccess();
+        (await waiting.WaitAsync(ClusterFixture.Patience)).ShouldBe(200);
     }
 
     [Fact]
@@ -112,4 +126,36 @@ public sealed class WaitEndTests
             },
         },
     });
+
+    /// <summary>Tells when a client has given its place back: the server hears of a closed connection when it does.</summary>
+    private sealed class Places : IDisposable
+    {
+        private readonly TaskCompletionSource left = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly MeterListener listener = new();
+
+        public Places(TestService service)
+        {
+            // Other services of this process count too; each has a factory of meters of its own.
+            var meters = service.Services.GetRequiredService<IMeterFactory>();
+            listener.InstrumentPublished = (instrument, owner) =>
+            {
+                if (instrument.Name is "recognize.waits" && instrument.Meter.Scope == meters)
+                {
+                    owner.EnableMeasurementEvents(instrument);
+                }
+            };
+            listener.SetMeasurementEventCallback<long>((_, change, _, _) =>
+            {
+                if (change < 0)
+                {
+                    left.TrySetResult();
+                }
+            });
+            listener.Start();
+        }
+
+        public Task LeftAsync() => left.Task.WaitAsync(ClusterFixture.Patience);
+
+        public void Dispose() => listener.Dispose();
+    }
 }
