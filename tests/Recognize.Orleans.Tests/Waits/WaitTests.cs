@@ -62,17 +62,45 @@ public sealed class WaitTests : IAsyncLifetime
         Assert.Equal("expired", Status(await Answered(waiting)));
     }
 
-    [Fact]
-    public async Task A_parked_read_is_answered_pending_when_its_time_is_over()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    [InlineData(10)]
+    public async Task A_parked_read_is_answered_pending_when_its_time_is_over_and_not_a_tick_before(int seconds)
     {
         (await Api.CreateAsync(user, id)).ShouldBeSuccess();
-        var waiting = Api.WaitAsync(id, 3);
+        var waiting = Api.WaitAsync(id, seconds);
         await clock.ParkedAsync();
 
-        clock.Advance(3 * Second);
+        clock.Advance((seconds * Second) - TimeSpan.FromTicks(1));
+        Assert.Equal("pending", Status(await Api.ReadAsync(id)));
+        Assert.False(waiting.IsCompleted);
+        clock.Advance(TimeSpan.FromTicks(1));
 
         var answer = await Answered(waiting);
-        Assert.Equal(("pending", "wait=3"), (Status(answer), answer["Preference-Applied"]));
+        Assert.Equal(("pending", $"wait={seconds}"), (Status(answer), answer["Preference-Applied"]));
+    }
+
+    [Fact]
+    public async Task A_read_that_is_parked_for_the_longest_time_is_answered_pending_then_and_not_a_tick_before()
+    {
+        (await Api.CreateAsync(user, id)).ShouldBeSuccess();
+        var waiting = Api.WaitAsync(id, 60);
+        await clock.ParkedAsync();
+
+        // It looks around every ten seconds.
+        foreach (var _ in Enumerable.Range(0, 5))
+        {
+            clock.Advance(10 * Second);
+            await clock.ParkedAsync();
+        }
+
+        clock.Advance((10 * Second) - TimeSpan.FromTicks(1));
+        Assert.Equal("pending", Status(await Api.ReadAsync(id)));
+        Assert.False(waiting.IsCompleted);
+        clock.Advance(TimeSpan.FromTicks(1));
+
+        Assert.Equal("pending", Status(await Answered(waiting)));
     }
 
     [Fact]
@@ -199,12 +227,49 @@ public sealed class WaitTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_stream_that_has_nothing_to_say_says_so_every_15_seconds()
+    public async Task A_stream_that_has_nothing_to_say_says_so_every_15_seconds_and_not_a_tick_before()
     {
         using var stream = await Api.FollowAsync(user);
         await stream.NextListAsync();
         await clock.ParkedAsync();
 
+        await CommentIn15SecondsAsync();
+        await clock.ParkedAsync();
+        await CommentIn15SecondsAsync();
+
+        async Task CommentIn15SecondsAsync()
+        {
+            var next = stream.NextAsync();
+            clock.Advance(10 * Second);
+            await clock.ParkedAsync();
+            clock.Advance((5 * Second) - TimeSpan.FromTicks(1));
+
+            // A call that came later and was answered shows that whatever was said is here.
+            await Api.ListAsync(user);
+            Assert.False(next.IsCompleted);
+            clock.Advance(TimeSpan.FromTicks(1));
+            Assert.Equal([":"], await next);
+        }
+    }
+
+    [Fact]
+    public async Task The_15_seconds_of_a_stream_count_from_what_it_said_last()
+    {
+        using var stream = await Api.FollowAsync(user);
+        await stream.NextListAsync();
+        await clock.ParkedAsync();
+        clock.Advance(8 * Second);
+        (await Api.CreateAsync(user, id)).ShouldBeSuccess();
+        await stream.NextListAsync();
+        await clock.ParkedAsync();
+        clock.Advance(10 * Second);
+        await clock.ParkedAsync();
+        clock.Advance((5 * Second) - TimeSpan.FromTicks(1));
+
+        // Anything said since would come before this.
+        (await Api.DecideAsync(id, user)).ShouldBeSuccess();
+        Assert.Empty((await stream.NextListAsync()).Operations);
+        await clock.ParkedAsync();
         clock.Advance(10 * Second);
         await clock.ParkedAsync();
         clock.Advance(5 * Second);
