@@ -80,6 +80,25 @@ public sealed class StartTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_client_that_has_a_list_from_before_a_new_start_need_not_read_it_again()
+    {
+        var user = ApiClient.NewUser();
+        Answer before;
+        await using (var first = await TestService.StartAsync(database))
+        {
+            (await first.Acme.CreateAsync(user, "txn-1", "pay \u20ac5", "alice", "pin")).ShouldBeSuccess();
+            (await first.Acme.PostAsync($"/v2/users/{user}/operations", """{"operationId":"txn-2","expiresIn":86400}""")).ShouldBeSuccess();
+            before = (await first.Acme.ListAsync(user)).ShouldBe(200);
+        }
+
+        await using var second = await TestService.StartAsync(database, new() { ["Recognize:Silo:Name"] = "node-2" });
+
+        var after = (await second.Acme.ListAsync(user)).ShouldBe(200);
+        Assert.Equal((before.Body, before["ETag"]), (after.Body, after["ETag"]));
+        (await second.Acme.GetAsync($"/v2/users/{user}/operations/pending", ("If-None-Match", before["ETag"]!))).ShouldBe(304);
+    }
+
+    [Fact]
     public async Task A_database_without_a_schema_is_refused() =>
         Assert.Contains("apply-schema", await RefusalAsync(new() { ["Recognize:Storage:ApplySchema"] = "false" }), StringComparison.Ordinal);
 
