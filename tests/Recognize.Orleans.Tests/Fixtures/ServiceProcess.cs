@@ -196,6 +196,20 @@ internal sealed class ServiceProcess : IAsyncDisposable
         return [.. list.EnumerateArray().Select(operation => operation.GetProperty("operationId").GetString()!)];
     }
 
+    /// <summary>The ids of every operation that the user was ever asked, newest first.</summary>
+    public async Task<IReadOnlyList<string>> HistoryAsync(string userId)
+    {
+        var ids = new List<string>();
+        for (var query = "?limit=100"; query is not null;)
+        {
+            var page = await Api.GetFromJsonAsync<JsonElement>($"/v2/users/{userId}/operations{query}");
+            ids.AddRange(page.GetProperty("operations").EnumerateArray().Select(operation => operation.GetProperty("operationId").GetString()!));
+            query = page.TryGetProperty("cursor", out var cursor) ? $"?limit=100&cursor={cursor}" : null;
+        }
+
+        return ids;
+    }
+
     public async ValueTask DisposeAsync()
     {
         if (!process.HasExited)

@@ -282,6 +282,9 @@ public abstract class ClusterProcessTests
 
         var expected = acknowledged.GroupBy(one => one.User, one => one.Id).ToList();
         await Parallel.ForEachAsync(services.SelectMany(service => expected.Select(user => (service, user))), many, async (pair, _) =>
-            Assert.Equal(pair.user.Order(), (await pair.service.ListAsync(pair.user.Key)).Order()));
+        {
+            Assert.Equal(pair.user.Order(), (await pair.service.ListAsync(pair.user.Key)).Order());
+            Assert.Equal(pair.user.Order(), (await pair.service.HistoryAsync(pair.user.Key)).Order());
+        });
     }
 }

@@ -41,6 +41,7 @@ public sealed class OutageTests
         await AllowConnectionsAsync(database, allowed: true);
 
         Assert.Equal(ids.Order(), (await service.ListAsync("A1")).Order());
+        Assert.Equal(ids.Order(), (await service.HistoryAsync("A1")).Order());
         Assert.All(await Task.WhenAll(ids.Select(service.ReadAsync)), read => Assert.Equal((HttpStatusCode.OK, "pending"), (read.Status, read.Body.GetProperty("state").GetString())));
         Assert.Equal(HttpStatusCode.NotFound, (await service.ReadAsync(lost)).Status);
         Assert.Equal(HttpStatusCode.OK, await service.CreateAsync("A1", lost));
@@ -68,6 +69,7 @@ public sealed class OutageTests
 
         Assert.Equal((HttpStatusCode.OK, "pending"), ((await service.ReadAsync(id)).Status, (await service.ReadAsync(id)).Body.GetProperty("state").GetString()));
         Assert.Equal([id], await service.ListAsync("A1"));
+        Assert.Equal([id], await service.HistoryAsync("A1"));
         Assert.Equal(HttpStatusCode.OK, await service.DecideAsync("A1", id));
     }
 

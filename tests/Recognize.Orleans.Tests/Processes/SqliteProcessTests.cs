@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Storage;
@@ -21,9 +22,47 @@ public sealed class SqliteProcessTests
         await using var service = await ServiceProcess.StartAsync(database, "node-2");
 
         Assert.Equal(["txn-1"], await service.ListAsync("A1"));
+        Assert.Equal(["txn-1"], await service.HistoryAsync("A1"));
         Assert.Equal(HttpStatusCode.Conflict, await service.CreateAsync("A1", "txn-1"));
         var (status, body) = await service.ReadAsync("txn-1");
         Assert.Equal((HttpStatusCode.OK, "node-1", "pay \0 5"), (status, body.GetProperty("nodeId").GetString(), body.GetProperty("operationPayload").GetString()));
+    }
+
+    [Theory]
+    [InlineData("true")]
+    [InlineData("false")]
+    public async Task Whatever_was_answered_until_a_kill_under_load_is_in_the_history_of_its_user(string groupCommit)
+    {
+        await using var database = await TestDatabase.CreateAsync(StorageEngine.Sqlite, applySchema: false);
+        var acknowledged = new ConcurrentBag<(string User, string Id)>();
+        await using (var killed = await ServiceProcess.StartAsync(database, "node-1", ("Recognize:Storage:GroupCommit", groupCommit)))
+        {
+            var progress = new Progress();
+            var load = Enumerable.Range(0, 8).Select(worker => Task.Run(async () =>
+            {
+                // The kill ends it.
+                for (var count = 0; ; count++)
+                {
+                    var (user, id) = ($"{worker:X2}{count % 3:X2}", Journey.NewId());
+                    Assert.Equal(HttpStatusCode.OK, await killed.CreateAsync(user, id));
+                    acknowledged.Add((user, id));
+                    progress.Step();
+                }
+            })).ToList();
+            await progress.AdvancesBy(200);
+            await killed.KillAsync();
+            await Task.WhenAll(load.Select(worker => Assert.ThrowsAsync<HttpRequestException>(() => worker))).WaitAsync(ServiceProcess.Patience);
+        }
+
+        await using var service = await ServiceProcess.StartAsync(database, "node-2", ("Recognize:Storage:GroupCommit", groupCommit));
+
+        foreach (var user in acknowledged.GroupBy(one => one.User, one => one.Id))
+        {
+            // What was written and not answered any more may be there too, and is on the list as well.
+            var history = await service.HistoryAsync(user.Key);
+            Assert.Subset(history.ToHashSet(), user.ToHashSet());
+            Assert.Equal(history.Order(), (await service.ListAsync(user.Key)).Order());
+        }
     }
 
     [Fact]
