@@ -23,6 +23,13 @@ public sealed class SqlServerCluster() : ClusterFixture(StorageEngine.SqlServer,
 
 public sealed class SqlServerStockCluster() : ClusterFixture(StorageEngine.SqlServer, groupCommit: false);
 
+/// <summary>One silo writes in groups and the other each row by itself, as while a setting is changed node by node.</summary>
+public sealed class SqliteMixedCluster() : ClusterFixture(StorageEngine.Sqlite, groupCommit: true, otherGroupCommit: false);
+
+public sealed class PostgreSqlMixedCluster() : ClusterFixture(StorageEngine.PostgreSql, groupCommit: true, otherGroupCommit: false);
+
+public sealed class SqlServerMixedCluster() : ClusterFixture(StorageEngine.SqlServer, groupCommit: true, otherGroupCommit: false);
+
 /// <summary>Two silos with the grains and the storage of the service on a database of their own; the clock is the test's.</summary>
 public abstract class ClusterFixture : IAsyncLifetime
 {
@@ -30,17 +37,22 @@ public abstract class ClusterFixture : IAsyncLifetime
 
     internal static readonly RetentionSettings Kept = new(TimeSpan.FromDays(30), TimeSpan.FromDays(365));
 
+    // The name that the test cluster gives it.
+    private const string FirstSilo = "Silo_0";
+
     /// <summary>Ends what hangs: far longer than anything takes, shorter than the patience of a person.</summary>
     internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     private readonly StorageEngine engine;
+    private readonly bool otherGroupCommit;
     private TestDatabase? testDatabase;
     private Database? database;
     private InProcessTestCluster? cluster;
 
-    private protected ClusterFixture(StorageEngine engine, bool groupCommit)
+    private protected ClusterFixture(StorageEngine engine, bool groupCommit, bool? otherGroupCommit = null)
     {
         this.engine = engine;
+        this.otherGroupCommit = otherGroupCommit ?? groupCommit;
         GroupCommit = groupCommit;
     }
 
@@ -91,11 +103,12 @@ public abstract class ClusterFixture : IAsyncLifetime
         var builder = new InProcessTestClusterBuilder(2);
         builder.ConfigureSilo((options, silo) =>
         {
+            var settings = SettingsOf(options.SiloName);
             silo.Services.AddMetrics();
             silo.Services.AddSingleton<TimeProvider>(Clock);
             silo.Services.UseTimeProviderForBackgroundAreas(TimeProvider.System);
-            silo.Services.AddRecognizeGrains(SettingsOf(options.SiloName));
-            silo.AddRecognizeStorage(database, GroupCommit);
+            silo.Services.AddRecognizeGrains(settings);
+            silo.AddRecognizeStorage(database, settings.Storage.GroupCommit);
             Storage.Surround(silo.Services);
         });
         cluster = builder.Build();
@@ -148,7 +161,13 @@ public abstract class ClusterFixture : IAsyncLifetime
 
     private Settings SettingsOf(string siloName) => new()
     {
-        Storage = new() { Engine = engine, ConnectionString = TestDatabase.ConnectionString, ApplySchema = false, GroupCommit = GroupCommit },
+        Storage = new()
+        {
+            Engine = engine,
+            ConnectionString = TestDatabase.ConnectionString,
+            ApplySchema = false,
+            GroupCommit = siloName == FirstSilo ? GroupCommit : otherGroupCommit,
+        },
         Silo = new() { Port = 1, GatewayPort = 0, AdvertisedAddress = IPAddress.Loopback, Name = siloName, DrainDelay = TimeSpan.Zero },
         Cluster = new() { ClusterId = "test", ServiceId = "recognize" },
         Management = new() { Urls = [], Password = null },

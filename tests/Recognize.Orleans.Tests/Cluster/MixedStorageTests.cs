@@ -1,0 +1,118 @@
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Core.Internal;
+using Orleans.Runtime.Placement;
+using Orleans.Storage;
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Storage;
+using Xunit;
+
+namespace Recognize.Orleans.Cluster;
+
+public sealed class MixedStorageOnSqlite(SqliteMixedCluster cluster) : MixedStorageTests(cluster), IClassFixture<SqliteMixedCluster>;
+
+public sealed class MixedStorageOnPostgreSql(PostgreSqlMixedCluster cluster) : MixedStorageTests(cluster), IClassFixture<PostgreSqlMixedCluster>;
+
+public sealed class MixedStorageOnSqlServer(SqlServerMixedCluster cluster) : MixedStorageTests(cluster), IClassFixture<SqlServerMixedCluster>;
+
+// One silo writes in groups, the other each row by itself, and a grain is on either. Together they are one service.
+public abstract class MixedStorageTests(ClusterFixture cluster)
+{
+    private readonly string user = Journey.NewUser();
+    private readonly string otherUser = Journey.NewUser();
+    private readonly string first = Journey.NewId();
+    private readonly string second = Journey.NewId();
+
+    [SkippableTheory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public async Task What_either_silo_creates_for_a_user_is_on_the_list_of_both(int holder)
+    {
+        await PlaceAsync(user, holder);
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, first));
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, second));
+
+        await ShouldListAsync(user, first, second);
+    }
+
+    [SkippableTheory]
+    [InlineData(0)]
+    public async Task What_either_silo_creates_for_a_user_is_in_the_history_of_both(int holder)
+    {
+        await PlaceAsync(user, holder);
+
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, first));
+        cluster.Clock.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, second));
+
+        Assert.Equal([second, first], await HistoryAsync(cluster.OneSilo, user));
+        Assert.Equal([second, first], await HistoryAsync(cluster.OtherSilo, user));
+    }
+
+    [SkippableTheory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public async Task An_id_that_a_silo_has_used_is_refused_by_the_other_for_any_user_and_leaves_no_trace(int holder)
+    {
+        await PlaceAsync(user, holder);
+        await PlaceAsync(otherUser, 1 - holder);
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, first));
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(otherUser, second));
+
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(otherUser, first));
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OneSilo.CreateAsync(user, second));
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(user, first));
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OneSilo.CreateAsync(otherUser, second));
+
+        await ShouldListAsync(user, first);
+        await ShouldListAsync(otherUser, second);
+        Assert.DoesNotContain(second, await HistoryAsync(cluster.OtherSilo, user));
+        Assert.DoesNotContain(first, await HistoryAsync(cluster.OneSilo, otherUser));
+    }
+
+    [SkippableTheory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public async Task A_silo_goes_on_with_the_rows_that_the_other_wrote(int holder)
+    {
+        await PlaceAsync(user, holder);
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, first));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(Journey.Customer, first));
+
+        await PlaceAsync(user, 1 - holder);
+        cluster.Clock.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, second));
+        await ShouldListAsync(user, first, second);
+
+        // Whoever is asked first holds an operation.
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.DecideAsync(user, first));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(Journey.Customer, user), cluster.OneSilo.GetOperation(Journey.Customer, first));
+        Assert.Equal(OperationStatus.Approved, (await cluster.OneSilo.ReadAsync(first))!.Status);
+        Assert.Equal(OperationOutcome.AlreadyDecided, await cluster.OneSilo.DecideAsync(user, first, Verdict.Deny));
+        await ShouldListAsync(user, second);
+    }
+
+    // Makes the user's grain live on one silo, and so its record be written by that one's storage.
+    private async Task PlaceAsync(string userId, int silo)
+    {
+        var services = cluster.Cluster.Silos[silo].SiloHost.Services;
+        var storage = (TroubledStorage)services.GetRequiredKeyedService<IGrainStorage>("Default");
+        Assert.Equal(silo == 0, storage.Real is GroupCommitStorage);
+
+        var grain = cluster.OneSilo.GetUser(Journey.Customer, userId);
+        RequestContext.Set(IPlacementDirector.PlacementHintKey, cluster.Cluster.Silos[silo].SiloAddress);
+        await grain.AsReference<IGrainManagementExtension>().MigrateOnIdle();
+        RequestContext.Clear();
+        await grain.ListPendingAsync();
+        Assert.Equal(cluster.Cluster.Silos[silo].SiloAddress, await cluster.OneSilo.GetGrain<IManagementGrain>(0).GetActivationAddress(grain));
+    }
+
+    private async Task ShouldListAsync(string userId, params string[] ids)
+    {
+        Assert.Equal(ids, await cluster.OneSilo.ListAsync(userId));
+        Assert.Equal(ids, await cluster.OtherSilo.ListAsync(userId));
+    }
+
+    private static async Task<IEnumerable<string>> HistoryAsync(IGrainFactory silo, string userId) =>
+        (await silo.GetUser(Journey.Customer, userId).ListHistoryAsync(null, null, 100)).Operations.Select(operation => operation.OperationId);
+}
