@@ -171,6 +171,12 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
         }
 
         var number = await numbers.NextAsync();
+        if (state.Current is { } meanwhile)
+        {
+            // A call that interleaved has read a row that somebody else has written since: with its version this write would replace it.
+            return meanwhile.CreateAgain(request);
+        }
+
         await state.WriteAsync(OperationState.Create(operationId, request, number, settings.Silo.Name, clock.GetUtcNow(), settings.Operations.Lifetime));
         await User(request.UserId).ChangedAsync();
         return OperationOutcome.Done;

@@ -156,11 +156,19 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
         }
     }
 
+    // The first write gives an operation its place in a history, and a removal the tombstone its own.
+    private static string? PlaceOf<T>(GrainId grainId, IGrainState<T> state) => state.State switch
+    {
+        OperationState { TombstoneKey: { } key } => key,
+        OperationState first when state.ETag is null => first.HistoryKey(GrainFactoryExtensions.ParseKey(grainId.Key.ToString()!).Customer),
+        _ => null,
+    };
+
     private RowWrite ToWrite<T>(string stateName, GrainId grainId, IGrainState<T> state) => new(
         new(stateName, grainId),
         serializer.Serialize(state.State).ToArray(),
         state.ETag is null ? null : Version(state.ETag),
-        (state.State as OperationState)?.TombstoneKey,
+        PlaceOf(grainId, state),
         state.State is UserState ? (int)(clock.GetUtcNow() - Epoch).TotalSeconds : 1);
 
     private Task<WriteFate> EnqueueAsync(WriteItem item)

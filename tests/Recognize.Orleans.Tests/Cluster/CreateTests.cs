@@ -1,4 +1,5 @@
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Recognize.Orleans.Waits;
 using Xunit;
 
@@ -120,6 +121,23 @@ public abstract class CreateTests(ClusterFixture cluster)
 
         Assert.Empty(await cluster.OneSilo.ListAsync(otherUser));
         Assert.Equal([id], await cluster.OtherSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task An_operation_that_another_activation_created_is_not_written_over_by_a_create_that_began_before_it()
+    {
+        Skip.If(cluster.GroupCommit, "Where both rows are written at once, an operation's grain creates none.");
+        var operation = cluster.OneSilo.GetOperation(Journey.Customer, id);
+        using var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetUser(Journey.Customer, otherUser));
+        var late = cluster.OneSilo.CreateAsync(otherUser, id);
+        await held.Reached;
+        await cluster.RewriteAsync<OperationState>(operation, OperationState.Name, _ => OperationState.Create(id, Journey.RequestOf(user), 1_000_000_009, "node-9", cluster.Clock.GetUtcNow()));
+        Assert.Equal(user, (await cluster.OtherSilo.ReadAsync(id))!.UserId);
+
+        held.Dispose();
+
+        Assert.Equal(OperationOutcome.Duplicate, await late);
+        Assert.Equal(user, (await cluster.OtherSilo.ReadAsync(id))!.UserId);
     }
 
     [SkippableFact]
