@@ -16,7 +16,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private const int HistoryBatch = 100;
     private const int MostLookedAt = 1_000;
 
-    // Longer than a write can take.
+    // Longer than a write can take, and shorter than anything is kept.
     private static readonly TimeSpan Recently = UserState.Grace;
 
     // Operations say before they change, so that their list stays true. But where a node is cut off, or both of two know of this user
@@ -31,6 +31,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private readonly TimeProvider clock;
     private readonly Metrics metrics;
     private readonly Watchers watchers = new();
+    private OperationState? latest;
     private PendingList? list;
     private int changes;
 
@@ -175,6 +176,12 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
 
     private async Task<OperationOutcome> CreateAsync(string customer, IExistingOperationGrain operation, string operationId, CreateOperation request)
     {
+        // A create that comes twice mostly comes at once. What this grain has written itself exists for longer than that: nothing is removed within an hour.
+        if (latest is { } made && made.OperationId == operationId && clock.GetUtcNow() - made.CreatedAt < Recently)
+        {
+            return made.CreateAgain(request);
+        }
+
         if ((await CurrentAsync()).Tracks(operationId) && await CreateAgainAsync() is { } again)
         {
             return again;
@@ -197,6 +204,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
             return await CreateAgainAsync() ?? OperationOutcome.Duplicate;
         }
 
+        latest = first;
         watchers.Tell(this.GetGrainId());
         return OperationOutcome.Done;
 

@@ -24,6 +24,24 @@ public abstract class CreateTests(ClusterFixture cluster)
     private readonly string id = Journey.NewId();
 
     [SkippableFact]
+    public async Task What_a_user_was_asked_last_is_refused_again_without_a_look_at_it_for_ten_minutes()
+    {
+        Skip.IfNot(cluster.GroupCommit, "Where each row is written by itself, the operation's grain refuses it.");
+        var (operation, attempt) = (cluster.OneSilo.GetOperation(Journey.Customer, id), "the first");
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id, attempt));
+        cluster.Clock.Advance(TimeSpan.FromMinutes(9));
+
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(user, id));
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, id, attempt));
+        Assert.Equal(OperationOutcome.IdempotencyKeyReused, await cluster.OtherSilo.CreateAsync(user, id, attempt, payload: "something else"));
+        Assert.Equal(0, cluster.Storage.ReadsOf(operation));
+
+        cluster.Clock.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(user, id));
+        Assert.Equal(1, cluster.Storage.ReadsOf(operation));
+    }
+
+    [SkippableFact]
     public async Task Of_many_attempts_to_create_an_id_on_both_silos_exactly_one_is_done()
     {
         var silos = new[] { cluster.OneSilo, cluster.OtherSilo };

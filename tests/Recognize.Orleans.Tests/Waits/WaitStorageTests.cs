@@ -64,6 +64,24 @@ public abstract class WaitStorageTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_wait_outlives_a_storage_that_does_not_answer()
+    {
+        var wait = Api.WaitAsync(id);
+        await clock.ParkedAsync();
+        using var read = storage.HoldNextRead(Operation);
+        storage.FailNextWrite(Operation, FailedWrite.AfterItsCommit);
+        (await Api.DecideAsync(id, user)).ShouldBe(Problem.Unavailable);
+        await read.Reached;
+
+        read.Fail();
+        await clock.ParkedAsync();
+        Assert.False(wait.IsCompleted);
+        clock.Advance(TimeSpan.FromSeconds(1));
+
+        await ShouldAllBeApprovedAsync([wait]);
+    }
+
+    [Fact]
     public async Task Those_who_wait_sleep_on_when_a_decision_is_refused_for_want_of_room()
     {
         var waits = await ParkAsync();
