@@ -19,10 +19,10 @@ internal sealed partial class Retention(
 
     // Places that are looked at, and grains that are asked, at once. Creates share a commit with what is removed and wait for no more than it.
     private const int Places = 500;
-    private const int Batch = 20;
+    private const int Batch = 10;
 
     // After each of these a pause of so many times as long as it took.
-    private const int Pauses = 3;
+    private const int Pauses = 9;
 
     /// <summary>Whether this silo is the one that sweeps. While one joins or leaves two may think so, which does the work twice and no harm.</summary>
     public bool IsItsTurn => silos.SiloAddress.Equals(silos.GetApproximateSiloStatuses(onlyActive: true).Keys.Min());
@@ -118,13 +118,15 @@ internal sealed partial class Retention(
     // One after the other: those of other users are on their way meanwhile.
     private async Task RemoveOperationsOfAsync(string customer, string userId, string before, Tally tally, CancellationToken cancellationToken)
     {
+        var begun = clock.GetTimestamp();
         var owner = OperationState.HistoryOf(customer, userId);
+        var isUserToGo = (await history.RowsAsync(owner + before, owner + OperationHistory.End, 1, cancellationToken)).Count == 0;
+        var isUserGone = isUserToGo && await IsRemovedAsync(grains.GetUser<IRemovableGrain>(customer, userId), tally, cancellationToken);
         string? last = null;
         var after = owner;
         IReadOnlyList<(string Place, string GrainKey)> rows;
         do
         {
-            var begun = clock.GetTimestamp();
             rows = await history.RowsAsync(after, owner + before, Batch, cancellationToken);
             foreach (var (place, key) in rows)
             {
@@ -137,15 +139,22 @@ internal sealed partial class Retention(
             }
 
             await RestAsync(begun, cancellationToken);
+            begun = clock.GetTimestamp();
         }
         while (rows.Count == Batch);
 
-        // A user is found by an operation. Their row goes before the last of these, so that it is found until it is gone.
-        var isAll = (await history.RowsAsync(after, owner + OperationHistory.End, 1, cancellationToken)).Count == 0;
-        if (last is not null && (!isAll || await grains.GetUser<IRemovableGrain>(customer, userId).RemoveAsync().WaitAsync(cancellationToken)))
+        // A user is found by an operation: the last one stays until their row is gone.
+        if (last is not null && isUserGone == isUserToGo)
         {
             await RemoveAsync(last, tally, cancellationToken);
         }
+    }
+
+    private static async Task<bool> IsRemovedAsync(IRemovableGrain grain, Tally tally, CancellationToken cancellationToken)
+    {
+        var removed = false;
+        await tally.TryAsync(async () => removed = await grain.RemoveAsync().WaitAsync(cancellationToken), cancellationToken);
+        return removed;
     }
 
     private Task RemoveAsync(string grainKey, Tally tally, CancellationToken cancellationToken) => tally.TryAsync(
