@@ -27,7 +27,7 @@ public abstract class CreateTests(ClusterFixture cluster)
     public async Task What_a_user_was_asked_last_is_refused_again_without_a_look_at_it_for_ten_minutes()
     {
         Skip.IfNot(cluster.GroupCommit, "Where each row is written by itself, the operation's grain refuses it.");
-        var (operation, attempt) = (cluster.OneSilo.GetOperation(Journey.Customer, id), "the first");
+        var (operation, attempt) = (cluster.OneSilo.GetOperation(Journey.Customer, id), "first");
         Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id, attempt));
         cluster.Clock.Advance(TimeSpan.FromMinutes(9));
 
