@@ -224,12 +224,12 @@ internal static class ServiceHost
         var settings = ReadSettings([.. args.Where(arg => arg is not "--create-database")]);
         try
         {
+            await using var database = OpenDatabase.Open(settings.Storage);
             if (args.Contains("--create-database"))
             {
-                await Schema.CreateDatabaseAsync(settings.Storage.Engine, settings.Storage.ConnectionString);
+                await Schema.CreateDatabaseAsync(database.Database);
             }
 
-            await using var database = OpenDatabase.Open(settings.Storage);
             await Schema.ApplyAsync(database.Database, CancellationToken.None);
         }
         catch (Exception fault) when (IsFaultOfTheDatabase(fault))

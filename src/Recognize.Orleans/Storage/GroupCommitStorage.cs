@@ -43,13 +43,7 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
         this.serializer = serializer;
         writes = NewQueue<WriteItem>(limits);
         reads = NewQueue<ReadItem>(limits);
-        rows = database.Engine switch
-        {
-            StorageEngine.Sqlite => new SqliteRows(database.DataSource, cluster.ServiceId),
-            StorageEngine.PostgreSql => new PostgreSqlRows(database.DataSource, cluster.ServiceId),
-            StorageEngine.SqlServer => new SqlServerRows(database.DataSource, cluster.ServiceId),
-            _ => throw Database.Unknown(database.Engine),
-        };
+        rows = database.CreateRows(cluster.ServiceId);
     }
 
     public void Participate(ISiloLifecycle observer) => observer.Subscribe(

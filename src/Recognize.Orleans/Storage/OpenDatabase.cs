@@ -21,7 +21,7 @@ internal sealed class OpenDatabase : IAsyncDisposable
         SqliteLock? held = null;
         if (settings.Engine is StorageEngine.Sqlite)
         {
-            var file = Database.SqliteFile(settings.ConnectionString);
+            var file = SqliteDatabase.FileOf(settings.ConnectionString);
             if (!SqliteLock.TryAcquire(file, out held))
             {
                 throw new StartRefusedException(

@@ -28,11 +28,11 @@ public abstract class SchemaOnServerTests : SchemaTests
     {
         await using var test = await TestDatabase.CreateAsync(engine, applySchema: false);
         await test.DisposeAsync();
-
-        await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Schema.CreateDatabaseAsync(engine, test.ConnectionString)));
-        await Schema.CreateDatabaseAsync(engine, test.ConnectionString);
-
         await using var database = test.Open();
+
+        await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Schema.CreateDatabaseAsync(database)));
+        await Schema.CreateDatabaseAsync(database);
+
         Assert.NotNull(await Schema.CheckAsync(database, CancellationToken.None));
     }
 }

@@ -55,7 +55,7 @@ public sealed class SqliteLockTests : IDisposable
     public async Task The_lock_does_not_hinder_the_database_itself()
     {
         await using var test = await TestDatabase.CreateAsync(StorageEngine.Sqlite, applySchema: false);
-        Assert.True(SqliteLock.TryAcquire(Database.SqliteFile(test.ConnectionString), out var held));
+        Assert.True(SqliteLock.TryAcquire(SqliteDatabase.FileOf(test.ConnectionString), out var held));
         await using var database = test.Open();
 
         await Schema.ApplyAsync(database, CancellationToken.None);

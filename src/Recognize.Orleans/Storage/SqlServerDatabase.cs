@@ -1,0 +1,63 @@
+using System.Data.Common;
+using DbUp;
+using DbUp.Builder;
+using DbUp.Engine.Output;
+using Microsoft.Data.SqlClient;
+
+namespace Recognize.Orleans.Storage;
+
+/// <summary>A database on a SQL Server, or Azure SQL.</summary>
+internal sealed class SqlServerDatabase(string connectionString)
+    : Database(StorageEngine.SqlServer, SqlClientFactory.Instance.CreateDataSource(connectionString))
+{
+    private const string SchemaLock = "Recognize.Orleans.Schema";
+
+    private readonly string connectionString = connectionString;
+
+    public override string Invariant => "Microsoft.Data.SqlClient";
+
+    public override string LockSchemaText =>
+        $"""
+        DECLARE @Result INT;
+        EXEC @Result = sp_getapplock @Resource = N'{SchemaLock}', @LockMode = 'Exclusive', @LockOwner = 'Session', @LockTimeout = {(int)Schema.Patience.TotalMilliseconds};
+        IF @Result < 0 THROW 50000, N'Another process holds the lock for schema changes.', 1;
+        """;
+
+    public override string HasSchemaText => "SELECT CASE WHEN OBJECT_ID(N'RecognizeSchema', N'U') IS NULL THEN 0 ELSE 1 END";
+
+    protected override string ReadClockText => "SELECT SYSUTCDATETIME()";
+
+    public static string? FaultIn(string connectionString) => new SqlConnectionStringBuilder(connectionString) switch
+    {
+        { DataSource: "" } => "names no server: set Data Source.",
+        { InitialCatalog: "", AttachDBFilename: "" } => "names no database: set Initial Catalog.",
+        _ => null,
+    };
+
+    public override IRows CreateRows(string serviceId) => new SqlServerRows(DataSource, serviceId);
+
+    public override async Task<bool> ExistsAsync()
+    {
+        // Without the pool: the driver remembers a failed login there and repeats it for seconds.
+        await using var connection = new SqlConnection(new SqlConnectionStringBuilder(connectionString) { Pooling = false }.ConnectionString);
+        try
+        {
+            await connection.OpenAsync();
+            return true;
+        }
+        catch (SqlException fault) when (MayMeanNoSuchDatabase(fault))
+        {
+            return false;
+        }
+    }
+
+    public override void CreateOnServer() => EnsureDatabase.For.SqlDatabase(connectionString, new NoOpUpgradeLog());
+
+    public override string UnlockSchemaText(bool applied) => $"EXEC sp_releaseapplock @Resource = N'{SchemaLock}', @LockOwner = 'Session';";
+
+    public override UpgradeEngineBuilder MigrationUnder(DbConnection locked) =>
+        DeployChanges.To.SqlDatabase(() => (SqlConnection)DataSource.CreateConnection()).WithTransactionPerScript();
+
+    // A login to a missing database is answered with several numbers; from class 20 on no server answered at all.
+    private static bool MayMeanNoSuchDatabase(SqlException fault) => fault.Class < 20;
+}
