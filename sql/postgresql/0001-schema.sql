@@ -1,5 +1,9 @@
--- Schema version 1 for PostgreSQL 13 or later: grain storage, clustering, and the operators' view.
+-- Schema version 5 for PostgreSQL 13 or later: grain storage, clustering, and the operators' view.
 -- Run it in one transaction (README.md beside it says how), so that a failure leaves nothing behind.
+
+-- A database that has a schema already stays as it is: the first table cannot be created again, and a client that goes on after
+-- that error, without a transaction, may only read.
+SELECT set_config('default_transaction_read_only', 'on', false) WHERE to_regclass('recognizeschema') IS NOT NULL;
 
 CREATE TABLE RecognizeSchema
 (
@@ -8,7 +12,7 @@ CREATE TABLE RecognizeSchema
     OldestCompatible integer NOT NULL
 );
 
-INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 1, 1);
+INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 5, 5);
 
 CREATE TABLE OrleansQuery
 (
@@ -18,7 +22,13 @@ CREATE TABLE OrleansQuery
 
 -- The primary key is the whole identity of a grain: it, and no lock, decides which of two silos writes the first row.
 -- Every key of this service is a string, so the two numbers that Orleans has for other keys are always zero.
--- Updates change no indexed column; the room left in every page keeps them in that page and out of the index.
+-- The identity of a grain begins with its key: the ids that clients count up, or begin with a time, come to the same few pages
+-- of the index, however many rows there are.
+-- HistoryKey places an operation in its user's history: customer/userId/createdAt/id, the last two in one length, so that its text
+-- sorts as the history does. The first write sets it. What is left of a removed operation is a tombstone,
+-- {"v":3,"id":...,"removedAt":"..."}: its HistoryKey is ~removedAt/id, in nobody's history, behind all of them.
+-- PendingKey is the same text while the stored status is "pending", and NULL from the write on that ends the operation.
+-- Room is left in every page, so that a row that changes stays in its page.
 CREATE TABLE OrleansStorage
 (
     GrainIdHash integer NOT NULL,
@@ -31,18 +41,34 @@ CREATE TABLE OrleansStorage
     PayloadBinary bytea NULL,
     ModifiedOn timestamptz NOT NULL,
     Version integer NOT NULL,
-    CONSTRAINT PK_OrleansStorage PRIMARY KEY (GrainIdHash, GrainTypeHash, GrainIdExtensionString, GrainTypeString, ServiceId),
+    HistoryKey varchar(220) COLLATE "C" NULL,
+    PendingKey varchar(220) COLLATE "C" NULL,
+    CONSTRAINT PK_OrleansStorage PRIMARY KEY (GrainIdExtensionString, GrainTypeString, ServiceId, GrainIdHash, GrainTypeHash),
     CONSTRAINT CK_OrleansStorage_StringKey CHECK (GrainIdN0 = 0 AND GrainIdN1 = 0)
 )
 WITH (fillfactor = 75);
 
+CREATE INDEX IX_OrleansStorage_History ON OrleansStorage (ServiceId, HistoryKey) WHERE HistoryKey IS NOT NULL;
+
+CREATE INDEX IX_OrleansStorage_Pending ON OrleansStorage (ServiceId, PendingKey) WHERE PendingKey IS NOT NULL;
+
 -- The four storage queries answer with exactly one row; a NULL in it says that the write was refused.
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('WriteToStorageKey', '
-WITH changed AS
+WITH operation AS
+(
+    SELECT status, ''~'' || "removedAt" || ''/'' || lpad(id, 16, ''0'') AS tombstone,
+        split_part(@GrainIdExtensionString, ''/'', 2) || ''/'' || "userId" || ''/'' || "createdAt" || ''/'' || lpad(id, 16, ''0'') AS place
+    FROM json_to_record(CASE WHEN @GrainTypeString = ''operation'' THEN convert_from(@PayloadBinary, ''UTF8'')::json END)
+        AS document (status text, "removedAt" text, id text, "userId" text, "createdAt" text)
+),
+changed AS
 (
     UPDATE OrleansStorage
-    SET PayloadBinary = @PayloadBinary, ModifiedOn = now(), Version = Version + 1
+    SET PayloadBinary = @PayloadBinary, ModifiedOn = now(), Version = Version + 1,
+        HistoryKey = COALESCE(operation.tombstone, HistoryKey),
+        PendingKey = CASE WHEN operation.status = ''pending'' THEN operation.place END
+    FROM operation
     WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
         AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
         AND ServiceId = @ServiceId AND Version = @GrainStateVersion
@@ -51,8 +77,11 @@ WITH changed AS
 added AS
 (
     INSERT INTO OrleansStorage
-        (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version)
-    SELECT @GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary, now(), 1
+        (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version,
+        HistoryKey, PendingKey)
+    SELECT @GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary, now(), 1,
+        COALESCE(tombstone, place), CASE WHEN status = ''pending'' THEN place END
+    FROM operation
     WHERE @GrainStateVersion IS NULL
     ON CONFLICT DO NOTHING
     RETURNING Version
@@ -72,7 +101,7 @@ INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('ClearStorageKey', '
 WITH cleared AS
 (
     UPDATE OrleansStorage
-    SET PayloadBinary = NULL, ModifiedOn = now(), Version = Version + 1
+    SET PayloadBinary = NULL, ModifiedOn = now(), Version = Version + 1, PendingKey = NULL
     WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
         AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
         AND ServiceId = @ServiceId AND Version = @GrainStateVersion
@@ -184,9 +213,10 @@ changed AS
 SELECT CAST(count(*) AS integer) FROM changed
 ');
 
+-- By this clock and not by the machine's, which @IAmAliveTime is of: others judge the sign of life by the database's clock.
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('UpdateIAmAlivetimeKey', '
 UPDATE OrleansMembershipTable
-SET IAmAliveTime = @IAmAliveTime
+SET IAmAliveTime = clock_timestamp()
 WHERE DeploymentId = @DeploymentId AND Address = @Address AND Port = @Port AND Generation = @Generation
 ');
 
@@ -233,7 +263,18 @@ WHERE DeploymentId = @DeploymentId AND Address = @Address AND Port = @Port AND G
     AND COALESCE(SuspectTimes, '''') = COALESCE(@SuspectTimes, '''')
 ');
 
+-- Which cluster serves a service id, since when, and the newest time that one of its silos has used: no silo starts below it.
+CREATE TABLE RecognizeCluster
+(
+    ServiceId varchar(150) COLLATE "C" NOT NULL CONSTRAINT PK_RecognizeCluster PRIMARY KEY,
+    ClusterId varchar(150) NOT NULL,
+    ClaimedAt timestamptz NOT NULL,
+    NewestTime timestamptz NOT NULL,
+    SweepsFrom timestamptz NULL
+);
+
 -- What operators read. A text that holds NUL is in PayloadBase64 (its UTF-8 bytes), any other in Payload.
+-- The status is the stored one: "expired" once somebody has asked after the deadline. Tombstones are no operations.
 CREATE VIEW RecognizeOperations AS
 SELECT
     stored.ServiceId,
@@ -248,6 +289,8 @@ SELECT
     operation."status" AS Status,
     operation."decidedWith" AS DecidedWith,
     operation."decidedAt" AS DecidedAt,
+    operation."expiresAt" AS ExpiresAt,
+    operation."reason" AS Reason,
     operation."createdAt" AS CreatedAt,
     operation."nodeId" AS NodeId,
     stored.ModifiedOn
@@ -264,7 +307,9 @@ CROSS JOIN LATERAL jsonb_to_record(convert_from(stored.PayloadBinary, 'UTF8')::j
     "status" text,
     "decidedWith" text,
     "decidedAt" timestamptz,
+    "expiresAt" timestamptz,
+    "reason" text,
     "createdAt" timestamptz,
     "nodeId" text
 )
-WHERE stored.GrainTypeString = 'operation' AND stored.PayloadBinary IS NOT NULL;
+WHERE stored.GrainTypeString = 'operation' AND stored.PayloadBinary IS NOT NULL AND COALESCE(stored.HistoryKey, '') < '~';

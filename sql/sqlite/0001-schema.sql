@@ -1,5 +1,6 @@
--- Schema version 1 for SQLite 3.37 or later: grain storage and the operators' view. One silo, hence no clustering.
--- Run it in one transaction (README.md beside it says how), so that a failure leaves nothing behind.
+-- Schema version 5 for SQLite 3.37 or later: grain storage and the operators' view. One silo, hence no clustering.
+-- Run it in one transaction (README.md beside it says how), so that a failure leaves nothing behind. A database that has a schema
+-- already stays as it is: the first table cannot be created again.
 
 CREATE TABLE RecognizeSchema
 (
@@ -8,7 +9,7 @@ CREATE TABLE RecognizeSchema
     OldestCompatible INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 1, 1);
+INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 5, 5);
 
 CREATE TABLE OrleansQuery
 (
@@ -18,6 +19,12 @@ CREATE TABLE OrleansQuery
 
 -- The unique constraint is the whole identity of a grain. Text is compared byte by byte here.
 -- Every key of this service is a string, so the two numbers that Orleans has for other keys are always zero.
+-- The identity of a grain begins with its key: the ids that clients count up, or begin with a time, come to the same few pages
+-- of the index, however many rows there are.
+-- HistoryKey places an operation in its user's history: customer/userId/createdAt/id, the last two in one length, so that its text
+-- sorts as the history does. The first write sets it. What is left of a removed operation is a tombstone,
+-- {"v":3,"id":...,"removedAt":"..."}: its HistoryKey is ~removedAt/id, in nobody's history, behind all of them.
+-- PendingKey is the same text while the stored status is "pending", and NULL from the write on that ends the operation.
 CREATE TABLE OrleansStorage
 (
     GrainIdHash INTEGER NOT NULL,
@@ -30,9 +37,15 @@ CREATE TABLE OrleansStorage
     PayloadBinary BLOB NULL,
     ModifiedOn TEXT NOT NULL,
     Version INTEGER NOT NULL,
-    CONSTRAINT UQ_OrleansStorage_Identity UNIQUE (GrainIdHash, GrainTypeHash, GrainIdExtensionString, GrainTypeString, ServiceId),
+    HistoryKey TEXT NULL,
+    PendingKey TEXT NULL,
+    CONSTRAINT UQ_OrleansStorage_Identity UNIQUE (GrainIdExtensionString, GrainTypeString, ServiceId, GrainIdHash, GrainTypeHash),
     CONSTRAINT CK_OrleansStorage_StringKey CHECK (GrainIdN0 = 0 AND GrainIdN1 = 0)
 ) STRICT;
+
+CREATE INDEX IX_OrleansStorage_History ON OrleansStorage (ServiceId, HistoryKey) WHERE HistoryKey IS NOT NULL;
+
+CREATE INDEX IX_OrleansStorage_Pending ON OrleansStorage (ServiceId, PendingKey) WHERE PendingKey IS NOT NULL;
 
 -- Every write is one statement and so its own transaction: there is none that a failure in the middle could leave open.
 -- A refused write returns no row.
@@ -40,9 +53,21 @@ CREATE TABLE OrleansStorage
 -- A write that knows a version needs the row to be there; a first write needs it to be absent.
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('WriteToStorageKey', '
 INSERT INTO OrleansStorage
-    (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version)
+    (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version,
+    HistoryKey, PendingKey)
 SELECT @GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary,
-    strftime(''%Y-%m-%dT%H:%M:%fZ'', ''now''), 1
+    strftime(''%Y-%m-%dT%H:%M:%fZ'', ''now''), 1,
+    coalesce(Tombstone, Place), CASE WHEN Status = ''pending'' THEN Place END
+FROM
+(
+    SELECT
+        json_extract(Document, ''$.status'') AS Status,
+        ''~'' || json_extract(Document, ''$.removedAt'') || ''/'' || substr(''0000000000000000'' || json_extract(Document, ''$.id''), -16) AS Tombstone,
+        substr(@GrainIdExtensionString, 4, instr(substr(@GrainIdExtensionString, 4), ''/'')) || json_extract(Document, ''$.userId'')
+            || ''/'' || json_extract(Document, ''$.createdAt'')
+            || ''/'' || substr(''0000000000000000'' || json_extract(Document, ''$.id''), -16) AS Place
+    FROM (SELECT CASE WHEN @GrainTypeString = ''operation'' THEN CAST(@PayloadBinary AS TEXT) END AS Document)
+)
 WHERE @GrainStateVersion IS NULL
     OR EXISTS
     (
@@ -51,8 +76,9 @@ WHERE @GrainStateVersion IS NULL
             AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
             AND ServiceId = @ServiceId
     )
-ON CONFLICT (GrainIdHash, GrainTypeHash, GrainIdExtensionString, GrainTypeString, ServiceId) DO UPDATE
-    SET PayloadBinary = excluded.PayloadBinary, ModifiedOn = excluded.ModifiedOn, Version = Version + 1
+ON CONFLICT (GrainIdExtensionString, GrainTypeString, ServiceId, GrainIdHash, GrainTypeHash) DO UPDATE
+    SET PayloadBinary = excluded.PayloadBinary, ModifiedOn = excluded.ModifiedOn, Version = Version + 1,
+        HistoryKey = CASE WHEN excluded.HistoryKey > ''~'' THEN excluded.HistoryKey ELSE HistoryKey END, PendingKey = excluded.PendingKey
     WHERE Version = @GrainStateVersion
 RETURNING Version AS NewGrainStateVersion
 ');
@@ -67,7 +93,7 @@ WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('ClearStorageKey', '
 UPDATE OrleansStorage
-SET PayloadBinary = NULL, ModifiedOn = strftime(''%Y-%m-%dT%H:%M:%fZ'', ''now''), Version = Version + 1
+SET PayloadBinary = NULL, ModifiedOn = strftime(''%Y-%m-%dT%H:%M:%fZ'', ''now''), Version = Version + 1, PendingKey = NULL
 WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
     AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
     AND ServiceId = @ServiceId AND Version = @GrainStateVersion
@@ -82,7 +108,19 @@ WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
 RETURNING Version + 1 AS NewGrainStateVersion
 ');
 
+-- Which cluster serves a service id, since when, and the newest time that one of its silos has used: no silo starts below it.
+-- Times are texts like 2025-05-21T10:30:00.000Z.
+CREATE TABLE RecognizeCluster
+(
+    ServiceId TEXT NOT NULL CONSTRAINT PK_RecognizeCluster PRIMARY KEY,
+    ClusterId TEXT NOT NULL,
+    ClaimedAt TEXT NOT NULL,
+    NewestTime TEXT NOT NULL,
+    SweepsFrom TEXT NULL
+) STRICT;
+
 -- What operators read. A text that holds NUL is in PayloadBase64 (its UTF-8 bytes), any other in Payload.
+-- The status is the stored one: "expired" once somebody has asked after the deadline. Tombstones are no operations.
 -- The JSON functions would take a blob for SQLite's own binary JSON, hence the cast.
 CREATE VIEW RecognizeOperations AS
 SELECT
@@ -98,6 +136,8 @@ SELECT
     json_extract(Document, '$.status') AS Status,
     json_extract(Document, '$.decidedWith') AS DecidedWith,
     json_extract(Document, '$.decidedAt') AS DecidedAt,
+    json_extract(Document, '$.expiresAt') AS ExpiresAt,
+    json_extract(Document, '$.reason') AS Reason,
     json_extract(Document, '$.createdAt') AS CreatedAt,
     json_extract(Document, '$.nodeId') AS NodeId,
     ModifiedOn
@@ -105,5 +145,5 @@ FROM
 (
     SELECT ServiceId, GrainIdExtensionString, ModifiedOn, CAST(PayloadBinary AS TEXT) AS Document
     FROM OrleansStorage
-    WHERE GrainTypeString = 'operation' AND PayloadBinary IS NOT NULL
+    WHERE GrainTypeString = 'operation' AND PayloadBinary IS NOT NULL AND coalesce(HistoryKey, '') < '~'
 );

@@ -1,9 +1,13 @@
--- Schema version 1 for SQL Server 2016 SP1 or later, and Azure SQL: grain storage, clustering, and the operators' view.
--- One transaction over all batches: a failure, or a client that stops at it (sqlcmd -b), leaves nothing behind.
+-- Schema version 5 for SQL Server 2016 SP1 or later, and Azure SQL: grain storage, clustering, and the operators' view.
+-- One transaction over all batches: a failure leaves nothing behind. All but the view is in the first batch, which ends at its first
+-- error: a client that goes on with the next one all the same (sqlcmd without -b) cannot create the view then.
 
 SET XACT_ABORT ON;
+
+IF OBJECT_ID(N'RecognizeSchema', N'U') IS NOT NULL
+    THROW 50000, N'The database has a schema of this service already, and nothing was changed: RecognizeSchema tells its version.', 1;
+
 BEGIN TRANSACTION;
-GO
 
 CREATE TABLE RecognizeSchema
 (
@@ -12,7 +16,7 @@ CREATE TABLE RecognizeSchema
     OldestCompatible INT NOT NULL
 );
 
-INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 1, 1);
+INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 5, 5);
 
 CREATE TABLE OrleansQuery
 (
@@ -21,6 +25,12 @@ CREATE TABLE OrleansQuery
 );
 
 -- Every key of this service is a string, so the two numbers that Orleans has for other keys are always zero.
+-- The identity of a grain begins with its key: the ids that clients count up, or begin with a time, come to the same few pages
+-- of the index, however many rows there are.
+-- HistoryKey places an operation in its user's history: customer/userId/createdAt/id, the last two in one length, so that its text
+-- sorts as the history does. The first write sets it. What is left of a removed operation is a tombstone,
+-- {"v":3,"id":...,"removedAt":"..."}: its HistoryKey is ~removedAt/id, in nobody's history, behind all of them.
+-- PendingKey is the same text while the stored status is "pending", and NULL from the write on that ends the operation.
 CREATE TABLE OrleansStorage
 (
     GrainIdHash INT NOT NULL,
@@ -33,6 +43,8 @@ CREATE TABLE OrleansStorage
     PayloadBinary VARBINARY(MAX) NULL,
     ModifiedOn DATETIME2(3) NOT NULL,
     Version INT NOT NULL,
+    HistoryKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
+    PendingKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
     CONSTRAINT CK_OrleansStorage_StringKey CHECK (GrainIdN0 = 0 AND GrainIdN1 = 0)
 );
 
@@ -40,21 +52,40 @@ CREATE TABLE OrleansStorage
 -- The widest key is 1,632 bytes of the 1,700 that an index takes. The collation tells apart everything but trailing
 -- blanks, which no collation does: keys that may end with a blank end with a slash instead.
 CREATE UNIQUE INDEX UX_OrleansStorage_Identity
-    ON OrleansStorage (GrainIdHash, GrainTypeHash, GrainIdExtensionString, GrainTypeString, ServiceId);
-GO
+    ON OrleansStorage (GrainIdExtensionString, GrainTypeString, ServiceId, GrainIdHash, GrainTypeHash);
+
+CREATE INDEX IX_OrleansStorage_History ON OrleansStorage (ServiceId, HistoryKey);
+
+CREATE INDEX IX_OrleansStorage_Pending ON OrleansStorage (ServiceId, PendingKey);
 
 -- The storage queries answer with exactly one row; a NULL in it says that the write was refused.
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('WriteToStorageKey', N'
 SET NOCOUNT ON;
 DECLARE @NewGrainStateVersion INT;
+DECLARE @Document VARCHAR(MAX);
+DECLARE @Number VARCHAR(17);
+DECLARE @Tombstone VARCHAR(220);
+DECLARE @Place VARCHAR(220);
+DECLARE @PendingKey VARCHAR(220);
+IF @GrainTypeString = N''operation''
+BEGIN
+    SET @Document = CONVERT(VARCHAR(MAX), @PayloadBinary);
+    SET @Number = ''/'' + RIGHT(''0000000000000000'' + JSON_VALUE(@Document, ''$.id''), 16);
+    SET @Tombstone = ''~'' + JSON_VALUE(@Document, ''$.removedAt'') + @Number;
+    SET @Place = SUBSTRING(@GrainIdExtensionString, 4, CHARINDEX(''/'', @GrainIdExtensionString, 4) - 3)
+        + JSON_VALUE(@Document, ''$.userId'') + ''/'' + JSON_VALUE(@Document, ''$.createdAt'') + @Number;
+    IF JSON_VALUE(@Document, ''$.status'') = ''pending'' SET @PendingKey = @Place;
+END;
 IF @GrainStateVersion IS NULL
 BEGIN
     BEGIN TRY
         INSERT INTO OrleansStorage
-            (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version)
+            (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version,
+            HistoryKey, PendingKey)
         VALUES
-            (@GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary, SYSUTCDATETIME(), 1);
+            (@GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary, SYSUTCDATETIME(), 1,
+            COALESCE(@Tombstone, @Place), @PendingKey);
         SET @NewGrainStateVersion = 1;
     END TRY
     BEGIN CATCH
@@ -64,7 +95,8 @@ END
 ELSE
 BEGIN
     UPDATE OrleansStorage
-    SET PayloadBinary = @PayloadBinary, ModifiedOn = SYSUTCDATETIME(), Version = Version + 1
+    SET PayloadBinary = @PayloadBinary, ModifiedOn = SYSUTCDATETIME(), Version = Version + 1,
+        HistoryKey = COALESCE(@Tombstone, HistoryKey), PendingKey = @PendingKey
     WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
         AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
         AND ServiceId = @ServiceId AND Version = @GrainStateVersion;
@@ -85,7 +117,7 @@ INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('ClearStorageKey', N'
 SET NOCOUNT ON;
 DECLARE @NewGrainStateVersion INT;
 UPDATE OrleansStorage
-SET PayloadBinary = NULL, ModifiedOn = SYSUTCDATETIME(), Version = Version + 1
+SET PayloadBinary = NULL, ModifiedOn = SYSUTCDATETIME(), Version = Version + 1, PendingKey = NULL
 WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
     AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
     AND ServiceId = @ServiceId AND Version = @GrainStateVersion;
@@ -103,20 +135,19 @@ WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
 IF @@ROWCOUNT = 1 SET @NewGrainStateVersion = @GrainStateVersion + 1;
 SELECT @NewGrainStateVersion AS NewGrainStateVersion;
 ');
-GO
 
 -- Clustering: one version row per cluster, one row per silo.
 
 CREATE TABLE OrleansMembershipVersionTable
 (
-    DeploymentId NVARCHAR(150) NOT NULL CONSTRAINT PK_OrleansMembershipVersionTable PRIMARY KEY,
+    DeploymentId NVARCHAR(150) COLLATE Latin1_General_100_BIN2 NOT NULL CONSTRAINT PK_OrleansMembershipVersionTable PRIMARY KEY,
     Timestamp DATETIME2(3) NOT NULL,
     Version INT NOT NULL
 );
 
 CREATE TABLE OrleansMembershipTable
 (
-    DeploymentId NVARCHAR(150) NOT NULL,
+    DeploymentId NVARCHAR(150) COLLATE Latin1_General_100_BIN2 NOT NULL,
     Address VARCHAR(45) NOT NULL,
     Port INT NOT NULL,
     Generation INT NOT NULL,
@@ -130,7 +161,6 @@ CREATE TABLE OrleansMembershipTable
     CONSTRAINT PK_OrleansMembershipTable PRIMARY KEY (DeploymentId, Address, Port, Generation),
     CONSTRAINT FK_OrleansMembershipTable_Version FOREIGN KEY (DeploymentId) REFERENCES OrleansMembershipVersionTable (DeploymentId)
 );
-GO
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('InsertMembershipVersionKey', N'
 SET NOCOUNT ON;
@@ -199,10 +229,11 @@ ELSE
 SELECT @Changed AS Changed;
 ');
 
+-- By this clock and not by the machine's, which @IAmAliveTime is of: others judge the sign of life by the database's clock.
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('UpdateIAmAlivetimeKey', N'
 SET NOCOUNT ON;
 UPDATE OrleansMembershipTable
-SET IAmAliveTime = @IAmAliveTime
+SET IAmAliveTime = SYSUTCDATETIME()
 WHERE DeploymentId = @DeploymentId AND Address = @Address AND Port = @Port AND Generation = @Generation;
 ');
 
@@ -254,9 +285,20 @@ WHERE DeploymentId = @DeploymentId AND Address = @Address AND Port = @Port AND G
     AND Status = 6 AND StartTime = @StartTime AND IAmAliveTime = @IAmAliveTime
     AND COALESCE(SuspectTimes, N'''') = COALESCE(@SuspectTimes, N'''');
 ');
+
+-- Which cluster serves a service id, since when, and the newest time that one of its silos has used: no silo starts below it.
+CREATE TABLE RecognizeCluster
+(
+    ServiceId NVARCHAR(150) COLLATE Latin1_General_100_BIN2 NOT NULL CONSTRAINT PK_RecognizeCluster PRIMARY KEY,
+    ClusterId NVARCHAR(150) COLLATE Latin1_General_100_BIN2 NOT NULL,
+    ClaimedAt DATETIME2(3) NOT NULL,
+    NewestTime DATETIME2(3) NOT NULL,
+    SweepsFrom DATETIME2(3) NULL
+);
 GO
 
 -- What operators read. A text that holds NUL is in PayloadBase64 (its UTF-8 bytes), any other in Payload.
+-- The status is the stored one: "expired" once somebody has asked after the deadline. Tombstones are no operations.
 -- The stored JSON is pure ASCII, so that VARCHAR reads it whatever the code page. Times are UTC.
 CREATE VIEW RecognizeOperations AS
 SELECT
@@ -272,6 +314,8 @@ SELECT
     operation.Status,
     operation.DecidedWith,
     CAST(CAST(operation.DecidedAt AS DATETIMEOFFSET(3)) AS DATETIME2(3)) AS DecidedAt,
+    CAST(CAST(operation.ExpiresAt AS DATETIMEOFFSET(3)) AS DATETIME2(3)) AS ExpiresAt,
+    operation.Reason,
     CAST(CAST(operation.CreatedAt AS DATETIMEOFFSET(3)) AS DATETIME2(3)) AS CreatedAt,
     operation.NodeId,
     stored.ModifiedOn
@@ -288,10 +332,12 @@ CROSS APPLY OPENJSON(CASE WHEN stored.GrainTypeString = N'operation' THEN CAST(C
     Status NVARCHAR(16) '$.status',
     DecidedWith NVARCHAR(16) '$.decidedWith',
     DecidedAt NVARCHAR(40) '$.decidedAt',
+    ExpiresAt NVARCHAR(40) '$.expiresAt',
+    Reason NVARCHAR(256) '$.reason',
     CreatedAt NVARCHAR(40) '$.createdAt',
     NodeId NVARCHAR(256) '$.nodeId'
 ) AS operation
-WHERE stored.GrainTypeString = N'operation' AND stored.PayloadBinary IS NOT NULL;
+WHERE stored.GrainTypeString = N'operation' AND stored.PayloadBinary IS NOT NULL AND COALESCE(stored.HistoryKey, '') < '~';
 GO
 
 COMMIT TRANSACTION;

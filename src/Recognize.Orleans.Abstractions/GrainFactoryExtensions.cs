@@ -38,8 +38,12 @@ public static class GrainFactoryExtensions
     {
         Require(OperationLimits.FaultInCustomer(customer), nameof(customer));
         Require(OperationLimits.FaultInOperationId(operationId), nameof(operationId));
-        return Get<TInterface>(grains, Operation, $"op/{customer}/{operationId.Replace('{', OpeningBrace).Replace('}', ClosingBrace)}/");
+        return Get<TInterface>(grains, OperationGrainId(customer, operationId));
     }
+
+    /// <summary>The grain of an operation whose id and customer keep the rules.</summary>
+    internal static GrainId OperationGrainId(string customer, string operationId) =>
+        GrainId.Create(Operation, $"op/{customer}/{operationId.Replace('{', OpeningBrace).Replace('}', ClosingBrace)}/");
 
     /// <summary>What <see cref="GetUser(IGrainFactory, string, string)"/> returns, by another of its interfaces.</summary>
     internal static TInterface GetUser<TInterface>(this IGrainFactory grains, string customer, string userId)
@@ -47,7 +51,7 @@ public static class GrainFactoryExtensions
     {
         Require(OperationLimits.FaultInCustomer(customer), nameof(customer));
         Require(OperationLimits.FaultInUserId(userId), nameof(userId));
-        return Get<TInterface>(grains, User, $"user/{customer}/{userId}/");
+        return Get<TInterface>(grains, GrainId.Create(User, $"user/{customer}/{userId}/"));
     }
 
     /// <summary>Takes a key apart again.</summary>
@@ -60,11 +64,11 @@ public static class GrainFactoryExtensions
         return (key[customer..(id - 1)], key[id..^1].Replace(OpeningBrace, '{').Replace(ClosingBrace, '}'));
     }
 
-    private static TInterface Get<TInterface>(IGrainFactory grains, GrainType type, string key)
+    private static TInterface Get<TInterface>(IGrainFactory grains, GrainId id)
         where TInterface : IGrainWithStringKey
     {
         ArgumentNullException.ThrowIfNull(grains);
-        return (TInterface)grains.GetGrain(GrainId.Create(type, key), NameOf<TInterface>.Value);
+        return (TInterface)grains.GetGrain(id, NameOf<TInterface>.Value);
     }
 
     private static void Require(string? fault, string parameter)

@@ -33,10 +33,10 @@ public interface IOperationGrain : IGrainWithStringKey
     Task<OperationOutcome> CancelAsync(string? reason);
 
     /// <summary>
-    /// The operation as it stands now, or <see langword="null"/> when it does not exist. Never shows what is not durable yet;
-    /// from its deadline on a pending operation is expired, which the clock alone decides.
+    /// The operation as it stands now, or <see langword="null"/> when it does not exist. Never shows what is not durable yet:
+    /// the first call after the deadline writes that it is expired, and then says so.
     /// </summary>
-    // It answers while a create or a decision is being written: a user's list asks operations that ask that very user.
+    // Reads do not wait for a write of the operation.
     [AlwaysInterleave]
     [Alias("get")]
     Task<Operation?> GetAsync();
@@ -169,7 +169,7 @@ public enum OperationStatus
     /// <summary>The user refused it.</summary>
     Denied = 3,
 
-    /// <summary>Its deadline came before a decision. Never stored: the clock says so.</summary>
+    /// <summary>Its deadline came before a decision. Stored before anybody is told.</summary>
     Expired = 4,
 
     /// <summary>Whoever asked has taken the question back.</summary>

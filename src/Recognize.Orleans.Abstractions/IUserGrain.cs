@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using Orleans.Concurrency;
 
 namespace Recognize.Orleans;
 
@@ -11,8 +10,6 @@ namespace Recognize.Orleans;
 public interface IUserGrain : IGrainWithStringKey
 {
     /// <summary>The user's pending operations, the oldest first.</summary>
-    // It answers while an operation of this user is being created; see IOperationGrain.GetAsync.
-    [AlwaysInterleave]
     [Alias("list-pending")]
     Task<ImmutableArray<Operation>> ListPendingAsync();
 
@@ -21,7 +18,6 @@ public interface IUserGrain : IGrainWithStringKey
     /// <param name="after">The <see cref="OperationPage.Next"/> of the page before; null: the first page.</param>
     /// <param name="limit">The most operations of the page, 1 to 100.</param>
     /// <exception cref="ArgumentException">A parameter breaks a rule of <see cref="OperationLimits"/>.</exception>
-    [AlwaysInterleave]
     [Alias("list-history")]
     Task<OperationPage> ListHistoryAsync(OperationStatus? status, string? after, int limit);
 }

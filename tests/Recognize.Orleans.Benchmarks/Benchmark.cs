@@ -19,7 +19,7 @@ internal sealed class Benchmark(Options options)
     private async Task<List<Result>> MeasureEngineAsync(string engine, CancellationToken cancellationToken)
     {
         await using var servers = new ServerGroup();
-        IEnumerable<Contestant> contestants = options.Against is { } path ? [.. Contestant.All, Contestant.Other(path)] : Contestant.All;
+        IEnumerable<Contestant> contestants = options.Against is { } path ? [.. Contestant.All, .. Contestant.Other(path)] : Contestant.All;
         foreach (var contestant in contestants.Where(contestant => options.Servers.Contains(contestant.Letter)))
         {
             await servers.AddAsync(Server.StartAsync(contestant, engine, options, cancellationToken));

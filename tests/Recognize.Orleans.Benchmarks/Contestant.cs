@@ -13,7 +13,11 @@ internal sealed record Contestant(string Letter, string Name, Storing Storing, F
     public const string ConstantLetter = "a";
     public const string BaselineLetter = "b";
     public const string ServiceLetter = "d";
+    public const string StockLetter = "c";
     public const string OtherLetter = "x";
+    public const string OtherStockLetter = "y";
+
+    private static readonly (string Name, string Value) Stock = ("Recognize__Storage__GroupCommit", "false");
 
     public static readonly Contestant Shipped = new(ServiceLetter, "service", Storing.OrleansStorage, launch => launch.Service(Launch.BuiltService()));
 
@@ -21,9 +25,9 @@ internal sealed record Contestant(string Letter, string Name, Storing Storing, F
     [
         new(ConstantLetter, "constant", Storing.Nothing, launch => launch.Serve("constant")) { Without = [Scenario.Duplicate] },
         new(BaselineLetter, "baseline", Storing.BaselineTable, launch => launch.Serve("baseline", launch.Engine)),
-        new("c", "stock storage", Storing.OrleansStorage, launch => launch.Service(Launch.BuiltService(), ("Recognize__Storage__GroupCommit", "false"))),
+        new(StockLetter, "stock storage", Storing.OrleansStorage, launch => launch.Service(Launch.BuiltService(), Stock)) { Without = [Scenario.ListAgain] },
         Shipped,
-        new("e", "floor", Storing.OrleansStorage, launch => launch.Serve("floor", launch.Engine)) { Without = [Scenario.Duplicate, Scenario.List] },
+        new("e", "floor", Storing.OrleansStorage, launch => launch.Serve("floor", launch.Engine)) { Without = [Scenario.Duplicate, Scenario.List, Scenario.ListAgain] },
     ];
 
     /// <summary>The scenarios that it has no part in; the README says why.</summary>
@@ -32,8 +36,15 @@ internal sealed record Contestant(string Letter, string Name, Storing Storing, F
     /// <summary>The service as it ships, from another place.</summary>
     public static Contestant Published(string path) => Shipped with { Command = launch => launch.Service(path) };
 
-    /// <summary>Another build of the service: what a change gained is seen best beside what was before it.</summary>
-    public static Contestant Other(string path) => new(OtherLetter, "other build", Storing.OrleansStorage, launch => launch.Service(path));
+    /// <summary>Another build of the service, as it ships and on the stock storage: what a change gained is seen best beside what was before it.</summary>
+    public static IReadOnlyList<Contestant> Other(string path) =>
+    [
+        new(OtherLetter, "other build", Storing.OrleansStorage, launch => launch.Service(path)),
+        new(OtherStockLetter, "other build, stock storage", Storing.OrleansStorage, launch => launch.Service(path, Stock))
+        {
+            Without = [.. Scenario.All.Select(scenario => scenario.Name).Where(name => name is not Scenario.Create)],
+        },
+    ];
 }
 
 /// <summary>A program with its arguments and the environment that is set for it.</summary>
@@ -71,6 +82,9 @@ internal sealed record Launch(string Engine, string ConnectionString, string Api
             ["Recognize__Silo__Port"] = $"{siloPort}",
             ["Recognize__Silo__Name"] = $"bench-{siloPort}",
             ["Recognize__Management__Port"] = $"{managementPort}",
+
+            // For the creates of one user.
+            ["Recognize__Operations__PendingLimit"] = "100000",
             [$"Recognize__Customers__{ServiceRow.Customer}__SdkApiKey"] = "bench-sdk-key",
             [$"Recognize__Customers__{ServiceRow.Customer}__Keys__0__Sha256"] = Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(ApiKey))),
             [$"Recognize__Customers__{ServiceRow.Customer}__Keys__0__Scopes__0"] = "operations",

@@ -82,6 +82,11 @@ internal static class LoadGenerator
         {
             while (goesOn(Stopwatch.GetElapsedTime(started)))
             {
+                if (steps[0].Pace is { } pace)
+                {
+                    await pace.TurnAsync(ended.Token);
+                }
+
                 var number = Interlocked.Increment(ref sequence);
                 var begun = Stopwatch.GetTimestamp();
                 foreach (var step in steps)

@@ -24,8 +24,14 @@ internal sealed record Memory(long Operations, long Users, long Heap, long Resid
 
         // It begins to look when it is asked for the first time.
         await AskAsync("DashboardCounters");
-        await Task.Delay(UntilTheDashboardKnows, cancellationToken);
-        var counters = await AskAsync("DashboardCounters");
+        JsonElement counters;
+        do
+        {
+            await Task.Delay(UntilTheDashboardKnows, cancellationToken);
+            counters = await AskAsync("DashboardCounters");
+        }
+        while (counters.GetProperty("hosts").GetArrayLength() == 0);
+
         var silo = counters.GetProperty("hosts")[0].GetProperty("siloAddress").GetString();
         var history = await AskAsync($"HistoricalStats/{silo}");
         var heap = history.EnumerateArray().Last(second => second.ValueKind is JsonValueKind.Object).GetProperty("environmentStatistics").GetProperty("rawMemoryUsageBytes").GetInt64();

@@ -19,7 +19,7 @@ internal sealed record Options
           --engines <name[,name...]> sqlite, postgresql, sqlserver                          (sqlite; postgresql when RECOGNIZE_TEST_POSTGRESQL is set,
                                                                                              sqlserver when RECOGNIZE_TEST_SQLSERVER is)
           --scenarios <name[,...]>   the scenarios whose name begins so                     (all)
-          --servers <letter[,...]>   which of the servers a to e, and x                     (all)
+          --servers <letter[,...]>   which of the servers a to e, x and y                   (all)
           --against <path>           another build's Recognize.Orleans.dll, measured beside this one   (none)
           --published <path>         start: a published Recognize.Orleans.dll               (the built one)
           --stored <number>          growth: operations stored in the larger database       (2000000)
@@ -42,7 +42,7 @@ internal sealed record Options
 
     public IReadOnlyList<string> Scenarios { get; private set; } = [""];
 
-    public IReadOnlyList<string> Servers { get; private set; } = [.. Contestant.All.Select(contestant => contestant.Letter), Contestant.OtherLetter];
+    public IReadOnlyList<string> Servers { get; private set; } = [.. Contestant.All.Select(contestant => contestant.Letter), Contestant.OtherLetter, Contestant.OtherStockLetter];
 
     public string? Against { get; private set; }
 

@@ -34,7 +34,9 @@ internal static class Plot
     public static string Draw(Results results)
     {
         var connections = results.All.Any(result => result.Connections == 64) ? 64 : results.All[0].Connections;
-        var measured = results.All.Where(result => result.Connections == connections).ToList();
+
+        // How often the lists of 25 are asked for is given.
+        var measured = results.All.Where(result => result.Connections == connections && result.Scenario is not Scenario.ListAgain).ToList();
         var engines = measured.Select(result => result.Engine).Distinct().ToList();
         var scenarios = Scenario.All.Select(scenario => scenario.Name).Where(name => measured.Any(result => result.Scenario == name)).ToList();
         var bars = measured.Select(result => results.Ratio(result, Contestant.BaselineLetter, Figure.PerSecond) ?? 0).DefaultIfEmpty(1);

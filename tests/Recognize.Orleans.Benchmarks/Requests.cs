@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using System.Text.Unicode;
 
@@ -11,7 +12,29 @@ namespace Recognize.Orleans.Benchmarks;
 internal delegate int RequestWriter(Span<byte> buffer, string headers, long sequence);
 
 /// <summary>One request of an iteration, and the status that it must be answered with.</summary>
-internal sealed record Step(int Status, RequestWriter Write);
+internal sealed record Step(int Status, RequestWriter Write)
+{
+    /// <summary>How often an iteration that begins with it begins; null: as soon as the one before is answered.</summary>
+    public Pace? Pace { get; init; }
+}
+
+/// <summary>Gives out turns, so many a second at most. A turn that came late is not caught up with, so that two of them are never closer.</summary>
+internal sealed class Pace(int perSecond)
+{
+    private readonly long interval = Stopwatch.Frequency / perSecond;
+    private readonly Lock giving = new();
+    private long last;
+
+    public Task TurnAsync(CancellationToken cancellationToken)
+    {
+        lock (giving)
+        {
+            var now = Stopwatch.GetTimestamp();
+            last = Math.Max(last + interval, now);
+            return Task.Delay(Stopwatch.GetElapsedTime(now, last), cancellationToken);
+        }
+    }
+}
 
 /// <summary>The calls of the API, as bytes.</summary>
 internal static class Requests

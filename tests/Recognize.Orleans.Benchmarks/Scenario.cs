@@ -10,19 +10,26 @@ internal sealed record Scenario(string Name, Func<Server, Options, CancellationT
     public const string Warm = "get warm";
     public const string Cold = "get cold";
     public const string Journey = "create, decide, read";
+    public const string OneUser = "create of one user";
     public const string List = "list with 3 pending";
+    public const string ListAgain = "list with 25 pending, once in five seconds";
 
     private const int Users = 20_000;
     private const int WarmOperations = 1_000;
     private const int Duplicates = 2_000;
-    private const int Lists = 1_000;
-    private const int Pending = 3;
     private const int MostCold = 40_000;
+
+    // Below the limit that the service is started with, and no longer for a server that is fast than for one that is slow.
+    private const int CreatesOfOneUser = 10_000;
+
+    // The service tells a list from memory for five seconds. Six pass before the same one is asked for again.
+    private const int ListsPerSecond = 1_000;
+    private const int ListsInTurn = 6 * ListsPerSecond;
 
     private static long coldOperations;
 
     /// <summary>
-    /// In the order in which they run. The list comes last: the baseline gets its index just before it, so that no create pays for it.
+    /// In the order in which they run. The lists come last: the baseline gets its index just before them, so that no create pays for it.
     /// </summary>
     public static readonly IReadOnlyList<Scenario> All =
     [
@@ -31,7 +38,9 @@ internal sealed record Scenario(string Name, Func<Server, Options, CancellationT
         new(Warm, PrepareWarmAsync),
         new(Cold, PrepareColdAsync) { Most = MostCold },
         new(Journey, (_, _, _) => Task.FromResult(Journeys)),
+        new(OneUser, (_, _, _) => Task.FromResult(CreatesInTurn)),
         new(List, PrepareListAsync),
+        new(ListAgain, PrepareListAgainAsync),
     ];
 
     /// <summary>How many iterations a round has at most; a warm-up has twice as many. Null: as many as there is time for.</summary>
@@ -82,6 +91,23 @@ internal sealed record Scenario(string Name, Func<Server, Options, CancellationT
         }
     }
 
+    // All connections create for the same user, until that one has enough.
+    private static IReadOnlyList<Step> CreatesInTurn
+    {
+        get
+        {
+            var created = -1L;
+            return
+            [
+                new(200, (buffer, headers, sequence) =>
+                {
+                    var user = Requests.User(0xA1C5_0000_0000, Interlocked.Increment(ref created) / CreatesOfOneUser);
+                    return Requests.Create(buffer, headers, user, $"alone-{sequence}");
+                }),
+            ];
+        }
+    }
+
     public static async Task<IReadOnlyList<Step>> PrepareWarmAsync(Server server, Options options, CancellationToken cancellationToken)
     {
         await HoldAsync(server, "warm", WarmOperations, number => Requests.User(0xA1C2_0000_0000, number), cancellationToken);
@@ -109,7 +135,31 @@ internal sealed record Scenario(string Name, Func<Server, Options, CancellationT
 
     private static async Task<IReadOnlyList<Step>> PrepareListAsync(Server server, Options options, CancellationToken cancellationToken)
     {
-        await HoldAsync(server, "waiting", Lists * Pending, number => User(number % Lists), cancellationToken);
+        const int Lists = 1_000;
+        const long FirstUser = 0xA1C4_0000_0000;
+        await HoldListsAsync(server, "waiting", Lists, pending: 3, FirstUser, cancellationToken);
+        return [new(200, (buffer, headers, sequence) => Requests.ListPending(buffer, headers, Requests.User(FirstUser, sequence % Lists)))];
+    }
+
+    private static async Task<IReadOnlyList<Step>> PrepareListAgainAsync(Server server, Options options, CancellationToken cancellationToken)
+    {
+        const long FirstUser = 0xA1C6_0000_0000;
+        await HoldListsAsync(server, "again", ListsInTurn, pending: 25, FirstUser, cancellationToken);
+
+        // Counted by itself: the numbers of a run jump while other servers have their rounds.
+        var asked = -1L;
+        return
+        [
+            new(200, (buffer, headers, _) => Requests.ListPending(buffer, headers, Requests.User(FirstUser, Interlocked.Increment(ref asked) % ListsInTurn)))
+            {
+                Pace = new(ListsPerSecond),
+            },
+        ];
+    }
+
+    private static async Task HoldListsAsync(Server server, string prefix, int lists, int pending, long firstUser, CancellationToken cancellationToken)
+    {
+        await HoldAsync(server, prefix, lists * pending, number => Requests.User(firstUser, number % lists), cancellationToken);
         if (server.Contestant.Storing is Storing.BaselineTable)
         {
             await server.Database.ExecuteAsync(IndexOfPending(server.Database.Engine), cancellationToken);
@@ -117,12 +167,9 @@ internal sealed record Scenario(string Name, Func<Server, Options, CancellationT
 
         await RequireAsync(
             server,
-            (buffer, headers, _) => Requests.ListPending(buffer, headers, User(0)),
-            [.. Enumerable.Range(0, Pending).Select(number => $"\"operationId\":\"waiting-{number * Lists}\"")],
+            (buffer, headers, _) => Requests.ListPending(buffer, headers, Requests.User(firstUser, 0)),
+            [.. Enumerable.Range(0, pending).Select(number => $"\"operationId\":\"{prefix}-{number * lists}\"")],
             cancellationToken);
-        return [new(200, (buffer, headers, sequence) => Requests.ListPending(buffer, headers, User(sequence % Lists)))];
-
-        static string User(long number) => Requests.User(0xA1C4_0000_0000, number);
     }
 
     private static string IndexOfPending(string engine)
@@ -148,7 +195,7 @@ internal sealed record Scenario(string Name, Func<Server, Options, CancellationT
             var next = Interlocked.Increment(ref number);
             return Requests.Create(buffer, headers, userOf(next), $"{prefix}-{next}");
         });
-        await LoadGenerator.RunAsync([server], [create], connections: 8, LoadGenerator.For(count), cancellationToken);
+        await LoadGenerator.RunAsync([server], [create], connections: 64, LoadGenerator.For(count), cancellationToken);
     }
 
     /// <summary>A server that answers quickly must also answer rightly.</summary>

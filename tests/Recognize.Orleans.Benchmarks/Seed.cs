@@ -16,7 +16,7 @@ internal enum Storing
 
 /// <summary>
 /// Puts operations that were approved long ago straight into the database: as many as one likes, and none of them in a
-/// server's memory. They are on nobody's list, so their users need no rows; only a sweep looks at those.
+/// server's memory. They are on nobody's list.
 /// </summary>
 internal static class Seed
 {
@@ -38,8 +38,8 @@ internal static class Seed
                     cancellationToken);
                 break;
             case Storing.OrleansStorage:
-                await InsertAsync(server.Database, "OrleansStorage", ServiceRow.Columns, numbers.Select(number => ServiceRow.Of($"{prefix}-{number}", number, CreatedAt)), cancellationToken);
-                break;
+                await InsertAsync(server.Database, numbers.Select(number => ServiceRow.Of($"{prefix}-{number}", number, CreatedAt)), cancellationToken);
+                return;
             default:
                 return;
         }
@@ -47,21 +47,17 @@ internal static class Seed
         await SettleAsync(server.Database, cancellationToken);
     }
 
-    /// <summary>The same for the service alone, with the rows of their users. These name them still: that an operation is over needs no write of its user's row.</summary>
-    public static async Task InsertWithUsersAsync(BenchmarkDatabase database, string prefix, int count, CancellationToken cancellationToken)
-    {
-        var numbers = Enumerable.Range(0, count).Select(number => (long)number);
-        await InsertAsync(database, "OrleansStorage", ServiceRow.Columns, numbers.Select(number => ServiceRow.Of($"{prefix}-{number}", number, CreatedAt)), cancellationToken);
-        var users = numbers.GroupBy(Requests.PastUser, number => $"{prefix}-{number}");
-        await InsertAsync(database, "OrleansStorage", ServiceRow.ColumnsOfUser, users.Select(user => ServiceRow.OfUser(user.Key, user, CreatedAt)), cancellationToken);
-        await SettleAsync(database, cancellationToken);
-    }
+    /// <summary>The same for the service alone, with no server.</summary>
+    public static Task InsertOperationsAsync(BenchmarkDatabase database, string prefix, int count, CancellationToken cancellationToken) =>
+        InsertAsync(database, Enumerable.Range(0, count).Select(number => ServiceRow.Of($"{prefix}-{number}", number, CreatedAt)), cancellationToken);
 
     /// <summary>What is left of operations that were removed long ago.</summary>
-    public static async Task InsertTombstonesAsync(BenchmarkDatabase database, string prefix, int count, CancellationToken cancellationToken)
+    public static Task InsertTombstonesAsync(BenchmarkDatabase database, string prefix, int count, CancellationToken cancellationToken) =>
+        InsertAsync(database, Enumerable.Range(0, count).Select(number => ServiceRow.OfTombstone($"{prefix}-{number}", number, CreatedAt)), cancellationToken);
+
+    private static async Task InsertAsync(BenchmarkDatabase database, IEnumerable<object[]> serviceRows, CancellationToken cancellationToken)
     {
-        var numbers = Enumerable.Range(0, count);
-        await InsertAsync(database, "OrleansStorage", ServiceRow.Columns, numbers.Select(number => ServiceRow.OfTombstone($"{prefix}-{number}", number, CreatedAt)), cancellationToken);
+        await InsertAsync(database, "OrleansStorage", ServiceRow.Columns, serviceRows, cancellationToken);
         await SettleAsync(database, cancellationToken);
     }
 

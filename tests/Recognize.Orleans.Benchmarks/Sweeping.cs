@@ -30,7 +30,7 @@ internal sealed class Sweeping(Options options)
     {
         foreach (var engine in options.Engines)
         {
-            await MeasureAsync(engine, "operations", Seed.InsertWithUsersAsync, tombstones => tombstones, cancellationToken);
+            await MeasureAsync(engine, "operations", Seed.InsertOperationsAsync, tombstones => tombstones, cancellationToken);
             await MeasureAsync(engine, "tombstones", Seed.InsertTombstonesAsync, tombstones => options.Operations - tombstones, cancellationToken);
         }
 

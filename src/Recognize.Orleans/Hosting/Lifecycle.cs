@@ -13,6 +13,7 @@ internal sealed partial class Lifecycle(
     ISiloStatusOracle silos,
     FrontEndWaits waits,
     IHostEnvironment environment,
+    Storage.Fence fence,
     TimeProvider clock,
     ILogger<Lifecycle> logger) : IHostedLifecycleService, ISiloStatusListener
 {
@@ -49,9 +50,14 @@ internal sealed partial class Lifecycle(
 
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
-        // Readiness is false by now. The load balancer needs time to see it; meanwhile every request is served as ever.
-        Log.Stopping(logger, settings.Silo.DrainDelay);
-        await Task.Delay(settings.Silo.DrainDelay, clock, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        // Readiness is false by now. The load balancer needs time to see it; meanwhile every request is served as ever,
+        // but by a node that may not write any more.
+        if (!fence.IsClosed)
+        {
+            Log.Stopping(logger, settings.Silo.DrainDelay);
+        }
+
+        await Task.WhenAny(fence.Closed, Task.Delay(settings.Silo.DrainDelay, clock, cancellationToken));
         waits.Stop();
     }
 

@@ -91,11 +91,10 @@ internal static class Management
         return CryptographicOperations.FixedTimeEquals(SHA256.HashData(Encoding.UTF8.GetBytes(given)), SHA256.HashData(Encoding.UTF8.GetBytes(password)));
     }
 
-    /// <summary>Whether this node can serve: joined the cluster, storage answers, its clock agrees with the database's, and it is not stopping.</summary>
-    private sealed class Readiness(ISiloStatusOracle silo, Database database, IHostApplicationLifetime lifetime, TimeProvider clock) : IHealthCheck
+    /// <summary>Whether this node can serve: joined the cluster, storage answers, its clock is near the database's, and it is not stopping.</summary>
+    private sealed class Readiness(ISiloStatusOracle silo, Database database, IHostApplicationLifetime lifetime, ServiceClock clock) : IHealthCheck
     {
         private static readonly TimeSpan LongestAnswer = TimeSpan.FromSeconds(2);
-        private static readonly TimeSpan LargestDrift = TimeSpan.FromSeconds(1);
 
         public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
         {
@@ -113,11 +112,9 @@ internal static class Management
             timeout.CancelAfter(LongestAnswer);
             try
             {
-                var before = clock.GetUtcNow();
-                var theirs = await database.ReadClockAsync(timeout.Token).WaitAsync(timeout.Token);
-                var after = clock.GetUtcNow();
-                return theirs < before - LargestDrift || theirs > after + LargestDrift
-                    ? HealthCheckResult.Unhealthy("the clock is more than a second off the database's")
+                await database.ReadClockAsync(timeout.Token).WaitAsync(timeout.Token);
+                return clock.IsUnusable
+                    ? HealthCheckResult.Unhealthy("the clock is more than ten seconds off the database's")
                     : HealthCheckResult.Healthy();
             }
             catch (Exception fault) when (fault is System.Data.Common.DbException or OperationCanceledException or InvalidOperationException)

@@ -1,4 +1,5 @@
 using System.Reflection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Http;
 using Recognize.Orleans.Operations;
@@ -39,8 +40,7 @@ internal static class ServiceHost
                     await Console.Error.WriteLineAsync(Usage);
                     return 2;
                 default:
-                    await ServeAsync(args);
-                    return 0;
+                    return await ServeAsync(args);
             }
         }
         catch (StartRefusedException refusal)
@@ -50,9 +50,25 @@ internal static class ServiceHost
         }
     }
 
-    private static async Task ServeAsync(string[] args)
+    private static async Task<int> ServeAsync(string[] args)
     {
         await using var app = await BuildAsync(args);
+        var fence = app.Services.GetRequiredService<Fence>();
+        try
+        {
+            await StartAsync(app);
+            await app.WaitForShutdownAsync();
+        }
+        catch (Exception) when (fence.IsClosed || app.Lifetime.ApplicationStopping.IsCancellationRequested)
+        {
+            // The reason has been logged, or an operator has stopped the start; what the host makes of it is no news.
+        }
+
+        return fence.IsClosed ? Fence.ExitCode : 0;
+    }
+
+    private static async Task StartAsync(WebApplication app)
+    {
         try
         {
             await app.StartAsync();
@@ -60,10 +76,11 @@ internal static class ServiceHost
         catch (Exception fault) when (fault is IOException or InvalidOperationException)
         {
             // What the web server finds only when it binds: a port that was taken a moment ago, https without a certificate.
+            // The silo may have joined: the others need not find out by themselves that it is gone.
+            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(5));
+            await app.StopAsync(patience.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             throw new StartRefusedException([fault.Message]);
         }
-
-        await app.WaitForShutdownAsync();
     }
 
     /// <summary>Builds the service, or says everything that keeps it from starting.</summary>
@@ -81,8 +98,9 @@ internal static class ServiceHost
         faults.AddRange(Ports.FaultsIn(settings));
         StartRefusedException.ThrowIfAny(faults);
 
-        var database = await OpenDatabaseAsync(settings);
-        AddServices(builder, settings, database);
+        var clock = new ServiceClock();
+        var database = await OpenDatabaseAsync(settings, clock);
+        AddServices(builder, settings, database, clock);
         var app = builder.Build();
 
         // The container disposes what it has handed out, and the lock of a SQLite file must end with the service.
@@ -123,12 +141,20 @@ internal static class ServiceHost
         }
     }
 
-    private static void AddServices(WebApplicationBuilder builder, Settings settings, OpenDatabase database)
+    private static void AddServices(WebApplicationBuilder builder, Settings settings, OpenDatabase database, ServiceClock clock)
     {
         var services = builder.Services;
         services.AddRecognizeGrains(settings);
         services.AddSingleton(_ => database);
         services.AddSingleton(provider => provider.GetRequiredService<OpenDatabase>().Database);
+        services.AddSingleton(clock);
+        services.TryAddSingleton<TimeProvider>(clock);
+        services.AddSingleton<Fence>();
+        services.AddSingleton<Lookout>();
+        services.AddSingleton<WriteGuard, DatabaseGuard>();
+
+        // Before the silo, so that it looks while the silo joins and leaves.
+        services.AddHostedService(provider => provider.GetRequiredService<Lookout>());
         services.AddSingleton<CustomerDirectory>();
         services.AddSingleton<FrontEndWaits>();
         services.AddExceptionHandler<Faults.Handler>();
@@ -181,7 +207,7 @@ internal static class ServiceHost
         app.MapApiDocument();
     }
 
-    private static async Task<OpenDatabase> OpenDatabaseAsync(Settings settings)
+    private static async Task<OpenDatabase> OpenDatabaseAsync(Settings settings, ServiceClock clock)
     {
         OpenDatabase? database = null;
         try
@@ -195,6 +221,15 @@ internal static class ServiceHost
             if (await Schema.CheckAsync(database.Database, CancellationToken.None) is { } fault)
             {
                 throw new StartRefusedException([fault]);
+            }
+
+            var claim = await ClaimAsync(database.Database, settings.Cluster);
+            var sent = clock.GetTimestamp();
+            var now = await database.Database.ReadClockAsync(CancellationToken.None);
+            clock.Start(sent, clock.GetTimestamp(), now, claim.Newest, claim.SweepsFrom);
+            if (clock.SweepsHeldUntil is { } until)
+            {
+                await database.Database.HoldSweepsAsync(settings.Cluster.ServiceId, until, CancellationToken.None);
             }
 
             return database;
@@ -213,6 +248,19 @@ internal static class ServiceHost
 
             throw;
         }
+    }
+
+    // Two clusters would each tell the other's operations wrongly: of one service there is one.
+    private static async Task<ClusterClaim> ClaimAsync(Database database, ClusterSettings cluster)
+    {
+        var claim = await database.ClaimAsync(cluster.ServiceId, cluster.ClusterId, CancellationToken.None);
+        if (claim.ClusterId != cluster.ClusterId)
+        {
+            throw new StartRefusedException(
+                [$"The service {cluster.ServiceId} in this database belongs to the cluster {claim.ClusterId}, and Recognize:Cluster:ClusterId is {cluster.ClusterId}: set it to {claim.ClusterId} to join, or stop every node of {claim.ClusterId}, wait for {ClusterClaim.Patience.TotalSeconds} seconds and start again to take over."]);
+        }
+
+        return claim;
     }
 
     // A database that is not there or refuses, a script that fails, a folder that may not be written.

@@ -212,7 +212,7 @@ internal sealed record RetentionSettings(TimeSpan Operations, TimeSpan Tombstone
     private const string OperationsKey = "Recognize:Operations:Retention";
     private const string TombstonesKey = "Recognize:Operations:TombstoneRetention";
 
-    // Far longer than the grace of an id without an operation, which a removed operation must not look like.
+    // Far longer than the ten minutes for which a user's grain answers for its newest operation from memory.
     private static readonly TimeSpan Least = TimeSpan.FromHours(1);
     private static readonly TimeSpan Most = TimeSpan.FromDays(36_500);
     private static readonly TimeSpan Year = TimeSpan.FromDays(365);

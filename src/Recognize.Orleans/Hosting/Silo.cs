@@ -1,9 +1,11 @@
 using System.Net;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using Orleans.Dashboard;
 using Orleans.Providers;
 using Orleans.Runtime.Hosting;
+using Orleans.Storage;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 
@@ -20,6 +22,10 @@ internal static class Silo
             options.ServiceId = settings.Cluster.ServiceId;
         });
         silo.Configure<SiloOptions>(options => options.SiloName = settings.Silo.Name);
+        silo.Services.AddSingleton<LocalSilo>();
+        silo.Services.AddSingleton<ILocalSiloDetails>(services => services.GetRequiredService<LocalSilo>());
+        silo.Services.AddSingleton(services => services.GetRequiredService<LocalSilo>().Identity);
+        silo.Services.AddSingleton<IFatalErrorHandler, FatalErrors>();
         silo.Configure<EndpointOptions>(options =>
         {
             options.AdvertisedIPAddress = settings.Silo.AdvertisedAddress;
@@ -54,6 +60,10 @@ internal static class Silo
             // A silo that starts waits for those that the table shows as alive. When all were killed and come back under other
             // addresses nobody is left to declare them dead: their sign of life must grow old soon (three times this).
             options.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(5);
+
+            // Orleans compares the start of a silo that joins, by its machine's clock, with the service's clock: one whose machine
+            // was set back would be declared dead while it joins, by itself too. One that never joins harms nobody.
+            options.EvictWhenMaxJoinAttemptTimeExceeded = false;
         });
 
         // Nothing here takes ten seconds but a database or a silo that does not answer, which is a 503.
@@ -79,26 +89,39 @@ internal static class Silo
     /// <summary>Where grains keep their state; both storages read and go on with each other's rows.</summary>
     public static void AddRecognizeStorage(this ISiloBuilder silo, Database database, bool groupCommit)
     {
-        silo.Services.AddSingleton(services => new OperationHistory(database, services.GetRequiredService<IOptions<ClusterOptions>>()));
+        var services = silo.Services;
+        services.AddSingleton<Trust>();
+        services.AddSingleton<StorageFaults>();
+        services.AddSingleton<GroupCommitLimits>();
+        services.TryAddSingleton(WriteGuard.None);
+        services.AddSingleton(provider => database.CreateRows(provider.GetRequiredService<IOptions<ClusterOptions>>().Value.ServiceId, provider.GetService<SiloIdentity>()));
+        services.AddSingleton<RowReader>();
+        services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => provider.GetRequiredService<RowReader>());
+        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<OperationHistory>(provider, database));
+        var serializer = new StateSerializer(StateJson.Stored);
         if (groupCommit)
         {
-            silo.Services.AddGrainStorage(ProviderConstants.DEFAULT_STORAGE_PROVIDER_NAME, (services, _) => new GroupCommitStorage(
-                database,
-                services.GetRequiredService<IOptions<ClusterOptions>>().Value,
-                new StateSerializer(),
-                new GroupCommitLimits(),
-                services.GetRequiredService<TimeProvider>()));
-            return;
+            services.AddGrainStorage(ProviderConstants.DEFAULT_STORAGE_PROVIDER_NAME, (provider, _) => ActivatorUtilities.CreateInstance<GroupCommitStorage>(provider, serializer));
         }
-
-        silo.AddAdoNetGrainStorageAsDefault(options =>
+        else
         {
-            options.Invariant = database.Invariant;
-            options.DataSource = database.DataSource;
-            options.GrainStorageSerializer = new StateSerializer();
+            services.AddGrainStorage(
+                ProviderConstants.DEFAULT_STORAGE_PROVIDER_NAME,
+                (provider, name) => new StockStorage(NewStock(provider, name, database, serializer), provider.GetRequiredService<StorageFaults>()));
+        }
+    }
 
-            // What is cleared is a tombstone whose time has come, or a user without an operation: rows that hold nothing.
-            options.DeleteStateOnClear = true;
-        });
+    private static AdoNetGrainStorage NewStock(IServiceProvider services, string name, Database database, StateSerializer serializer)
+    {
+        var options = new AdoNetGrainStorageOptions
+        {
+            Invariant = database.Invariant,
+            DataSource = database.DataSource,
+            GrainStorageSerializer = serializer,
+
+            // What is cleared is a tombstone whose time has come: a row that holds nothing.
+            DeleteStateOnClear = true,
+        };
+        return ActivatorUtilities.CreateInstance<AdoNetGrainStorage>(services, Options.Create(options), name);
     }
 }

@@ -46,9 +46,9 @@ internal static partial class Faults
         _ => StatusCodes.Status503ServiceUnavailable,
     };
 
-    // A silo died or left, or another activation of the same grain was faster (its row has a newer version).
+    // A silo died, left or was voted dead, or another activation of the same grain was faster (its row has a newer version).
     private static bool IsLostActivation(Exception fault) =>
-        fault is OrleansMessageRejectionException or InconsistentStateException;
+        fault is OrleansMessageRejectionException or InconsistentStateException or SiloFencedException;
 
     /// <summary>What kind of fault it is, or null for a fault of the program itself.</summary>
     private static string? KindOf(Exception fault) => fault switch
@@ -109,8 +109,7 @@ internal static partial class Faults
             var until = Volatile.Read(ref quietUntil);
             if (now >= until && Interlocked.CompareExchange(ref quietUntil, now + TimeSpan.TicksPerSecond * 10, until) == until)
             {
-                var cause = exception.GetBaseException();
-                Log.Unavailable(logger, kind, cause.GetType().Name, cause.Message);
+                Log.Unavailable(logger, kind, exception.GetType().Name, exception.Message);
             }
         }
 

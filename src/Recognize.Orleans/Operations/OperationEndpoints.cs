@@ -78,7 +78,7 @@ internal static class OperationEndpoints
         var user = grains.GetUser<ITrackingGrain>(customer, userId);
         return Answer(await Faults.AskAsync(
             clock,
-            async () => await user.CreateAsync(body!.OperationId!, request) ?? await grains.GetOperation(customer, body.OperationId!).CreateAsync(request)));
+            () => user.CreateAsync(body!.OperationId!, request)));
     }
 
     private static async Task<IResult> ReadAsync(string operationId, HttpContext context, IGrainFactory grains, FrontEndWaits waits, TimeProvider clock)

@@ -13,20 +13,25 @@ namespace Recognize.Orleans.Operations;
 [CollectionAgeLimit(Minutes = 2)]
 // Beside the front end that asks for it first, or the user whose list shows it.
 [PreferLocalPlacement]
-internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperationGrain, IWatchedGrain, IRemovableGrain
+internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperationGrain, IWatchedGrain, IRemovableGrain
 {
+    // Far longer than a user's list is remembered.
+    private static readonly TimeSpan Recently = TimeSpan.FromMinutes(1);
+
     private readonly StoredState<OperationState> state;
-    private readonly OperationNumbers numbers;
     private readonly Settings settings;
     private readonly Metrics metrics;
     private readonly TimeProvider clock;
     private readonly Watchers watchers = new();
-    private Task ending = Task.CompletedTask;
+    private bool isEndTold;
 
-    public OperationGrain(IGrainStorage storage, OperationNumbers numbers, Settings settings, Metrics metrics, TimeProvider clock)
+    // The one write of this grain that is on its way, or the last one.
+    private Task writing = Task.CompletedTask;
+    private Task<OperationOutcome>? expiring;
+
+    public OperationGrain(IGrainStorage storage, Trust trust, Settings settings, Metrics metrics, TimeProvider clock)
     {
-        state = new(this, storage, OperationState.Name) { BeginsElsewhere = true };
-        this.numbers = numbers;
+        state = new(this.GetGrainId(), storage, OperationState.Name, IsFinal, trust);
         this.settings = settings;
         this.metrics = metrics;
         this.clock = clock;
@@ -40,85 +45,58 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
         }
 
         var (_, operationId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        if (await CreateAgainAsync(request) is { } again)
+        var outcome = await User(request.UserId).CreateAsync(operationId, request);
+        if (outcome is OperationOutcome.Done)
         {
-            metrics.OperationCreated(again);
-            return again;
+            // Most operations are not asked about for a while. Thousands a second that live on for their age would make
+            // every garbage collection long.
+            DeactivateOnIdle();
         }
 
-        if (state.CanWriteWith && await User(request.UserId).CreateAsync(operationId, request) is { } created)
-        {
-            if (created is OperationOutcome.Done)
-            {
-                // Most operations are not asked about for a while. Thousands a second that live on for their age would make
-                // every garbage collection long.
-                DeactivateOnIdle();
-            }
-
-            return created;
-        }
-
-        var outcome = await CreateFirstAsync(operationId, request);
-        metrics.OperationCreated(outcome);
         return outcome;
     }
 
-    public async Task<OperationOutcome?> CreateAgainAsync(CreateOperation request) => (await state.ReadAsync())?.CreateAgain(request);
+    public async Task<OperationOutcome?> ReplayAsync(CreateOperation request) => (await state.ReadAsync())?.Replay(request);
 
     public async Task<OperationOutcome> DecideAsync(Decision decision)
     {
-        var outcome = await EndAsync(current => current.Decide(decision, clock.GetUtcNow()));
+        // The one look at the clock: from here on the decision is in time, whatever holds it up, unless an expiry is written first.
+        var now = clock.GetUtcNow();
+        var outcome = await EndAsync(current => current.Decide(decision, now));
         metrics.OperationDecided(decision.Verdict, outcome);
         return outcome;
     }
 
     public async Task<OperationOutcome> CancelAsync(string? reason)
     {
-        var outcome = await EndAsync(current => current.Cancel(reason, clock.GetUtcNow()));
+        var now = clock.GetUtcNow();
+        var outcome = await EndAsync(current => current.Cancel(reason, now));
         metrics.OperationCancelled(outcome);
         return outcome;
     }
 
     public async Task<Operation?> GetAsync()
     {
-        // One look at the clock: a deadline that passes in between must not pass by a decision that is on its way.
         var current = await ReadAsync();
-        var now = clock.GetUtcNow();
-        if (current?.IsExpired(now) is true)
+        if (current?.IsOverdue(clock.GetUtcNow()) is true)
         {
-            // A decision that came in time may be on its way to the database still: nobody is told "expired" before it
-            // is known whether it arrived.
-            await ending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+            // Nobody is told "expired" before it is written: a decision that is on its way to the database then misses, and one that came first is told.
+            await (expiring is { IsCompleted: false } ? expiring : expiring = ExpireAsync());
             current = await ReadAsync();
         }
 
-        return current?.ToOperation(now);
+        return current?.ToOperation();
     }
 
-    public async Task<ListedOperation> ListedAsync() => new(await GetAsync(), IsSettled: ending.IsCompleted);
-
-    public async Task<bool> RemoveAsync()
+    public async Task RemoveAsync()
     {
-        if (settings.Operations.Retention is not { } retention || await state.ReadAsync() is not { } current)
+        if (settings.Operations.Retention is { } retention && ServiceClock.MaySweepBy(clock))
         {
-            return true;
-        }
-
-        var now = clock.GetUtcNow();
-        if (current.HadEndedBy(now - retention.Operations))
-        {
-            await state.WriteAsync(current.Remove(now));
-            metrics.Removed("operation");
-        }
-        else if (current.RemovedAt <= now - retention.Tombstones)
-        {
-            await state.DeleteAsync();
-            metrics.Removed("tombstone");
+            await InTurnAsync(() => RemoveIfOldAsync(retention, clock.GetUtcNow()));
         }
 
         // Whatever it is, it was asked for its age only.
         DeactivateOnIdle();
-        return true;
     }
 
     public Task WatchAsync(IChangeObserver observer)
@@ -134,52 +112,127 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
         return Task.CompletedTask;
     }
 
-    private async ValueTask<OperationState?> ReadAsync() => await state.ReadAsync() is { RemovedAt: null } current ? current : null;
+    // What retention may have removed behind the back of an activation that was replaced is no longer known for certain.
+    private bool IsFinal(OperationState known) =>
+        known.Status is not OperationStatus.Pending && (settings.Operations.Retention is not { } retention || clock.GetUtcNow() < known.DecidedAt + retention.Operations);
 
-    private async Task<OperationOutcome> EndAsync(Func<OperationState, (OperationOutcome Outcome, OperationState Next)> end)
+    private async ValueTask<OperationState?> ReadAsync() => (await ReadRowAsync()).Current;
+
+    private async ValueTask<(GrainState<OperationState> Row, OperationState? Current)> ReadRowAsync()
     {
-        if (await ReadAsync() is not { } current)
+        var row = await state.ReadRowAsync();
+        if (StoredState<OperationState>.StateIn(row) is not { RemovedAt: null } current)
         {
-            return OperationOutcome.NotFound;
+            return (row, null);
         }
 
-        var (outcome, next) = end(current);
-        if (next != current)
+        if (!isEndTold && current.DecidedAt is { } end)
         {
-            ending = WriteEndAsync(next);
-            await ending;
+            // Another activation wrote this end, or a statement that was given up: its user's list may not know of it yet.
+            isEndTold = true;
+            if (clock.GetUtcNow() - end < Recently)
+            {
+                await TellOfEndAsync(current);
+            }
+        }
+
+        return (row, current);
+    }
+
+    private Task<OperationOutcome> ExpireAsync()
+    {
+        var now = clock.GetUtcNow();
+        return EndAsync(current => (OperationOutcome.Expired, current.Expire(now)));
+    }
+
+    private Task<OperationOutcome> EndAsync(Func<OperationState, (OperationOutcome Outcome, OperationState Next)> end) => InTurnAsync(async () =>
+    {
+        while (true)
+        {
+            // What the rule looks at and what the write compares is this one row, whatever is read meanwhile.
+            var (row, current) = await ReadRowAsync();
+            if (current is null)
+            {
+                return OperationOutcome.NotFound;
+            }
+
+            var (outcome, next) = end(current);
+            if (next == current || await TryWriteEndAsync(row, next))
+            {
+                return outcome;
+            }
+
+            // Another activation was faster. What it wrote is what is told.
+        }
+    });
+
+    private async Task<bool> TryWriteEndAsync(GrainState<OperationState> read, OperationState end)
+    {
+        // Before the end can be seen: from here on the list is read from the rows, even if this silo dies.
+        var user = User(end.UserId);
+        await user.EndingAsync(end.OperationId);
+        try
+        {
+            if (!await state.TryWriteAsync(read, end))
+            {
+                return false;
+            }
+        }
+        catch
+        {
+            // Whoever waits asks again: the end may be there.
             watchers.Tell(this.GetGrainId());
-            await User(next.UserId).ForgetAsync(next.OperationId);
+            throw;
         }
 
-        return outcome;
+        isEndTold = true;
+        await TellOfEndAsync(end);
+        return true;
     }
 
-    private async Task WriteEndAsync(OperationState next)
+    private Task TellOfEndAsync(OperationState end)
     {
-        // Before anybody can see the end, whatever crashes in between: the list shows nothing that is over.
-        await User(next.UserId).ChangingAsync();
-        await state.WriteAsync(next);
+        watchers.Tell(this.GetGrainId());
+        return User(end.UserId).EndedAsync(end.OperationId);
     }
 
-    private async Task<OperationOutcome> CreateFirstAsync(string operationId, CreateOperation request)
+    private async Task<bool> RemoveIfOldAsync(RetentionSettings retention, DateTimeOffset now)
     {
-        // The user's record is written before this row: an operation that exists is on its user's list, whatever crashes in between.
-        if (!await User(request.UserId).TrackAsync(operationId))
+        var read = await state.ReadRowAsync();
+        var current = StoredState<OperationState>.StateIn(read);
+        if (current?.HadEndedBy(now - retention.Operations) is true && await state.TryWriteAsync(read, current.Remove(now)))
         {
-            return OperationOutcome.PendingLimitReached;
+            metrics.Removed("operation");
+            return true;
         }
 
-        var number = await numbers.NextAsync();
-        if (state.Current is { } meanwhile)
+        if (current?.RemovedAt <= now - retention.Tombstones && await state.TryDeleteAsync(read))
         {
-            // A call that interleaved has read a row that somebody else has written since: with its version this write would replace it.
-            return meanwhile.CreateAgain(request);
+            metrics.Removed("tombstone");
+            return true;
         }
 
-        await state.WriteAsync(OperationState.Create(operationId, request, number, settings.Silo.Name, clock.GetUtcNow(), settings.Operations.Lifetime));
-        await User(request.UserId).ChangedAsync();
-        return OperationOutcome.Done;
+        return false;
+    }
+
+    // Calls interleave, writes do not: each begins when the one before it has ended, and sees what became of it.
+    private async Task<T> InTurnAsync<T>(Func<Task<T>> write)
+    {
+        while (!writing.IsCompleted)
+        {
+            await writing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        }
+
+        var mine = write();
+        writing = mine;
+        try
+        {
+            return await mine;
+        }
+        finally
+        {
+            writing = writing == mine ? Task.CompletedTask : writing;
+        }
     }
 
     private ITrackingGrain User(string userId)
@@ -190,22 +243,12 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IExistingOperatio
 }
 
 /// <summary>What its user's grain asks of an operation that may exist already.</summary>
-[GrainInterfaceType("recognize.existing-operation")]
-internal interface IExistingOperationGrain : IGrainWithStringKey
+[GrainInterfaceType("recognize.replayed-operation")]
+internal interface IReplayedOperationGrain : IGrainWithStringKey
 {
     /// <summary>What a create is told when the operation exists; null when it does not.</summary>
     // A create that came to the operation first waits for its user meanwhile.
     [AlwaysInterleave]
-    [Alias("create-again")]
-    Task<OperationOutcome?> CreateAgainAsync(CreateOperation request);
-
-    /// <summary>What <see cref="IOperationGrain.GetAsync"/> returns, and whether it will stay so until <see cref="ITrackingGrain.ChangingAsync"/> or its deadline.</summary>
-    [AlwaysInterleave]
-    [Alias("listed")]
-    Task<ListedOperation> ListedAsync();
+    [Alias("replay")]
+    Task<OperationOutcome?> ReplayAsync(CreateOperation request);
 }
-
-/// <param name="Operation">The operation as it stands; null when it does not exist.</param>
-/// <param name="IsSettled">False while its end is being written.</param>
-[GenerateSerializer, Immutable, Alias("recognize.listed-operation")]
-internal readonly record struct ListedOperation([property: Id(0)] Operation? Operation, [property: Id(1)] bool IsSettled);

@@ -92,7 +92,7 @@ internal sealed class NumbersGrain([PersistentState("numbers")] IPersistentState
 }
 
 /// <summary>The first number that was never leased.</summary>
-internal sealed record NumbersState
+internal sealed record NumbersState : Storage.IStoredState
 {
     [JsonPropertyName("v")]
     public int Format { get; init; } = Storage.StateSerializer.Format;
@@ -101,4 +101,12 @@ internal sealed record NumbersState
 
     [JsonExtensionData]
     public Dictionary<string, JsonElement>? Unknown { get; set; }
+}
+
+/// <summary>The states that grains of the service store.</summary>
+[JsonSerializable(typeof(OperationState))]
+[JsonSerializable(typeof(NumbersState))]
+internal sealed partial class StateJson : JsonSerializerContext
+{
+    public static StateJson Stored { get; } = new(Storage.StateSerializer.Options);
 }

@@ -5,7 +5,7 @@ using System.Text.Json.Serialization;
 namespace Recognize.Orleans.Operations;
 
 /// <summary>What is stored of an operation, and every rule about it. Immutable: the storage serializes it off the grain's turn.</summary>
-internal sealed record OperationState
+internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedState
 {
     /// <summary>The type of its rows.</summary>
     public const string Name = "operation";
@@ -42,13 +42,13 @@ internal sealed record OperationState
     /// <summary>The lifetime that the create asked for, in seconds; absent: it left that to the service.</summary>
     public int? ExpiresIn { get; init; }
 
-    /// <summary>The deadline. That it has passed is never stored: the clock says so, with no job that would have to run.</summary>
+    /// <summary>The deadline. That it has passed is written when somebody asks first, so that no decision can come after the answer.</summary>
     public DateTimeOffset? ExpiresAt { get; init; }
 
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public OperationStatus Status { get; init; } = OperationStatus.Pending;
 
-    /// <summary>When it was decided or cancelled.</summary>
+    /// <summary>When it was decided or cancelled; of an expired one, the deadline.</summary>
     public DateTimeOffset? DecidedAt { get; init; }
 
     /// <summary>Why it was denied or cancelled.</summary>
@@ -93,6 +93,22 @@ internal sealed record OperationState
     public string HistoryKey(string customer) =>
         string.Create(CultureInfo.InvariantCulture, $"{HistoryOf(customer, UserId)}{Storage.UtcMilliseconds.Text(CreatedAt)}/{Id:D16}");
 
+    /// <summary>
+    /// A pending operation stands among its user's pending ones under the same key. A tombstone stands in nobody's history, but behind all of them in the
+    /// order of removal.
+    /// </summary>
+    public Storage.RowKeys KeysOf(string grainKey, bool isFirst)
+    {
+        if (RemovedAt is { } removed)
+        {
+            return new(string.Create(CultureInfo.InvariantCulture, $"{TombstonesAt(removed)}/{Id:D16}"), Pending: null);
+        }
+
+        var isPending = Status is OperationStatus.Pending;
+        var key = isFirst || isPending ? HistoryKey(GrainFactoryExtensions.ParseKey(grainKey).Customer) : null;
+        return new(isFirst ? key : null, isPending ? key : null);
+    }
+
     /// <summary>Takes a <see cref="HistoryKey"/> apart; the place is what of it follows <see cref="HistoryOf"/>. Null: it is none.</summary>
     public static (string Customer, string UserId, string Place)? ParseHistoryKey(string key) =>
         key.Split('/', 3) is [var customer, var userId, var place] ? (customer, userId, place) : null;
@@ -100,14 +116,10 @@ internal sealed record OperationState
     /// <summary>What the places of tombstones begin with: behind every user's history.</summary>
     public const string Tombstones = "~";
 
-    /// <summary>Where the row of a tombstone stands: in nobody's history, but in the order of removal. Null: the row stays where it is.</summary>
-    [JsonIgnore]
-    public string? TombstoneKey => RemovedAt is { } at ? string.Create(CultureInfo.InvariantCulture, $"{TombstonesAt(at)}/{Id:D16}") : null;
-
     public static string TombstonesAt(DateTimeOffset removed) => Tombstones + Storage.UtcMilliseconds.Text(removed);
 
     /// <summary>What a create of an operation that exists already is told.</summary>
-    public OperationOutcome CreateAgain(CreateOperation request)
+    public OperationOutcome Replay(CreateOperation request)
     {
         var sentAgain = request.Attempt == Attempt || (request.IdempotencyKey is not null && request.IdempotencyKey == IdempotencyKey);
         if (!sentAgain)
@@ -152,30 +164,22 @@ internal sealed record OperationState
             _ => throw new ArgumentException($"Verdict {decision.Verdict} is unknown.", nameof(decision)),
         };
 
-        if (Status is OperationStatus.Cancelled)
+        var current = Expire(now);
+        return current.Status switch
         {
-            return (OperationOutcome.Cancelled, this);
-        }
+            OperationStatus.Expired => (OperationOutcome.Expired, current),
+            OperationStatus.Cancelled => (OperationOutcome.Cancelled, current),
+            OperationStatus.Pending => (OperationOutcome.Done, this with
+            {
+                Status = status,
+                DecidedAt = WholeMilliseconds(now),
+                DecidedWith = decision.AuthType,
+                Reason = decision.Reason,
+            }),
 
-        if (Status is not OperationStatus.Pending)
-        {
             // "Yes, with a PIN" is not what was recorded as "yes, with biometrics".
-            var same = Status == status && DecidedWith == decision.AuthType;
-            return (same ? OperationOutcome.Done : OperationOutcome.AlreadyDecided, this);
-        }
-
-        if (IsExpired(now))
-        {
-            return (OperationOutcome.Expired, this);
-        }
-
-        return (OperationOutcome.Done, this with
-        {
-            Status = status,
-            DecidedAt = WholeMilliseconds(now),
-            DecidedWith = decision.AuthType,
-            Reason = decision.Reason,
-        });
+            _ => (Status == status && DecidedWith == decision.AuthType ? OperationOutcome.Done : OperationOutcome.AlreadyDecided, current),
+        };
     }
 
     public (OperationOutcome Outcome, OperationState Next) Cancel(string? reason, DateTimeOffset now)
@@ -185,30 +189,30 @@ internal sealed record OperationState
             throw new ArgumentException(fault, nameof(reason));
         }
 
-        return Status switch
+        var current = Expire(now);
+        return current.Status switch
         {
-            OperationStatus.Pending when IsExpired(now) => (OperationOutcome.Expired, this),
             OperationStatus.Pending => (OperationOutcome.Done, this with { Status = OperationStatus.Cancelled, DecidedAt = WholeMilliseconds(now), Reason = reason }),
-            OperationStatus.Cancelled => (OperationOutcome.Done, this),
-            OperationStatus.Approved => (OperationOutcome.AlreadyApproved, this),
-            OperationStatus.Denied => (OperationOutcome.AlreadyDenied, this),
-            _ => throw new InvalidOperationException($"Status {Status} is never stored."),
+            OperationStatus.Expired => (OperationOutcome.Expired, current),
+            OperationStatus.Cancelled => (OperationOutcome.Done, current),
+            OperationStatus.Approved => (OperationOutcome.AlreadyApproved, current),
+            OperationStatus.Denied => (OperationOutcome.AlreadyDenied, current),
+            _ => throw new InvalidOperationException($"Status {Status} is unknown."),
         };
     }
 
-    /// <summary>Whether its deadline came before its end.</summary>
-    public bool IsExpired(DateTimeOffset now) => Status is OperationStatus.Pending && ExpiresAt <= now;
+    /// <summary>Whether its deadline has come and nothing has ended it. Nobody is told so before it is written.</summary>
+    public bool IsOverdue(DateTimeOffset now) => Status is OperationStatus.Pending && ExpiresAt <= now;
 
-    /// <summary>When it came to its end: by a decision, a cancel, or a deadline that has passed by now.</summary>
-    public DateTimeOffset? EndedAt(DateTimeOffset now) => IsExpired(now) ? ExpiresAt : DecidedAt;
+    /// <summary>The state to write of an operation whose deadline has come; this one, if it has ended or has time left.</summary>
+    public OperationState Expire(DateTimeOffset now) => IsOverdue(now) ? this with { Status = OperationStatus.Expired, DecidedAt = ExpiresAt } : this;
 
-    /// <summary>Whether it came to its end at that time or before, and is still there.</summary>
-    public bool HadEndedBy(DateTimeOffset time) => RemovedAt is null && EndedAt(time) <= time;
+    /// <summary>Whether it came to its end, by then or overdue by then, and is still there.</summary>
+    public bool HadEndedBy(DateTimeOffset time) => RemovedAt is null && Expire(time).DecidedAt <= time;
 
     /// <summary>What is left of it: a few bytes, and nothing that anybody said.</summary>
     public OperationState Remove(DateTimeOffset now) => new()
     {
-        Format = Storage.StateSerializer.TombstoneFormat,
         Id = Id,
         RemovedAt = WholeMilliseconds(now),
 
@@ -220,7 +224,7 @@ internal sealed record OperationState
         Attempt = null!,
     };
 
-    public Operation ToOperation(DateTimeOffset now) => new()
+    public Operation ToOperation() => new()
     {
         Id = Id,
         CreatedAt = CreatedAt,
@@ -230,8 +234,8 @@ internal sealed record OperationState
         ExternalUserId = ExternalUserId,
         Payload = FullPayload(),
         AuthType = DecidedWith ?? AuthType,
-        Status = IsExpired(now) ? OperationStatus.Expired : Status,
-        DecidedAt = EndedAt(now),
+        Status = Status,
+        DecidedAt = DecidedAt,
         ExpiresAt = ExpiresAt,
         Reason = Reason,
     };

@@ -5,7 +5,7 @@ namespace Recognize.Orleans.Operations;
 
 /// <summary>
 /// Finds what ended longer ago than operations are kept: from time to time one silo goes through the histories and asks
-/// the grains of what is old. Each decides by its own clock and removes itself, as the only writer of its row.
+/// the grains of what is old. Each decides by the service's clock and removes itself, as the only writer of its row.
 /// </summary>
 internal sealed partial class Retention(
     OperationHistory history,
@@ -17,11 +17,11 @@ internal sealed partial class Retention(
 {
     public static readonly TimeSpan Interval = TimeSpan.FromHours(1);
 
-    // Places that are looked at, and grains that are asked, at once. Creates share a commit with what is removed and wait for no more than it.
+    // How many places are read, and grains asked, at once. Few, because creates share a commit with removals and wait for it.
     private const int Places = 500;
     private const int Batch = 10;
 
-    // After each of these a pause of so many times as long as it took.
+    // After each batch: a pause of nine times as long as it took.
     private const int Pauses = 9;
 
     /// <summary>Whether this silo is the one that sweeps. While one joins or leaves two may think so, which does the work twice and no harm.</summary>
@@ -57,7 +57,7 @@ internal sealed partial class Retention(
     {
         try
         {
-            if (IsItsTurn)
+            if (IsItsTurn && ServiceClock.MaySweepBy(clock))
             {
                 await SweepAsync(stoppingToken);
             }
@@ -120,9 +120,6 @@ internal sealed partial class Retention(
     {
         var begun = clock.GetTimestamp();
         var owner = OperationState.HistoryOf(customer, userId);
-        var isUserToGo = (await history.RowsAsync(owner + before, owner + OperationHistory.End, 1, cancellationToken)).Count == 0;
-        var isUserGone = isUserToGo && await IsRemovedAsync(grains.GetUser<IRemovableGrain>(customer, userId), tally, cancellationToken);
-        string? last = null;
         var after = owner;
         IReadOnlyList<(string Place, string GrainKey)> rows;
         do
@@ -130,31 +127,14 @@ internal sealed partial class Retention(
             rows = await history.RowsAsync(after, owner + before, Batch, cancellationToken);
             foreach (var (place, key) in rows)
             {
-                if (last is not null)
-                {
-                    await RemoveAsync(last, tally, cancellationToken);
-                }
-
-                (after, last) = (place, key);
+                await RemoveAsync(key, tally, cancellationToken);
+                after = place;
             }
 
             await RestAsync(begun, cancellationToken);
             begun = clock.GetTimestamp();
         }
         while (rows.Count == Batch);
-
-        // A user is found by an operation: the last one stays until their row is gone.
-        if (last is not null && isUserGone == isUserToGo)
-        {
-            await RemoveAsync(last, tally, cancellationToken);
-        }
-    }
-
-    private static async Task<bool> IsRemovedAsync(IRemovableGrain grain, Tally tally, CancellationToken cancellationToken)
-    {
-        var removed = false;
-        await tally.TryAsync(async () => removed = await grain.RemoveAsync().WaitAsync(cancellationToken), cancellationToken);
-        return removed;
     }
 
     private Task RemoveAsync(string grainKey, Tally tally, CancellationToken cancellationToken) => tally.TryAsync(
@@ -212,7 +192,6 @@ internal sealed partial class Retention(
 internal interface IRemovableGrain : IGrainWithStringKey
 {
     /// <summary>Removes what the service's retention does not keep any longer, if anything. May be repeated.</summary>
-    /// <returns>Whether it is done with; false: it must be asked again later, and found until then.</returns>
     [Alias("remove")]
-    Task<bool> RemoveAsync();
+    Task RemoveAsync();
 }

@@ -23,6 +23,18 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     /// <summary>Answers with the database's own clock, in UTC, without an offset.</summary>
     protected abstract string ReadClockText { get; }
 
+    /// <summary>
+    /// Makes the row of a service id in RecognizeCluster the cluster's, unless it belongs to another that has shown a sign of
+    /// life within <see cref="ClusterClaim.Patience"/>; answers with whose it is now, the newest stored time, and until when removals are held.
+    /// </summary>
+    protected abstract string ClaimText { get; }
+
+    /// <summary>Stores until when nothing may be removed.</summary>
+    protected abstract string HoldSweepsText { get; }
+
+    /// <summary>Shows a sign of life in the row of a service id, if it is the cluster's, and moves its newest time up.</summary>
+    protected abstract string RenewClaimText { get; }
+
     /// <summary>Makes the data source; nothing is connected yet.</summary>
     /// <exception cref="ArgumentException">The connection string is malformed; <see cref="FaultIn"/> says so beforehand.</exception>
     public static Database Create(StorageEngine engine, string connectionString) => engine switch
@@ -68,11 +80,71 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         command.CommandText = ReadClockText;
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         await reader.ReadAsync(cancellationToken);
-        return new DateTimeOffset(DateTime.SpecifyKind(reader.GetDateTime(0), DateTimeKind.Unspecified), TimeSpan.Zero);
+        return Utc(reader, 0);
     }
 
-    /// <summary>The table of grain state, for group commit.</summary>
-    public abstract IRows CreateRows(string serviceId);
+    /// <summary>The database's clock, and what the database says of a silo and its cluster, in one look.</summary>
+    /// <param name="serviceId">The service of the silo.</param>
+    /// <param name="silo">The silo that asks.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    public virtual async Task<DatabaseLook> LookAsync(string serviceId, SiloIdentity silo, CancellationToken cancellationToken)
+    {
+        await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
+        await using var command = CommandOf(
+            connection,
+            $"""
+            {ReadClockText},
+                (SELECT Status FROM OrleansMembershipTable WHERE DeploymentId = @ClusterId AND Address = @Address AND Port = @Port AND Generation = @Generation),
+                (SELECT ClusterId FROM RecognizeCluster WHERE ServiceId = @ServiceId)
+            """,
+            ("@ServiceId", serviceId),
+            ("@ClusterId", silo.ClusterId),
+            ("@Address", silo.Address),
+            ("@Port", silo.Port),
+            ("@Generation", silo.Generation));
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        await reader.ReadAsync(cancellationToken);
+        return new(
+            Utc(reader, 0),
+            await reader.IsDBNullAsync(1, cancellationToken) ? null : (SiloStatus)reader.GetInt32(1),
+            await reader.IsDBNullAsync(2, cancellationToken) ? null : reader.GetString(2));
+    }
+
+    /// <summary>Claims a service id for a cluster, which the claim that is returned may deny.</summary>
+    public async Task<ClusterClaim> ClaimAsync(string serviceId, string clusterId, CancellationToken cancellationToken)
+    {
+        await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
+        await using var command = CommandOf(connection, ClaimText, ("@ServiceId", serviceId), ("@ClusterId", clusterId));
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        await reader.ReadAsync(cancellationToken);
+        return new(reader.GetString(0), Utc(reader, 1), await reader.IsDBNullAsync(2, cancellationToken) ? null : Utc(reader, 2));
+    }
+
+    /// <summary>Lets no start that comes after this one remove anything before a time.</summary>
+    public async Task HoldSweepsAsync(string serviceId, DateTimeOffset until, CancellationToken cancellationToken)
+    {
+        await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
+        await using var command = CommandOf(connection, HoldSweepsText, ("@ServiceId", serviceId), ("@Until", until.UtcDateTime));
+        await command.ExecuteNonQueryAsync(cancellationToken);
+    }
+
+    /// <summary>Keeps the claim of a cluster fresh, and with it the newest time that the service has used. A claim that was lost stays lost.</summary>
+    public async Task RenewClaimAsync(string serviceId, string clusterId, DateTimeOffset newest, CancellationToken cancellationToken)
+    {
+        await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
+        await using var command = CommandOf(connection, RenewClaimText, ("@ServiceId", serviceId), ("@ClusterId", clusterId), ("@Newest", newest.UtcDateTime));
+        await command.ExecuteNonQueryAsync(cancellationToken);
+    }
+
+    /// <summary>The table of grain state.</summary>
+    /// <param name="serviceId">Whose rows.</param>
+    /// <param name="silo">Who writes, where more than one may.</param>
+    public abstract IRows CreateRows(string serviceId, SiloIdentity? silo);
+
+    /// <summary>A query for the first <c>@count</c> rows.</summary>
+    /// <param name="columns">Its columns.</param>
+    /// <param name="rows">The rest of it, from FROM to ORDER BY.</param>
+    public virtual string FirstText(string columns, string rows) => $"SELECT {columns} {rows} LIMIT @count";
 
     /// <summary>Whether the server has the database itself.</summary>
     public abstract Task<bool> ExistsAsync();
@@ -90,4 +162,36 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
 
     [SuppressMessage("Usage", "CA2208", Justification = "The engine is a setting, validated at the start; an unknown one is a fault of this program.")]
     internal static ArgumentOutOfRangeException Unknown(StorageEngine engine) => new(nameof(engine), engine, "No such storage engine.");
+
+    private static DateTimeOffset Utc(DbDataReader reader, int column) => new(DateTime.SpecifyKind(reader.GetDateTime(column), DateTimeKind.Unspecified), TimeSpan.Zero);
+
+    private static DbCommand CommandOf(DbConnection connection, string text, params ReadOnlySpan<(string Name, object Value)> parameters)
+    {
+        var command = connection.CreateCommand();
+        command.CommandText = text;
+        foreach (var (name, value) in parameters)
+        {
+            var parameter = command.CreateParameter();
+            (parameter.ParameterName, parameter.Value) = (name, value);
+            command.Parameters.Add(parameter);
+        }
+
+        return command;
+    }
+}
+
+/// <summary>What the database says of a silo.</summary>
+/// <param name="Now">The database's clock.</param>
+/// <param name="Status">The silo's own in the membership table; null without a row there.</param>
+/// <param name="ClusterId">The cluster that has claimed the service; null when nobody has.</param>
+internal sealed record DatabaseLook(DateTimeOffset Now, SiloStatus? Status, string? ClusterId);
+
+/// <summary>What came of a claim.</summary>
+/// <param name="ClusterId">The cluster that the service id belongs to now.</param>
+/// <param name="Newest">The newest time that the database knows of.</param>
+/// <param name="SweepsFrom">Before this time nothing may be removed; null: that is not held.</param>
+internal sealed record ClusterClaim(string ClusterId, DateTimeOffset Newest, DateTimeOffset? SweepsFrom)
+{
+    /// <summary>How long a cluster may show no sign of life before another may take its service over.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
 }

@@ -1,9 +1,6 @@
 using System.Globalization;
 using System.Threading.Channels;
-using Orleans.Configuration;
 using Orleans.Storage;
-using Recognize.Orleans.Operations;
-using Recognize.Orleans.Users;
 
 namespace Recognize.Orleans.Storage;
 
@@ -14,36 +11,39 @@ namespace Recognize.Orleans.Storage;
 /// </summary>
 /// <remarks>
 /// Nothing is acknowledged before its commit has returned. A write whose commit may or may not have happened fails and is not
-/// repeated here: the grain that asked for it drops its state. A full queue refuses at once.
+/// repeated here: the grain that asked for it reads its row again. A full queue refuses at once.
 /// </remarks>
-internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecycleParticipant<ISiloLifecycle>, IDisposable
+internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>, IDisposable
 {
-    // A user's row may be deleted and written anew. It begins with the seconds since then for a version: an earlier row, written
-    // less than once a second, never came so far, so that an activation that still knows it (on a silo that was cut off, or
-    // frozen) cannot write over this one. As the stock provider's statement does.
-    private static readonly DateTimeOffset Epoch = new(2020, 1, 1, 0, 0, 0, TimeSpan.Zero);
-
     // Each time another writer has committed in between, so that two writers take turns at worst.
     private const int OvertakenAtMost = 5;
 
-    private readonly GroupCommitLimits limits;
     private readonly IRows rows;
+    private readonly RowReader reader;
     private readonly IGrainStorageSerializer serializer;
-    private readonly TimeProvider clock;
+    private readonly StorageFaults faults;
+    private readonly GroupCommitLimits limits;
+    private readonly WriteGuard guard;
     private readonly Channel<WriteItem> writes;
-    private readonly Channel<ReadItem> reads;
     private readonly CancellationTokenSource abandoned = new();
     private long queuedBytes;
-    private Task pumps = Task.CompletedTask;
+    private Task pump = Task.CompletedTask;
 
-    public GroupCommitStorage(Database database, ClusterOptions cluster, IGrainStorageSerializer serializer, GroupCommitLimits limits, TimeProvider clock)
+    /// <param name="rows">The rows of the engine.</param>
+    /// <param name="reader">Reads the same rows, and ends after this.</param>
+    /// <param name="serializer">How states are stored.</param>
+    /// <param name="faults">What is made of the database's faults.</param>
+    /// <param name="limits">How much it takes at once.</param>
+    /// <param name="guard">What a statement is refused by that comes late, or from a silo that is none any more.</param>
+    public GroupCommitStorage(IRows rows, RowReader reader, IGrainStorageSerializer serializer, StorageFaults faults, GroupCommitLimits limits, WriteGuard guard)
     {
-        this.limits = limits;
-        this.clock = clock;
+        this.rows = rows;
+        this.reader = reader;
         this.serializer = serializer;
-        writes = NewQueue<WriteItem>(limits);
-        reads = NewQueue<ReadItem>(limits);
-        rows = database.CreateRows(cluster.ServiceId);
+        this.faults = faults;
+        this.limits = limits;
+        this.guard = guard;
+        writes = Channel.CreateBounded<WriteItem>(new BoundedChannelOptions(limits.Queue) { SingleReader = true });
     }
 
     public void Participate(ISiloLifecycle observer) => observer.Subscribe(
@@ -56,21 +56,22 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
         },
         StopAsync);
 
-    public void Start() =>
-        pumps = Task.WhenAll(Task.Run(WriteGroupsAsync, CancellationToken.None), Task.Run(ReadGroupsAsync, CancellationToken.None));
+    public void Start() => pump = Task.Run(WriteGroupsAsync, CancellationToken.None);
 
     /// <summary>Writes what is queued, whose callers wait for the answer, and takes nothing more.</summary>
     /// <param name="cancellationToken">Ends the patience: what is still queued then fails, with an unknown outcome.</param>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
-        writes.Writer.TryComplete();
-        reads.Writer.TryComplete();
-        await using (cancellationToken.Register(abandoned.Cancel))
+        if (!writes.Writer.TryComplete())
         {
-            await pumps;
+            await pump;
+            return;
         }
 
-        await rows.DisposeAsync();
+        await using (cancellationToken.Register(abandoned.Cancel))
+        {
+            await pump;
+        }
     }
 
     public void Dispose() => abandoned.Dispose();
@@ -86,13 +87,7 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
 
     public async Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState, CancellationToken cancellationToken)
     {
-        var item = new ReadItem(new(stateName, grainId));
-        if (!reads.Writer.TryWrite(item))
-        {
-            throw new StorageBusyException();
-        }
-
-        var row = await item.Done.Task.WaitAsync(cancellationToken);
+        var row = await reader.ReadAsync(new RowKey(stateName, grainId), cancellationToken);
         grainState.ETag = row?.Version.ToString(CultureInfo.InvariantCulture);
         grainState.RecordExists = row is { Payload: not null };
         grainState.State = row is { Payload: { } payload } ? serializer.Deserialize<T>(new(payload))! : Activator.CreateInstance<T>();
@@ -100,32 +95,19 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
 
     public async Task WriteStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState, CancellationToken cancellationToken)
     {
-        var write = ToWrite(stateName, grainId, grainState);
-        Require(await EnqueueAsync(new(write, second: null, cancellationToken)), write, second: null);
-        Written(grainState, write);
-    }
-
-    public async Task<bool> InsertWithAsync<T>(FirstRow row, string stateName, GrainId grainId, IGrainState<T> grainState)
-    {
-        var first = new RowWrite(new(row.StateName, row.Grain), row.Payload, Version: null, row.HistoryKey);
-        var second = ToWrite(stateName, grainId, grainState);
-        var fate = await EnqueueAsync(new(first, second, CancellationToken.None));
-        if (fate is WriteFate.FirstConflicts)
-        {
-            return false;
-        }
-
-        Require(fate, first, second);
-        Written(grainState, second);
-        return true;
+        var row = new RowKey(stateName, grainId);
+        var version = VersionOf(grainState);
+        var keys = grainState.State is IIndexedState indexed ? indexed.KeysOf(row.Key, isFirst: version is null) : default;
+        var write = new RowWrite(row, serializer.Serialize(grainState.State).ToArray(), version, keys);
+        await WriteAsync(write, cancellationToken);
+        (grainState.ETag, grainState.RecordExists) = (write.Next.ToString(CultureInfo.InvariantCulture), true);
     }
 
     public async Task ClearStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState, CancellationToken cancellationToken)
     {
         if (grainState.ETag is not null)
         {
-            var write = new RowWrite(new(stateName, grainId), Payload: null, Version(grainState.ETag));
-            Require(await EnqueueAsync(new(write, second: null, cancellationToken)), write, second: null);
+            await WriteAsync(new(new(stateName, grainId), Payload: null, VersionOf(grainState)), cancellationToken);
             grainState.ETag = null;
         }
 
@@ -133,47 +115,31 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
         grainState.State = Activator.CreateInstance<T>();
     }
 
-    private static Channel<TItem> NewQueue<TItem>(GroupCommitLimits limits) =>
-        Channel.CreateBounded<TItem>(new BoundedChannelOptions(limits.Queue) { SingleReader = true });
+    private static int? VersionOf<T>(IGrainState<T> state) => state.ETag is null ? null : int.Parse(state.ETag, CultureInfo.InvariantCulture);
 
-    private static void Written<T>(IGrainState<T> state, RowWrite write) =>
-        (state.ETag, state.RecordExists) = (write.Next.ToString(CultureInfo.InvariantCulture), true);
-
-    private static int Version(string etag) => int.Parse(etag, CultureInfo.InvariantCulture);
-
-    private static void Require(WriteFate fate, RowWrite first, RowWrite? second)
+    private async Task WriteAsync(RowWrite write, CancellationToken cancellationToken)
     {
-        if (fate is not WriteFate.Written)
-        {
-            var write = fate is WriteFate.FirstConflicts ? first : second!.Value;
-            throw new InconsistentStateException($"The row of {write.Row.Type} {write.Row.Key} is not at version {write.Version?.ToString(CultureInfo.InvariantCulture) ?? "none"} any more.");
-        }
-    }
-
-    // The first write gives an operation its place in a history, and a removal the tombstone its own.
-    private static string? PlaceOf<T>(GrainId grainId, IGrainState<T> state) => state.State switch
-    {
-        OperationState { TombstoneKey: { } key } => key,
-        OperationState first when state.ETag is null => first.HistoryKey(GrainFactoryExtensions.ParseKey(grainId.Key.ToString()!).Customer),
-        _ => null,
-    };
-
-    private RowWrite ToWrite<T>(string stateName, GrainId grainId, IGrainState<T> state) => new(
-        new(stateName, grainId),
-        serializer.Serialize(state.State).ToArray(),
-        state.ETag is null ? null : Version(state.ETag),
-        PlaceOf(grainId, state),
-        state.State is UserState ? (int)(clock.GetUtcNow() - Epoch).TotalSeconds : 1);
-
-    private Task<WriteFate> EnqueueAsync(WriteItem item)
-    {
+        var item = new WriteItem(write, cancellationToken);
         if (Interlocked.Add(ref queuedBytes, item.Bytes) > limits.QueuedBytes || !writes.Writer.TryWrite(item))
         {
             Interlocked.Add(ref queuedBytes, -item.Bytes);
             throw new StorageBusyException();
         }
 
-        return item.Done.Task;
+        switch (await item.Done.Task)
+        {
+            case WriteOutcome.Written:
+                return;
+            case WriteOutcome.Conflicts:
+                throw new InconsistentStateException($"The row of {write.Row.Type} {write.Row.Key} is not at version {write.Version?.ToString(CultureInfo.InvariantCulture) ?? "none"} any more.");
+            case WriteOutcome.TooLate:
+                throw StorageFaultException.Refused("The statement was too long on its way.");
+            case WriteOutcome.Fenced:
+                guard.Refused();
+                throw new SiloFencedException();
+            default:
+                throw new InvalidOperationException($"The database told no outcome of the write to {write.Row.Type}.");
+        }
     }
 
     private async Task WriteGroupsAsync()
@@ -183,11 +149,15 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
         while (await writes.Reader.WaitToReadAsync())
         {
             // One statement cannot tell two writes of one row apart: the later one goes with the next group.
-            while (group.Count < limits.Group && writes.Reader.TryPeek(out var item) && item.TryJoin(touched))
+            while (group.Count < limits.Group && writes.Reader.TryPeek(out var item) && touched.Add(item.Write.Row))
             {
                 writes.Reader.TryRead(out _);
                 Interlocked.Add(ref queuedBytes, -item.Bytes);
-                if (!item.IsTakenBack())
+                if (item.IsTooOld)
+                {
+                    item.Done.SetException(new StorageBusyException());
+                }
+                else if (!item.IsTakenBack())
                 {
                     group.Add(item);
                 }
@@ -203,11 +173,28 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
         }
     }
 
+    // That the database does not tell its time does not change that it has refused the group.
+    private async Task<bool> TryMeasureAgainAsync()
+    {
+        try
+        {
+            return await guard.TryMeasureAgainAsync(abandoned.Token);
+        }
+        catch (Exception fault) when (faults.OfRead(fault) is StorageFaultException)
+        {
+            return false;
+        }
+    }
+
     private async Task WriteAsync(List<WriteItem> group, int overtaken = 0)
     {
         try
         {
-            await rows.WriteAsync(group, abandoned.Token);
+            await rows.WriteAsync(group, guard.Until, abandoned.Token);
+            if (group.Exists(item => item.Outcome is WriteOutcome.TooLate) && await TryMeasureAgainAsync())
+            {
+                await rows.WriteAsync(group, guard.Until, abandoned.Token);
+            }
         }
         catch (GroupRefusedException refusal) when (group.Count > 1 || (refusal.IsOvertaken && overtaken < OvertakenAtMost))
         {
@@ -222,51 +209,18 @@ internal sealed class GroupCommitStorage : IPairedGrainStorage, ILifecyclePartic
         catch (Exception fault)
         {
             // Each gets a fault of its own: a task's exception is thrown in many places at once.
-            group.ForEach(item => item.Done.SetException(new StorageFaultException(fault)));
+            group.ForEach(item => item.Done.SetException(faults.OfWrite(fault)));
             return;
         }
 
-        group.ForEach(item => item.Done.SetResult(item.Fate));
+        group.ForEach(item => item.Done.SetResult(item.Outcome));
     }
-
-    private async Task ReadGroupsAsync()
-    {
-        var group = new List<ReadItem>(limits.Group);
-        while (await reads.Reader.WaitToReadAsync())
-        {
-            while (group.Count < limits.Group && reads.Reader.TryRead(out var item))
-            {
-                group.Add(item);
-            }
-
-            try
-            {
-                await rows.ReadAsync(group, abandoned.Token);
-                group.ForEach(item => item.Done.SetResult(item.Found));
-            }
-            catch (Exception fault)
-            {
-                group.ForEach(item => item.Done.TrySetException(new StorageFaultException(fault)));
-            }
-
-            group.Clear();
-        }
-    }
-}
-
-/// <summary>A grain storage that can write the rows of two grains together.</summary>
-internal interface IPairedGrainStorage : IGrainStorage
-{
-    /// <summary>Inserts the first row of one grain and writes the state of another, in one transaction.</summary>
-    /// <returns>False when the first row exists already; then nothing was written.</returns>
-    /// <exception cref="InconsistentStateException">The state of the other grain has moved on; nothing was written.</exception>
-    Task<bool> InsertWithAsync<T>(FirstRow row, string stateName, GrainId grainId, IGrainState<T> grainState);
 }
 
 /// <summary>How much the storage takes at once.</summary>
 internal sealed record GroupCommitLimits
 {
-    /// <summary>Rows or pairs of rows in one transaction.</summary>
+    /// <summary>Rows in one transaction, and rows or ranges in one question.</summary>
     public int Group { get; init; } = 128;
 
     /// <summary>Writes, and likewise reads, that wait; one more is refused.</summary>
@@ -276,19 +230,21 @@ internal sealed record GroupCommitLimits
     public long QueuedBytes { get; init; } = 64 * 1024 * 1024;
 }
 
-/// <summary>The row that a new grain starts with, written by another grain together with its own.</summary>
-internal sealed record FirstRow(string StateName, GrainId Grain, byte[] Payload, string? HistoryKey = null);
-
-/// <summary>The database did not take or answer a group. Whether a write took effect is unknown.</summary>
-[GenerateSerializer, Alias("recognize.storage-fault")]
-internal sealed class StorageFaultException : OrleansException
+/// <summary>What the database checks beside the row's version: that a statement is not late, and that its silo still belongs to the cluster.</summary>
+internal class WriteGuard
 {
-    public StorageFaultException(Exception cause)
-        : base($"The storage failed: {cause.GetBaseException().Message}")
+    /// <summary>Checks nothing: one process has the database, or a test does.</summary>
+    public static readonly WriteGuard None = new();
+
+    /// <summary>Until when, by the database's clock, a statement that is sent now may begin.</summary>
+    public virtual DateTime Until => DateTime.MaxValue;
+
+    /// <summary>Asks the database for its time again, because a statement was refused as late.</summary>
+    /// <returns>Whether <see cref="Until"/> is another one now.</returns>
+    public virtual Task<bool> TryMeasureAgainAsync(CancellationToken cancellationToken) => Task.FromResult(false);
+
+    /// <summary>Called when the database has refused a write because this silo is none of its cluster any more.</summary>
+    public virtual void Refused()
     {
     }
 }
-
-/// <summary>The storage has as much work as it may hold, or is stopping. Nothing was written.</summary>
-[GenerateSerializer, Alias("recognize.storage-busy")]
-internal sealed class StorageBusyException() : OrleansException("The storage takes no more work at the moment.");

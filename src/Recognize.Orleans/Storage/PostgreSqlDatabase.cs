@@ -28,6 +28,38 @@ internal sealed class PostgreSqlDatabase(string connectionString)
 
     protected override string ReadClockText => "SELECT clock_timestamp() AT TIME ZONE 'UTC'";
 
+    // Of two that take over at once the second one waits for the first one's row, looks at it again and finds it fresh.
+    protected override string ClaimText =>
+        $"""
+        INSERT INTO RecognizeCluster (ServiceId, ClusterId, ClaimedAt, NewestTime)
+        VALUES (@ServiceId, @ClusterId, clock_timestamp(), clock_timestamp())
+        ON CONFLICT DO NOTHING;
+
+        UPDATE RecognizeCluster
+        SET ClusterId = @ClusterId, ClaimedAt = clock_timestamp()
+        WHERE ServiceId = @ServiceId
+            AND (ClusterId = @ClusterId
+                OR (ClaimedAt < clock_timestamp() - interval '{ClusterClaim.Patience.TotalSeconds} seconds'
+                    AND NOT EXISTS
+                    (
+                        SELECT 1 FROM OrleansMembershipTable AS silo
+                        WHERE silo.DeploymentId = RecognizeCluster.ClusterId AND silo.Status <> {(int)SiloStatus.Dead}
+                            AND silo.IAmAliveTime > clock_timestamp() - interval '{ClusterClaim.Patience.TotalSeconds} seconds'
+                            AND silo.IAmAliveTime < clock_timestamp() + interval '{ClusterClaim.Patience.TotalSeconds} seconds'
+                    )));
+
+        SELECT ClusterId, NewestTime AT TIME ZONE 'UTC', SweepsFrom AT TIME ZONE 'UTC' FROM RecognizeCluster WHERE ServiceId = @ServiceId;
+        """;
+
+    protected override string HoldSweepsText => "UPDATE RecognizeCluster SET SweepsFrom = @Until WHERE ServiceId = @ServiceId";
+
+    protected override string RenewClaimText =>
+        """
+        UPDATE RecognizeCluster
+        SET ClaimedAt = clock_timestamp(), NewestTime = GREATEST(NewestTime, @Newest)
+        WHERE ServiceId = @ServiceId AND ClusterId = @ClusterId
+        """;
+
     public static string? FaultIn(string connectionString)
     {
         var settings = new NpgsqlConnectionStringBuilder(connectionString);
@@ -46,7 +78,7 @@ internal sealed class PostgreSqlDatabase(string connectionString)
         return null;
     }
 
-    public override IRows CreateRows(string serviceId) => new PostgreSqlRows(DataSource, serviceId);
+    public override IRows CreateRows(string serviceId, SiloIdentity? silo) => new PostgreSqlRows((NpgsqlDataSource)DataSource, serviceId, silo);
 
     public override async Task<bool> ExistsAsync()
     {

@@ -1,69 +1,67 @@
-using System.Data.Common;
 using Npgsql;
 using NpgsqlTypes;
 
 namespace Recognize.Orleans.Storage;
 
 /// <summary>Groups on PostgreSQL: one prepared statement over arrays, one round trip, one commit.</summary>
-internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) : IRows
+internal sealed class PostgreSqlRows(NpgsqlDataSource dataSource, string serviceId, SiloIdentity? silo) : IRows
 {
     // Looks first, so that each item has its own fate and a duplicate costs no write. A writer on another silo that comes in
     // between makes an insert break the key or an update miss its row; the division by zero then takes the group back.
     // LATERAL with LIMIT cannot be flattened into a join, so that however small the table was when the statement was
     // planned, each row is looked up by the index and each update finds its row by its place.
+    // The fence comes first and locks nothing: a statement that was held up on its way, and one of a silo that was voted dead, write nothing.
     private const string WriteText = """
-        WITH looked AS MATERIALIZED
+        WITH fence AS MATERIALIZED
         (
-            SELECT r.*, one.ctid AS place1, two.ctid AS place2,
-                CASE WHEN one.Version IS DISTINCT FROM r.version1 THEN 2 WHEN two.Version IS DISTINCT FROM r.version2 THEN 3 ELSE 1 END AS fate
-            FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::bytea[], $7::int[], $8::int[], $9::int[], $10::int[], $11::text[], $12::text[], $13::bytea[], $14::int[], $15::int[], $16::text[])
-                WITH ORDINALITY AS r(keyhash1, typehash1, type1, key1, payload1, version1, next1, keyhash2, typehash2, type2, key2, payload2, version2, next2, history, item)
+            SELECT CASE
+                WHEN clock_timestamp() >= $2 THEN 3
+                WHEN $4::varchar IS NOT NULL AND NOT EXISTS
+                (
+                    SELECT 1 FROM OrleansMembershipTable AS member, RecognizeCluster AS cluster
+                    WHERE member.DeploymentId = $3 AND member.Address = $4 AND member.Port = $5 AND member.Generation = $6 AND member.Status <> 6
+                        AND cluster.ServiceId = $1 AND cluster.ClusterId = $3
+                ) THEN 4
+                ELSE 1 END AS fate
+        ),
+        looked AS MATERIALIZED
+        (
+            SELECT r.*, one.ctid AS place,
+                CASE WHEN fence.fate <> 1 THEN fence.fate WHEN one.Version IS DISTINCT FROM r.version THEN 2 ELSE 1 END AS fate
+            FROM unnest($7::int[], $8::int[], $9::text[], $10::text[], $11::bytea[], $12::int[], $13::int[], $14::text[], $15::text[])
+                WITH ORDINALITY AS r(keyhash, typehash, type, key, payload, version, next, history, pending, item)
+            CROSS JOIN fence
             LEFT JOIN LATERAL
             (
                 SELECT s.ctid, s.Version FROM OrleansStorage s
-                WHERE s.GrainIdHash = r.keyhash1 AND s.GrainTypeHash = r.typehash1
-                    AND s.GrainIdExtensionString = r.key1 AND s.GrainTypeString = r.type1 AND s.ServiceId = $1
+                WHERE s.GrainIdHash = r.keyhash AND s.GrainTypeHash = r.typehash
+                    AND s.GrainIdExtensionString = r.key AND s.GrainTypeString = r.type AND s.ServiceId = $1
                 LIMIT 1
             ) one ON true
-            LEFT JOIN LATERAL
-            (
-                SELECT s.ctid, s.Version FROM OrleansStorage s
-                WHERE s.GrainIdHash = r.keyhash2 AND s.GrainTypeHash = r.typehash2
-                    AND s.GrainIdExtensionString = r.key2 AND s.GrainTypeString = r.type2 AND s.ServiceId = $1
-                LIMIT 1
-            ) two ON true
-        ),
-        write AS MATERIALIZED
-        (
-            SELECT keyhash1 AS keyhash, typehash1 AS typehash, type1 AS type, key1 AS key, payload1 AS payload, version1 AS version, next1 AS next, place1 AS place, history
-            FROM looked WHERE fate = 1
-            UNION ALL
-            SELECT keyhash2, typehash2, type2, key2, payload2, version2, next2, place2, NULL
-            FROM looked WHERE fate = 1 AND key2 IS NOT NULL
         ),
         added AS
         (
             INSERT INTO OrleansStorage
-                (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey)
-            SELECT keyhash, 0, 0, typehash, type, key, $1, payload, now(), next, history FROM write WHERE version IS NULL
+                (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey, PendingKey)
+            SELECT keyhash, 0, 0, typehash, type, key, $1, payload, now(), next, history, pending FROM looked WHERE fate = 1 AND version IS NULL
         ),
         changed AS
         (
             UPDATE OrleansStorage s
-            SET PayloadBinary = w.payload, ModifiedOn = now(), Version = w.next, HistoryKey = COALESCE(w.history, s.HistoryKey)
-            FROM write w
-            WHERE s.ctid = w.place AND s.Version = w.version AND w.payload IS NOT NULL
+            SET PayloadBinary = w.payload, ModifiedOn = now(), Version = w.next, HistoryKey = COALESCE(w.history, s.HistoryKey), PendingKey = w.pending
+            FROM looked w
+            WHERE w.fate = 1 AND s.ctid = w.place AND s.Version = w.version AND w.payload IS NOT NULL
             RETURNING 1
         ),
         deleted AS
         (
             DELETE FROM OrleansStorage s
-            USING write w
-            WHERE s.ctid = w.place AND s.Version = w.version AND w.payload IS NULL
+            USING looked w
+            WHERE w.fate = 1 AND s.ctid = w.place AND s.Version = w.version AND w.payload IS NULL
             RETURNING 1
         )
         SELECT item::int, fate,
-            1 / CASE WHEN (SELECT count(*) FROM changed) + (SELECT count(*) FROM deleted) = (SELECT count(version) FROM write) THEN 1 ELSE 0 END
+            1 / CASE WHEN (SELECT count(*) FROM changed) + (SELECT count(*) FROM deleted) = (SELECT count(version) FROM looked WHERE fate = 1) THEN 1 ELSE 0 END
         FROM looked
         """;
 
@@ -79,61 +77,102 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
         ) found
         """;
 
+    private const string PendingText = """
+        SELECT r.item::int, found.PendingKey, found.PayloadBinary
+        FROM unnest($2::text[], $3::text[], $4::int[]) WITH ORDINALITY AS r(after, before, most, item)
+        CROSS JOIN LATERAL
+        (
+            SELECT s.PendingKey, s.PayloadBinary FROM OrleansStorage s
+            WHERE s.ServiceId = $1 AND s.PendingKey > r.after AND s.PendingKey < r.before
+            ORDER BY s.PendingKey LIMIT r.most
+        ) found
+        """;
+
+    private const string HistoryText = """
+        SELECT r.item::int, found.HistoryKey, found.PayloadBinary
+        FROM unnest($2::text[], $3::text[], $4::int[]) WITH ORDINALITY AS r(after, before, most, item)
+        CROSS JOIN LATERAL
+        (
+            SELECT s.HistoryKey, s.PayloadBinary FROM OrleansStorage s
+            WHERE s.ServiceId = $1 AND s.HistoryKey > r.after AND s.HistoryKey < r.before
+            ORDER BY s.HistoryKey DESC LIMIT r.most
+        ) found
+        """;
+
     // A plan is made once and kept; one that was made for a nearly empty table must not scan it when it is full.
     // A row that somebody else holds locked must not hold up a whole group: the server refuses it, and each item is tried by itself.
     private const string Session = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; SET lock_timeout = '2s'";
 
-    private static readonly NpgsqlDbType[] KeyColumns = [NpgsqlDbType.Integer, NpgsqlDbType.Integer, NpgsqlDbType.Text, NpgsqlDbType.Text];
-    private static readonly NpgsqlDbType[] RowColumns = [.. KeyColumns, NpgsqlDbType.Bytea, NpgsqlDbType.Integer, NpgsqlDbType.Integer];
+    private static readonly NpgsqlDbType[] FenceColumns = [NpgsqlDbType.TimestampTz, NpgsqlDbType.Varchar, NpgsqlDbType.Varchar, NpgsqlDbType.Integer, NpgsqlDbType.Integer];
+    private static readonly NpgsqlDbType[] KeyColumns = [Array(NpgsqlDbType.Integer), Array(NpgsqlDbType.Integer), Array(NpgsqlDbType.Text), Array(NpgsqlDbType.Text)];
+    private static readonly NpgsqlDbType[] ValueColumns =
+        [Array(NpgsqlDbType.Bytea), Array(NpgsqlDbType.Integer), Array(NpgsqlDbType.Integer), Array(NpgsqlDbType.Text), Array(NpgsqlDbType.Text)];
 
-    private readonly Line writer = new((NpgsqlDataSource)dataSource, WriteText, serviceId, [.. RowColumns, .. RowColumns, NpgsqlDbType.Text]);
-    private readonly Line reader = new((NpgsqlDataSource)dataSource, ReadText, serviceId, KeyColumns);
+    private static readonly NpgsqlDbType[] RangeColumns = [Array(NpgsqlDbType.Text), Array(NpgsqlDbType.Text), Array(NpgsqlDbType.Integer)];
 
-    public async Task WriteAsync(IReadOnlyList<WriteItem> group, CancellationToken cancellationToken)
+    private readonly PreparedConnection writer = new(dataSource, WriteText, serviceId, [.. FenceColumns, .. KeyColumns, .. ValueColumns]);
+    private readonly PreparedConnection reader = new(dataSource, ReadText, serviceId, KeyColumns);
+    private readonly PreparedConnection pending = new(dataSource, PendingText, serviceId, RangeColumns);
+    private readonly PreparedConnection history = new(dataSource, HistoryText, serviceId, RangeColumns);
+
+    public Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken)
     {
-        var first = new Columns(group.Count);
-        var second = new Columns(group.Count);
-        for (var i = 0; i < group.Count; i++)
-        {
-            first.Set(i, group[i].First);
-            if (group[i].Second is { } write)
-            {
-                second.Set(i, write);
-            }
-        }
-
-        try
-        {
-            await writer.RunAsync([.. first.Row, .. second.Row, first.HistoryKeys], row => group[row.GetInt32(0) - 1].Fate = (WriteFate)row.GetInt32(1), cancellationToken);
-        }
-        catch (PostgresException fault) when (!EndsConnection(fault))
-        {
-            throw new GroupRefusedException(fault, overtaken: IsOvertaken(fault));
-        }
+        var writes = group.Select(item => item.Write);
+        object[] fence = silo is null
+            ? [until, DBNull.Value, DBNull.Value, DBNull.Value, DBNull.Value]
+            : [until, silo.ClusterId, silo.Address, silo.Port, silo.Generation];
+        object[] values =
+        [
+            Column(writes, write => write.Payload),
+            Column(writes, write => write.Version),
+            Column(writes, write => write.Next),
+            Column(writes, write => write.Keys.History),
+            Column(writes, write => write.Keys.Pending),
+        ];
+        return writer.RunAsync(
+            [.. fence, .. Keys(writes.Select(write => write.Row)), .. values],
+            row => group[row.GetInt32(0) - 1].Outcome = (WriteOutcome)row.GetInt32(1),
+            cancellationToken);
     }
 
-    public Task ReadAsync(IReadOnlyList<ReadItem> group, CancellationToken cancellationToken)
-    {
-        var rows = new Columns(group.Count);
-        for (var i = 0; i < group.Count; i++)
-        {
-            rows.Set(i, new(group[i].Row, null, null));
-        }
+    public Task ReadAsync(IReadOnlyList<ReadItem<RowKey, StoredRow?>> group, CancellationToken cancellationToken) => reader.RunAsync(
+        Keys(group.Select(item => item.Question)),
+        row => group[row.GetInt32(0) - 1].Answer = new(row.IsDBNull(1) ? null : row.GetFieldValue<byte[]>(1), row.GetInt32(2)),
+        cancellationToken);
 
-        return reader.RunAsync(
-            rows.Key,
-            row => group[row.GetInt32(0) - 1].Found = new(row.IsDBNull(1) ? null : row.GetFieldValue<byte[]>(1), row.GetInt32(2)),
-            cancellationToken);
+    public async Task ReadRangesAsync(IReadOnlyList<ReadItem<RowRange, List<RangeRow>>> group, CancellationToken cancellationToken)
+    {
+        foreach (var ranges in group.GroupBy(item => item.Question.Index).Select(ranges => ranges.ToArray()))
+        {
+            await (ranges[0].Question.Index is RowIndex.Pending ? pending : history).RunAsync(
+                [Column(ranges, item => item.Question.After), Column(ranges, item => item.Question.Before), Column(ranges, item => item.Question.Count)],
+                row => ranges[row.GetInt32(0) - 1].Answer.Add(new(row.GetString(1), row.IsDBNull(2) ? null : row.GetFieldValue<byte[]>(2))),
+                cancellationToken);
+        }
     }
 
     public async ValueTask DisposeAsync()
     {
         await writer.DisposeAsync();
         await reader.DisposeAsync();
+        await pending.DisposeAsync();
+        await history.DisposeAsync();
     }
+
+    private static NpgsqlDbType Array(NpgsqlDbType type) => NpgsqlDbType.Array | type;
+
+    private static TValue[] Column<TItem, TValue>(IEnumerable<TItem> items, Func<TItem, TValue> value) => [.. items.Select(value)];
+
+    private static object[] Keys(IEnumerable<RowKey> rows) =>
+        [Column(rows, row => row.KeyHash), Column(rows, row => row.TypeHash), Column(rows, row => row.Type), Column(rows, row => row.Key)];
 
     private static bool IsOvertaken(PostgresException fault) =>
         fault.SqlState is PostgresErrorCodes.UniqueViolation or PostgresErrorCodes.DivisionByZero or PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure;
+
+    // The server took the statement back for what is in it or in its way; the connection is as good as before. What else it says may be about the
+    // session: a read-only server, a statement that a pooler has dropped.
+    private static bool LeavesConnection(PostgresException fault) =>
+        IsOvertaken(fault) || fault.SqlState is PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled || fault.SqlState[..2] is "22" or "23";
 
     // The server says these when it goes away, and may have committed before.
     private static bool EndsConnection(PostgresException fault) =>
@@ -142,38 +181,12 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
         || fault.SqlState.StartsWith("08", StringComparison.Ordinal)
         || fault.SqlState is "40003";
 
-    private sealed class Columns(int rows)
-    {
-        private readonly int?[] keyHashes = new int?[rows];
-        private readonly int?[] typeHashes = new int?[rows];
-        private readonly string?[] types = new string?[rows];
-        private readonly string?[] keys = new string?[rows];
-        private readonly byte[]?[] payloads = new byte[]?[rows];
-        private readonly int?[] versions = new int?[rows];
-        private readonly int?[] next = new int?[rows];
-
-        public string?[] HistoryKeys { get; } = new string?[rows];
-
-        public object[] Key => [keyHashes, typeHashes, types, keys];
-
-        public object[] Row => [.. Key, payloads, versions, next];
-
-        public void Set(int i, RowWrite write)
-        {
-            keyHashes[i] = write.Row.KeyHash;
-            typeHashes[i] = write.Row.TypeHash;
-            types[i] = write.Row.Type;
-            keys[i] = write.Row.Key;
-            payloads[i] = write.Payload;
-            versions[i] = write.Version;
-            next[i] = write.Next;
-            HistoryKeys[i] = write.HistoryKey;
-        }
-    }
-
     /// <summary>One connection that is held open, with one statement prepared on it.</summary>
-    private sealed class Line(NpgsqlDataSource dataSource, string text, string serviceId, NpgsqlDbType[] arrays) : IAsyncDisposable
+    private sealed class PreparedConnection(NpgsqlDataSource dataSource, string text, string serviceId, NpgsqlDbType[] columns) : IAsyncDisposable
     {
+        // Longer than a write may wait to begin (five seconds). Shorter would fail groups on a busy database.
+        private const int PatienceSeconds = 10;
+
         private NpgsqlConnection? connection;
         private NpgsqlCommand? command;
 
@@ -195,8 +208,12 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
             }
             catch (PostgresException fault) when (command is not null && !EndsConnection(fault))
             {
-                // The server took the statement back; the connection is as good as before.
-                throw;
+                if (!LeavesConnection(fault))
+                {
+                    await DisposeAsync();
+                }
+
+                throw new GroupRefusedException(fault, IsOvertaken(fault));
             }
             catch
             {
@@ -223,16 +240,16 @@ internal sealed class PostgreSqlRows(DbDataSource dataSource, string serviceId) 
         private async Task<NpgsqlCommand> OpenAsync(CancellationToken cancellationToken)
         {
             connection = await dataSource.OpenConnectionAsync(cancellationToken);
-            await using (var session = new NpgsqlCommand(Session, connection))
+            await using (var session = new NpgsqlCommand(Session, connection) { CommandTimeout = PatienceSeconds })
             {
                 await session.ExecuteNonQueryAsync(cancellationToken);
             }
 
-            var opened = new NpgsqlCommand(text, connection);
+            var opened = new NpgsqlCommand(text, connection) { CommandTimeout = PatienceSeconds };
             opened.Parameters.Add(new() { Value = serviceId, NpgsqlDbType = NpgsqlDbType.Text });
-            foreach (var type in arrays)
+            foreach (var type in columns)
             {
-                opened.Parameters.Add(new() { NpgsqlDbType = NpgsqlDbType.Array | type });
+                opened.Parameters.Add(new() { NpgsqlDbType = type });
             }
 
             await opened.PrepareAsync(cancellationToken);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text;
 using Orleans.Storage;
 
@@ -39,74 +40,121 @@ internal readonly record struct RowKey
     public int KeyHash { get; }
 }
 
+/// <summary>What else a row is found by.</summary>
+/// <param name="History">Where it stands in a history from now on; null: where it stood, a new row in none.</param>
+/// <param name="Pending">Where it stands among what is pending; null: it is not.</param>
+internal readonly record struct RowKeys(string? History, string? Pending);
+
+/// <summary>A state whose row is found by more than its grain.</summary>
+internal interface IIndexedState
+{
+    /// <param name="grainKey">The key of the state's grain.</param>
+    /// <param name="isFirst">Whether this is the row's first write.</param>
+    RowKeys KeysOf(string grainKey, bool isFirst);
+}
+
 /// <param name="Row">Which row.</param>
 /// <param name="Payload">The state; null deletes the row.</param>
 /// <param name="Version">The version that the row must have; null: there must be no row.</param>
-/// <param name="HistoryKey">Where the row stands in a history from now on; null: where it stood, a new one in none.</param>
-/// <param name="First">The version that a new row begins with.</param>
-internal readonly record struct RowWrite(RowKey Row, byte[]? Payload, int? Version, string? HistoryKey = null, int First = 1)
+/// <param name="Keys">What else the row is found by from now on.</param>
+internal readonly record struct RowWrite(RowKey Row, byte[]? Payload, int? Version, RowKeys Keys = default)
 {
     /// <summary>The version that the row will have.</summary>
-    public int Next => (Version + 1) ?? First;
+    public int Next => (Version ?? 0) + 1;
 }
 
 internal readonly record struct StoredRow(byte[]? Payload, int Version);
 
-/// <summary>What became of a write of its own. The statements of the engines know the numbers.</summary>
-internal enum WriteFate
+/// <summary>Rows that stand one after the other in an index, in its order or against it.</summary>
+/// <param name="Index">Which index.</param>
+/// <param name="After">The place before the first.</param>
+/// <param name="Before">The place behind the last.</param>
+/// <param name="Count">How many at most.</param>
+internal readonly record struct RowRange(RowIndex Index, string After, string Before, int Count);
+
+internal enum RowIndex
 {
-    /// <summary>The row, or both rows, are durable.</summary>
-    Written = 1,
+    /// <summary>By PendingKey, ascending.</summary>
+    Pending = 1,
 
-    /// <summary>The first row has another version, or exists. Nothing was written.</summary>
-    FirstConflicts = 2,
-
-    /// <summary>The second row has another version, or exists. Nothing was written.</summary>
-    SecondConflicts = 3,
+    /// <summary>By HistoryKey, descending.</summary>
+    History = 2,
 }
 
-/// <summary>One or two rows that are written together or not at all.</summary>
-/// <param name="first">What is looked at first.</param>
-/// <param name="second">What is written with it.</param>
-/// <param name="cancellationToken">Takes the item back as long as no group has begun with it.</param>
-internal sealed class WriteItem(RowWrite first, RowWrite? second, CancellationToken cancellationToken)
+/// <param name="Place">The key by which the index has it.</param>
+/// <param name="Payload">The state.</param>
+internal readonly record struct RangeRow(string Place, byte[]? Payload);
+
+/// <summary>What became of a write. The statements of the engines know the numbers.</summary>
+internal enum WriteOutcome
 {
-    public RowWrite First { get; } = first;
+    /// <summary>The row is durable.</summary>
+    Written = 1,
 
-    public RowWrite? Second { get; } = second;
+    /// <summary>The row has another version, or exists. Nothing was written.</summary>
+    Conflicts = 2,
 
-    public int Bytes { get; } = (first.Payload?.Length ?? 0) + (second?.Payload?.Length ?? 0);
+    /// <summary>The statement came to the database after the time that it carries. Nothing was written.</summary>
+    TooLate = 3,
 
-    public WriteFate Fate { get; set; }
+    /// <summary>The silo is not, or no more, one of the cluster that has the database. Nothing was written.</summary>
+    Fenced = 4,
+}
 
-    public TaskCompletionSource<WriteFate> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+/// <summary>One row that is to be written.</summary>
+/// <param name="write">What.</param>
+/// <param name="cancellationToken">Takes the item back as long as no group has begun with it.</param>
+internal sealed class WriteItem(RowWrite write, CancellationToken cancellationToken)
+{
+    private static readonly TimeSpan LongestInQueue = TimeSpan.FromSeconds(10);
 
-    /// <summary>Adds this item's rows to those that a group writes; false when the group writes one of them already.</summary>
-    public bool TryJoin(HashSet<RowKey> rows) =>
-        !rows.Contains(First.Row) && (Second is not { } second || rows.Add(second.Row)) && rows.Add(First.Row);
+    private readonly long enqueued = Stopwatch.GetTimestamp();
+
+    public RowWrite Write { get; } = write;
+
+    /// <summary>Whether it has waited so long that its caller has given up: a write must not come later than others reckon with (<see cref="Trust.LongestWrite"/>).</summary>
+    public bool IsTooOld => Stopwatch.GetElapsedTime(enqueued) > LongestInQueue;
+
+    public int Bytes { get; } = write.Payload?.Length ?? 0;
+
+    public WriteOutcome Outcome { get; set; }
+
+    public TaskCompletionSource<WriteOutcome> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public bool IsTakenBack() => cancellationToken.IsCancellationRequested && Done.TrySetCanceled(cancellationToken);
 }
 
-internal sealed class ReadItem(RowKey row)
+/// <summary>A question to the database that shares a round trip with others of its kind.</summary>
+internal sealed class ReadItem<TQuestion, TAnswer>(TQuestion question, Func<TAnswer> unanswered)
 {
-    public RowKey Row { get; } = row;
+    public TQuestion Question { get; } = question;
 
-    public StoredRow? Found { get; set; }
+    public TAnswer Answer { get; set; } = unanswered();
 
-    public TaskCompletionSource<StoredRow?> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    public TaskCompletionSource<TAnswer> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Drops what was found, because the question is asked again.</summary>
+    public void Forget() => Answer = unanswered();
 }
 
-/// <summary>The rows of one engine. Used by one writer and one reader at a time.</summary>
+/// <summary>The rows of one engine. Used by one writer, one reader of rows and one reader of ranges at a time.</summary>
 internal interface IRows : IAsyncDisposable
 {
     /// <summary>Writes a group in one transaction and sets the fate of each item. No row is in a group twice.</summary>
+    /// <param name="group">What to write.</param>
+    /// <param name="until">By the database's clock: the group is refused when it arrives later than that. Not on SQLite, to which nothing arrives late.</param>
+    /// <param name="cancellationToken">Ends the wait for the database.</param>
     /// <exception cref="GroupRefusedException">Nothing was written, for certain.</exception>
     /// <exception cref="Exception">It is unknown whether anything was written.</exception>
-    Task WriteAsync(IReadOnlyList<WriteItem> group, CancellationToken cancellationToken);
+    Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken);
 
     /// <summary>Reads a group and sets what was found of each item.</summary>
-    Task ReadAsync(IReadOnlyList<ReadItem> group, CancellationToken cancellationToken);
+    /// <exception cref="GroupRefusedException">The database refused the question itself; its items may be asked one by one.</exception>
+    Task ReadAsync(IReadOnlyList<ReadItem<RowKey, StoredRow?>> group, CancellationToken cancellationToken);
+
+    /// <summary>Reads a group and adds what was found to each item's answer, in the order of its index.</summary>
+    /// <exception cref="GroupRefusedException">The database refused the question itself; its items may be asked one by one.</exception>
+    Task ReadRangesAsync(IReadOnlyList<ReadItem<RowRange, List<RangeRow>>> group, CancellationToken cancellationToken);
 }
 
 /// <summary>The database refused a group before its commit: nothing of it was written, and its items may be tried one by one.</summary>

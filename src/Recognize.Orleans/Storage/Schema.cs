@@ -11,8 +11,11 @@ namespace Recognize.Orleans.Storage;
 /// </summary>
 internal static class Schema
 {
-    /// <summary>The schema that this program is written for: the highest number of the scripts in <c>sql/</c>.</summary>
-    public const int Version = 4;
+    /// <summary>The schema that this program is written for: the one that the last script in <c>sql/</c> leads to.</summary>
+    public const int Version = 5;
+
+    // What the first script makes; each script after it leads one further. There was no release with an older one.
+    private const int FirstVersion = 5;
 
     /// <summary>How long a script, and whoever waits for it, may take: it may rebuild an index over everything stored.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromMinutes(30);
@@ -21,7 +24,9 @@ internal static class Schema
     /// Runs the scripts that the database does not have yet. Repeating it, several processes at once and a newer database
     /// are all harmless.
     /// </summary>
-    /// <exception cref="InvalidOperationException">A script failed; the database is as it was before that script.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The database is older than the first script, or a script failed; the database is as it was before that script.
+    /// </exception>
     public static async Task ApplyAsync(Database database, CancellationToken cancellationToken)
     {
         await using var connection = await database.DataSource.OpenConnectionAsync(cancellationToken);
@@ -30,7 +35,12 @@ internal static class Schema
         try
         {
             var (version, _) = await ReadAsync(database, connection, cancellationToken);
-            var missing = Scripts(database.Engine).Where(script => script.Number > version).Select(script => script.Script).ToArray();
+            if (version is > 0 and < FirstVersion)
+            {
+                throw new InvalidOperationException(BeforeFirstRelease(version));
+            }
+
+            var missing = Scripts(database.Engine).Where(script => script.Version > version).Select(script => script.Script).ToArray();
             if (missing.Length > 0)
             {
                 // The library has no asynchronous calls.
@@ -78,14 +88,15 @@ internal static class Schema
         return (version, oldestCompatible) switch
         {
             (0, _) => "The database has no schema of this service yet: run this program once with the command 'apply-schema', or apply the scripts in sql/ by hand, then start again.",
-            ( < Version, _) => $"The database has schema version {version} and this program needs version {Version}: run this program once with the command 'apply-schema', then start again.",
+            ( < FirstVersion, _) => BeforeFirstRelease(version),
+            _ when version < Version => $"The database has schema version {version} and this program needs version {Version}: run this program once with the command 'apply-schema', then start again.",
             (_, > Version) => $"The database has schema version {version}, which needs a program written for version {oldestCompatible} or later; this one is written for version {Version}: start a newer release.",
             _ => null,
         };
     }
 
-    /// <summary>The scripts of an engine that the program carries, in the order of their numbers.</summary>
-    internal static IReadOnlyList<(int Number, SqlScript Script)> Scripts(StorageEngine engine)
+    /// <summary>The scripts of an engine that the program carries, in the order of their numbers, and the schema that each leads to.</summary>
+    internal static IReadOnlyList<(int Version, SqlScript Script)> Scripts(StorageEngine engine)
     {
         var assembly = typeof(Schema).Assembly;
         var folder = $"sql/{engine}/";
@@ -98,7 +109,7 @@ internal static class Schema
                where name.StartsWith(folder, StringComparison.OrdinalIgnoreCase)
                let number = int.Parse(name.AsSpan(folder.Length, 4), NumberStyles.None, CultureInfo.InvariantCulture)
                orderby number
-               select (number, new SqlScript(name, TextOf(resource))),
+               select (FirstVersion + number - 1, new SqlScript(name, TextOf(resource))),
         ];
 
         string TextOf(string resource)
@@ -107,6 +118,9 @@ internal static class Schema
             return reader.ReadToEnd();
         }
     }
+
+    private static string BeforeFirstRelease(int version) =>
+        $"The database has schema version {version}, from before the first release, and cannot be brought to version {Version}: export what you need and begin with an empty database.";
 
     private static void Run(Database database, DbConnection locked, SqlScript[] scripts)
     {

@@ -27,6 +27,44 @@ internal sealed class SqlServerDatabase(string connectionString)
 
     protected override string ReadClockText => "SELECT SYSUTCDATETIME()";
 
+    // Of two that insert at once one finds the key taken, and whose it is decides below.
+    protected override string ClaimText =>
+        $"""
+        SET NOCOUNT ON;
+        BEGIN TRY
+            INSERT INTO RecognizeCluster (ServiceId, ClusterId, ClaimedAt, NewestTime)
+            SELECT @ServiceId, @ClusterId, SYSUTCDATETIME(), SYSUTCDATETIME()
+            WHERE NOT EXISTS (SELECT 1 FROM RecognizeCluster WHERE ServiceId = @ServiceId);
+        END TRY
+        BEGIN CATCH
+            IF ERROR_NUMBER() NOT IN (2601, 2627) THROW;
+        END CATCH;
+
+        UPDATE RecognizeCluster
+        SET ClusterId = @ClusterId, ClaimedAt = SYSUTCDATETIME()
+        WHERE ServiceId = @ServiceId
+            AND (ClusterId = @ClusterId
+                OR (ClaimedAt < DATEADD(SECOND, -{ClusterClaim.Patience.TotalSeconds}, SYSUTCDATETIME())
+                    AND NOT EXISTS
+                    (
+                        SELECT 1 FROM OrleansMembershipTable AS silo
+                        WHERE silo.DeploymentId = RecognizeCluster.ClusterId AND silo.Status <> {(int)SiloStatus.Dead}
+                            AND silo.IAmAliveTime > DATEADD(SECOND, -{ClusterClaim.Patience.TotalSeconds}, SYSUTCDATETIME())
+                            AND silo.IAmAliveTime < DATEADD(SECOND, {ClusterClaim.Patience.TotalSeconds}, SYSUTCDATETIME())
+                    )));
+
+        SELECT ClusterId, NewestTime, SweepsFrom FROM RecognizeCluster WHERE ServiceId = @ServiceId;
+        """;
+
+    protected override string HoldSweepsText => "UPDATE RecognizeCluster SET SweepsFrom = @Until WHERE ServiceId = @ServiceId;";
+
+    protected override string RenewClaimText =>
+        """
+        UPDATE RecognizeCluster
+        SET ClaimedAt = SYSUTCDATETIME(), NewestTime = CASE WHEN NewestTime < @Newest THEN @Newest ELSE NewestTime END
+        WHERE ServiceId = @ServiceId AND ClusterId = @ClusterId
+        """;
+
     public static string? FaultIn(string connectionString) => new SqlConnectionStringBuilder(connectionString) switch
     {
         { DataSource: "" } => "names no server: set Data Source.",
@@ -34,7 +72,9 @@ internal sealed class SqlServerDatabase(string connectionString)
         _ => null,
     };
 
-    public override IRows CreateRows(string serviceId) => new SqlServerRows(DataSource, serviceId);
+    public override IRows CreateRows(string serviceId, SiloIdentity? silo) => new SqlServerRows(DataSource, serviceId, silo);
+
+    public override string FirstText(string columns, string rows) => $"SELECT TOP (@count) {columns} {rows};";
 
     public override async Task<bool> ExistsAsync()
     {

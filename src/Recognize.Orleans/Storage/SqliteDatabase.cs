@@ -17,6 +17,29 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
 
     protected override string ReadClockText => "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')";
 
+    // The file has one process, so that there is nobody to take it from. What was written last may be newer than the last renewal.
+    protected override string ClaimText =>
+        """
+        INSERT INTO RecognizeCluster (ServiceId, ClusterId, ClaimedAt, NewestTime)
+        VALUES (@ServiceId, @ClusterId, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+        ON CONFLICT DO UPDATE SET ClusterId = excluded.ClusterId, ClaimedAt = excluded.ClaimedAt;
+
+        SELECT ClusterId, strftime('%Y-%m-%d %H:%M:%f', max(NewestTime, coalesce((SELECT ModifiedOn FROM OrleansStorage ORDER BY rowid DESC LIMIT 1), ''))),
+            strftime('%Y-%m-%d %H:%M:%f', SweepsFrom)
+        FROM RecognizeCluster
+        WHERE ServiceId = @ServiceId;
+        """;
+
+    protected override string HoldSweepsText =>
+        "UPDATE RecognizeCluster SET SweepsFrom = strftime('%Y-%m-%dT%H:%M:%fZ', @Until) WHERE ServiceId = @ServiceId";
+
+    protected override string RenewClaimText =>
+        """
+        UPDATE RecognizeCluster
+        SET ClaimedAt = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), NewestTime = max(NewestTime, strftime('%Y-%m-%dT%H:%M:%fZ', @Newest))
+        WHERE ServiceId = @ServiceId AND ClusterId = @ClusterId
+        """;
+
     /// <summary>The file of a connection string, as it is written there.</summary>
     public static string FileOf(string connectionString) => new SqliteConnectionStringBuilder(connectionString).DataSource;
 
@@ -33,7 +56,11 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
         };
     }
 
-    public override IRows CreateRows(string serviceId) => new SqliteRows(DataSource, serviceId);
+    public override IRows CreateRows(string serviceId, SiloIdentity? silo) => new SqliteRows((SqliteDataSource)DataSource, serviceId);
+
+    // The clock is the machine's, and nobody votes on the one process that has the file.
+    public override Task<DatabaseLook> LookAsync(string serviceId, SiloIdentity silo, CancellationToken cancellationToken) =>
+        Task.FromResult(new DatabaseLook(TimeProvider.System.GetUtcNow(), SiloStatus.Active, silo.ClusterId));
 
     // The file is created on the first use.
     public override Task<bool> ExistsAsync() => Task.FromResult(true);

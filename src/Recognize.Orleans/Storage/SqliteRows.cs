@@ -1,34 +1,47 @@
-using System.Data.Common;
 using Microsoft.Data.Sqlite;
 using SQLitePCL;
 
 namespace Recognize.Orleans.Storage;
 
 /// <summary>Groups on SQLite: one writer with prepared statements, one commit.</summary>
-internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IRows
+internal sealed class SqliteRows(SqliteDataSource dataSource, string serviceId) : IRows
 {
     private const string Identity = "GrainIdHash = @keyhash AND GrainTypeHash = @typehash AND GrainIdExtensionString = @key AND GrainTypeString = @type AND ServiceId = @service";
+    private const string Now = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
-    private const string InsertText = """
+    private const string InsertText = $"""
         INSERT INTO OrleansStorage
-            (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey)
-        VALUES (@keyhash, 0, 0, @typehash, @type, @key, @service, @payload, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), @next, @history)
+            (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey, PendingKey)
+        VALUES (@keyhash, 0, 0, @typehash, @type, @key, @service, @payload, {Now}, @next, @history, @pending)
         ON CONFLICT DO NOTHING
         """;
 
     private const string UpdateText =
-        $"UPDATE OrleansStorage SET PayloadBinary = @payload, ModifiedOn = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), Version = @next WHERE {Identity} AND Version = @version";
+        $"UPDATE OrleansStorage SET PayloadBinary = @payload, ModifiedOn = {Now}, Version = @next, PendingKey = @pending WHERE {Identity} AND Version = @version";
 
     private const string MoveText =
-        $"UPDATE OrleansStorage SET HistoryKey = @history, PayloadBinary = @payload, ModifiedOn = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), Version = @next WHERE {Identity} AND Version = @version";
+        $"UPDATE OrleansStorage SET HistoryKey = @history, PayloadBinary = @payload, ModifiedOn = {Now}, Version = @next, PendingKey = @pending WHERE {Identity} AND Version = @version";
 
     private const string DeleteText = $"DELETE FROM OrleansStorage WHERE {Identity} AND Version = @version";
 
-    private Line? writer;
-    private Line? reader;
+    private const string SelectText = $"SELECT PayloadBinary, Version FROM OrleansStorage WHERE {Identity}";
 
-    // The driver is synchronous: the pump's thread does the work.
-    public Task WriteAsync(IReadOnlyList<WriteItem> group, CancellationToken cancellationToken)
+    private const string PendingText = """
+        SELECT PendingKey, PayloadBinary FROM OrleansStorage
+        WHERE ServiceId = @service AND PendingKey > @after AND PendingKey < @before ORDER BY PendingKey LIMIT @count
+        """;
+
+    private const string HistoryText = """
+        SELECT HistoryKey, PayloadBinary FROM OrleansStorage
+        WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey DESC LIMIT @count
+        """;
+
+    private PreparedConnection? writer;
+    private PreparedConnection? reader;
+    private PreparedConnection? ranges;
+
+    // The driver is synchronous: the pump's thread does the work. Nothing is on its way when it returns, so that nothing can be late.
+    public Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken)
     {
         var writing = false;
         try
@@ -39,7 +52,7 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
             writing = true;
             foreach (var item in group)
             {
-                item.Fate = Write(line, item);
+                item.Outcome = line.Write(item.Write) ? WriteOutcome.Written : WriteOutcome.Conflicts;
             }
 
             writing = false;
@@ -48,65 +61,55 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
         }
         catch (Exception fault)
         {
-            // What keeps a transaction from beginning keeps that of every item from it: only a failed write is for one of them.
+            // If BEGIN fails, it would fail for every item. Only a failed write concerns a single one.
             Close(ref writer);
             throw writing ? new GroupRefusedException(fault) : fault;
         }
     }
 
-    public Task ReadAsync(IReadOnlyList<ReadItem> group, CancellationToken cancellationToken)
-    {
-        try
-        {
-            cancellationToken.ThrowIfCancellationRequested();
-            var line = reader ??= new(dataSource, serviceId);
-            foreach (var item in group)
-            {
-                item.Found = line.Read(item.Row);
-            }
+    public Task ReadAsync(IReadOnlyList<ReadItem<RowKey, StoredRow?>> group, CancellationToken cancellationToken) =>
+        ReadAsync(ref reader, group, static (line, item) => item.Answer = line.Read(item.Question), cancellationToken);
 
-            return Task.CompletedTask;
-        }
-        catch
-        {
-            Close(ref reader);
-            throw;
-        }
-    }
+    public Task ReadRangesAsync(IReadOnlyList<ReadItem<RowRange, List<RangeRow>>> group, CancellationToken cancellationToken) =>
+        ReadAsync(ref ranges, group, static (line, item) => line.Read(item.Question, item.Answer), cancellationToken);
 
     public ValueTask DisposeAsync()
     {
         Close(ref writer);
         Close(ref reader);
+        Close(ref ranges);
         return ValueTask.CompletedTask;
     }
 
-    private static void Close(ref Line? line)
+    private Task ReadAsync<TItem>(ref PreparedConnection? line, IReadOnlyList<TItem> group, Action<PreparedConnection, TItem> read, CancellationToken cancellationToken)
+    {
+        try
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            line ??= new(dataSource, serviceId);
+            foreach (var item in group)
+            {
+                read(line, item);
+            }
+
+            return Task.CompletedTask;
+        }
+        catch (Exception fault)
+        {
+            Close(ref line);
+            throw fault is SqliteException ? new GroupRefusedException(fault) : fault;
+        }
+    }
+
+    private static void Close(ref PreparedConnection? line)
     {
         var closing = line;
         line = null;
         closing?.Dispose();
     }
 
-    private static WriteFate Write(Line line, WriteItem item)
-    {
-        if (!line.Write(item.First))
-        {
-            return WriteFate.FirstConflicts;
-        }
-
-        if (item.Second is not { } second || line.Write(second))
-        {
-            return WriteFate.Written;
-        }
-
-        // Only a first row that was inserted has a second; taking it back is deleting it.
-        line.TakeBack(item.First);
-        return WriteFate.SecondConflicts;
-    }
-
     /// <summary>One connection that is held open, with its statements prepared.</summary>
-    private sealed class Line : IDisposable
+    private sealed class PreparedConnection : IDisposable
     {
         private readonly SqliteConnection connection;
         private readonly string serviceId;
@@ -115,8 +118,10 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
         private readonly Statement move;
         private readonly Statement delete;
         private readonly Statement select;
+        private readonly Statement pending;
+        private readonly Statement history;
 
-        public Line(DbDataSource dataSource, string serviceId)
+        public PreparedConnection(SqliteDataSource dataSource, string serviceId)
         {
             this.serviceId = serviceId;
             connection = (SqliteConnection)dataSource.OpenConnection();
@@ -126,7 +131,9 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
                 update = Prepare(UpdateText);
                 move = Prepare(MoveText);
                 delete = Prepare(DeleteText);
-                select = Prepare($"SELECT PayloadBinary, Version FROM OrleansStorage WHERE {Identity}");
+                select = Prepare(SelectText);
+                pending = Prepare(PendingText);
+                history = Prepare(HistoryText);
             }
             catch
             {
@@ -150,18 +157,25 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
                 { Payload: null } => delete,
 
                 // SQLite writes the index anew whenever its column is set, even to what it was.
-                { HistoryKey: not null } => move,
+                { Keys.History: not null } => move,
                 _ => update,
             };
             return statement.Bind(write).ExecuteNonQuery() == 1;
         }
 
-        public void TakeBack(RowWrite inserted) => delete.Bind(inserted with { Version = inserted.Next }).ExecuteNonQuery();
-
         public StoredRow? Read(RowKey row)
         {
-            using var found = select.Bind(new(row, null, null)).ExecuteReader();
-            return found.Read() ? new(found.IsDBNull(0) ? null : found.GetFieldValue<byte[]>(0), found.GetInt32(1)) : null;
+            using var found = select.Bind(new RowWrite(row, null, null)).ExecuteReader();
+            return found.Read() ? new(Payload(found, 0), found.GetInt32(1)) : null;
+        }
+
+        public void Read(RowRange range, List<RangeRow> rows)
+        {
+            using var found = (range.Index is RowIndex.Pending ? pending : history).Bind(range).ExecuteReader();
+            while (found.Read())
+            {
+                rows.Add(new(found.GetString(0), Payload(found, 1)));
+            }
         }
 
         public void Dispose()
@@ -176,6 +190,8 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
             }
         }
 
+        private static byte[]? Payload(SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetFieldValue<byte[]>(column);
+
         private Statement Prepare(string text)
         {
             var command = connection.CreateCommand();
@@ -188,43 +204,61 @@ internal sealed class SqliteRows(DbDataSource dataSource, string serviceId) : IR
     private sealed class Statement
     {
         private readonly SqliteCommand command;
-        private readonly SqliteParameter keyHash;
-        private readonly SqliteParameter typeHash;
-        private readonly SqliteParameter key;
-        private readonly SqliteParameter type;
+        private readonly SqliteParameter? keyHash;
+        private readonly SqliteParameter? typeHash;
+        private readonly SqliteParameter? key;
+        private readonly SqliteParameter? type;
         private readonly SqliteParameter? payload;
         private readonly SqliteParameter? version;
         private readonly SqliteParameter? next;
         private readonly SqliteParameter? history;
+        private readonly SqliteParameter? pending;
+        private readonly SqliteParameter? after;
+        private readonly SqliteParameter? before;
+        private readonly SqliteParameter? count;
 
         public Statement(SqliteCommand command)
         {
             this.command = command;
-            keyHash = Add("@keyhash", SqliteType.Integer)!;
-            typeHash = Add("@typehash", SqliteType.Integer)!;
-            key = Add("@key", SqliteType.Text)!;
-            type = Add("@type", SqliteType.Text)!;
+            keyHash = Add("@keyhash", SqliteType.Integer);
+            typeHash = Add("@typehash", SqliteType.Integer);
+            key = Add("@key", SqliteType.Text);
+            type = Add("@type", SqliteType.Text);
             payload = Add("@payload", SqliteType.Blob);
             version = Add("@version", SqliteType.Integer);
             next = Add("@next", SqliteType.Integer);
             history = Add("@history", SqliteType.Text);
+            pending = Add("@pending", SqliteType.Text);
+            after = Add("@after", SqliteType.Text);
+            before = Add("@before", SqliteType.Text);
+            count = Add("@count", SqliteType.Integer);
             command.Prepare();
         }
 
         public SqliteCommand Bind(RowWrite write)
         {
-            keyHash.Value = write.Row.KeyHash;
-            typeHash.Value = write.Row.TypeHash;
-            key.Value = write.Row.Key;
-            type.Value = write.Row.Type;
+            keyHash?.Value = write.Row.KeyHash;
+            typeHash?.Value = write.Row.TypeHash;
+            key?.Value = write.Row.Key;
+            type?.Value = write.Row.Type;
             payload?.Value = (object?)write.Payload ?? DBNull.Value;
             version?.Value = (object?)write.Version ?? DBNull.Value;
             next?.Value = write.Next;
-            history?.Value = (object?)write.HistoryKey ?? DBNull.Value;
+            history?.Value = (object?)write.Keys.History ?? DBNull.Value;
+            pending?.Value = (object?)write.Keys.Pending ?? DBNull.Value;
             return command;
         }
 
+        public SqliteCommand Bind(RowRange range)
+        {
+            after?.Value = range.After;
+            before?.Value = range.Before;
+            count?.Value = range.Count;
+            return command;
+        }
+
+        // Followed by what is no letter: @key is not in @keyhash.
         private SqliteParameter? Add(string name, SqliteType type) =>
-            command.CommandText.Contains(name, StringComparison.Ordinal) ? command.Parameters.Add(name, type) : null;
+            System.Text.RegularExpressions.Regex.IsMatch(command.CommandText, $@"{name}\b") ? command.Parameters.Add(name, type) : null;
     }
 }

@@ -3,8 +3,6 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Orleans.Storage;
-using Recognize.Orleans.Operations;
-using Recognize.Orleans.Users;
 
 namespace Recognize.Orleans.Storage;
 
@@ -16,15 +14,14 @@ namespace Recognize.Orleans.Storage;
 /// know is kept. A change that an older version would misread raises <see cref="Format"/>, and a silo refuses a row of
 /// a higher format than its own; the schema script that comes with such a version marks older programs incompatible.
 /// </remarks>
-internal sealed class StateSerializer : IGrainStorageSerializer
+/// <param name="json">The types that are stored, with <see cref="Options"/>.</param>
+internal sealed class StateSerializer(JsonSerializerContext json) : IGrainStorageSerializer
 {
     /// <summary>The value of the member <c>v</c> in every row that this version writes.</summary>
-    public const int Format = 2;
+    public const int Format = 3;
 
-    /// <summary>The same of a row that holds no operation any more: a version that knows no tombstones refuses it.</summary>
-    public const int TombstoneFormat = 3;
-
-    private static readonly StateJson Json = new(new JsonSerializerOptions
+    /// <summary>How every state is written.</summary>
+    public static JsonSerializerOptions Options => new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
@@ -34,28 +31,27 @@ internal sealed class StateSerializer : IGrainStorageSerializer
             new JsonStringEnumConverter<OperationStatus>(JsonNamingPolicy.CamelCase, allowIntegerValues: false),
             new JsonStringEnumConverter<AuthType>(JsonNamingPolicy.CamelCase, allowIntegerValues: false),
         },
-    });
+    };
 
-    public static byte[] ToBytes<T>(T state) => JsonSerializer.SerializeToUtf8Bytes(state, typeof(T), Json);
-
-    public BinaryData Serialize<T>(T? input) => new(ToBytes(input));
+    public BinaryData Serialize<T>(T? input) => new(JsonSerializer.SerializeToUtf8Bytes(input, typeof(T), json));
 
     public T? Deserialize<T>(BinaryData input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        var row = JsonSerializer.Deserialize(input, typeof(T), Json);
-        var (format, known) = row switch
+        return JsonSerializer.Deserialize(input, typeof(T), json) switch
         {
-            OperationState operation => (operation.Format, TombstoneFormat),
-            UserState user => (user.Format, Format),
-            NumbersState numbers => (numbers.Format, Format),
-            _ => throw new InvalidOperationException($"{typeof(T)} is not a stored state."),
+            IStoredState { Format: > Format and var format } => throw new NotSupportedException($"The row has format {format}; this version reads up to {Format}. Upgrade this silo."),
+            T state => state,
+            _ => throw new InvalidOperationException($"The row holds no {typeof(T).Name}."),
         };
-
-        return format <= known
-            ? (T)row
-            : throw new NotSupportedException($"The row has format {format}; this version reads up to {known}. Upgrade this silo.");
     }
+}
+
+/// <summary>What is stored of a grain.</summary>
+internal interface IStoredState
+{
+    /// <summary>The <see cref="StateSerializer.Format"/> of whoever wrote it.</summary>
+    int Format { get; }
 }
 
 /// <summary>Times in one length, so that they sort as text: <c>2025-05-21T10:30:00.000Z</c>.</summary>
@@ -79,7 +75,7 @@ internal sealed class UtcMilliseconds : JsonConverter<DateTimeOffset>
         writer.WriteStringValue(bytes);
     }
 
-    // A user's record holds many times and is written whole. The runtime formats this one far faster than any format of our own.
+    // The runtime formats this one far faster than any format of our own.
     private static void Format(DateTimeOffset value, Span<byte> bytes)
     {
         const int Round = 28;
@@ -89,8 +85,3 @@ internal sealed class UtcMilliseconds : JsonConverter<DateTimeOffset>
         bytes[^1] = (byte)'Z';
     }
 }
-
-[JsonSerializable(typeof(OperationState))]
-[JsonSerializable(typeof(UserState))]
-[JsonSerializable(typeof(NumbersState))]
-internal sealed partial class StateJson : JsonSerializerContext;

@@ -3,140 +3,113 @@ using Orleans.Storage;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// One grain's state in the database, and what of it is known here. <see cref="Current"/> is never ahead of the database: what
-/// reads and rules look at is durable.
+/// One grain's state in the database, and what of it is known here. What is known is durable, and told only as long as <see cref="Trust"/> allows:
+/// another activation may write the row as well, and only the row's version decides between the two.
 /// </summary>
-internal sealed class StoredState<T>(IGrainBase grain, IGrainStorage storage, string name)
+/// <param name="grain">Whose state it is.</param>
+/// <param name="storage">Where its row is.</param>
+/// <param name="name">The type of the row.</param>
+/// <param name="isFinal">Whether a state can never change any more.</param>
+/// <param name="trust">How long any other state is known.</param>
+internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, string name, Func<T, bool> isFinal, Trust trust)
     where T : class, new()
 {
     private GrainState<T> row = new();
-    private Task<bool>? reading;
-    private bool isKnown;
+    private SharedReads<GrainState<T>>? reads;
+    private long sent;
+    private int changes;
+    private bool isWriting;
+    private long? unanswered;
 
-    // A read that was begun before a write, or before it was known to be needed again, may show what was before.
-    private int age;
+    // That there is no row is never known for longer than a call: another grain can insert it without telling us.
+    private T? Known => StateIn(row);
 
-    /// <summary>Whether the first row of another grain can be written together with this state.</summary>
-    public bool CanWriteWith => storage is IPairedGrainStorage;
+    private bool IsTrusted => Known is { } known && (isFinal(known) || (!isWriting && !trust.IsUnsettled(unanswered) && trust.Holds(sent)));
 
     /// <summary>
-    /// Whether another grain writes the first row. It may do so at any time, and nobody may hear of it, so that absence is then never remembered.
+    /// What is stored, or null. While a write is on its way, or has got no answer, a state that is not final comes from a read that began after this call.
     /// </summary>
-    public bool BeginsElsewhere { get; init; }
+    public async ValueTask<T?> ReadAsync() => StateIn(await ReadRowAsync());
 
-    /// <summary>What is stored, once it is known; null when nothing is.</summary>
-    public T? Current { get; private set; }
+    /// <summary>What <see cref="ReadAsync"/> returns, with the version of its row: the state that a rule looks at and the version that its write compares must be one.</summary>
+    public ValueTask<GrainState<T>> ReadRowAsync() => IsTrusted ? new(row) : new(LookAsync());
 
-    /// <summary>What a write that is on its way will leave: the database may hold it already, and others may have seen it there.</summary>
-    public T? Attempted { get; private set; }
+    /// <summary>The state in a row, or null.</summary>
+    public static T? StateIn(GrainState<T> row) => row.RecordExists ? row.State : null;
 
-    public async ValueTask<T?> ReadAsync()
+    /// <summary>Writes the state that follows the one in a row. One write at a time.</summary>
+    /// <returns>False when the row has moved on since it was read: nothing was written, and what is known comes from the next read.</returns>
+    /// <exception cref="Exception">The write failed; unless <see cref="StorageFaults.IsRefusal"/>, it may have been done, or still be.</exception>
+    public Task<bool> TryWriteAsync(GrainState<T> read, T next) => TryAsync(read, next, storage.WriteStateAsync);
+
+    /// <summary>Deletes a row.</summary>
+    /// <inheritdoc cref="TryWriteAsync"/>
+    public Task<bool> TryDeleteAsync(GrainState<T> read) => TryAsync(read, new(), storage.ClearStateAsync);
+
+    private async Task<bool> TryAsync(GrainState<T> read, T next, Func<string, GrainId, IGrainState<T>, Task> write)
     {
-        // Calls that interleave share one read. But one that began before this call may have been too early for a row that
-        // another grain wrote: that it found nothing says nothing.
-        for (var isEarly = reading is not null && BeginsElsewhere; !isKnown; isEarly = false)
-        {
-            var mine = reading ??= ReadOnceAsync();
-            try
-            {
-                if (await mine && !isKnown && !isEarly)
-                {
-                    return null;
-                }
-            }
-            finally
-            {
-                reading = reading == mine ? null : reading;
-            }
-        }
-
-        return Current;
-    }
-
-    public Task WriteAsync(T next) => WriteAsync(next, async write =>
-    {
-        await storage.WriteStateAsync(name, grain.GrainContext.GrainId, write);
-        return true;
-    });
-
-    /// <summary>Writes this state together with the first row of another grain: both or neither.</summary>
-    /// <returns>False when the other grain has a row already; then nothing was written.</returns>
-    public Task<bool> WriteWithAsync(T next, FirstRow first) =>
-        WriteAsync(next, write => ((IPairedGrainStorage)storage).InsertWithAsync(first, name, grain.GrainContext.GrainId, write));
-
-    /// <summary>Deletes the row that <see cref="Current"/> is of. A write after that is a first one.</summary>
-    public Task DeleteAsync() => WriteAsync(new(), async write =>
-    {
-        await storage.ClearStateAsync(name, grain.GrainContext.GrainId, write);
-        (write.ETag, write.RecordExists) = (null!, false);
-        return true;
-    });
-
-    /// <summary>Keeps in memory what can be derived anew at any time and so needs no write of its own. Of no row nothing is derived.</summary>
-    public void Keep(T derived) => Current = row.RecordExists ? derived : null;
-
-    // True when the read was in time to say what is stored, even that nothing is.
-    private async Task<bool> ReadOnceAsync()
-    {
-        var begun = age;
-        var read = new GrainState<T>();
-        await storage.ReadStateAsync(name, grain.GrainContext.GrainId, read);
-        if (begun != age)
-        {
-            return false;
-        }
-
-        Accept(read);
-        return true;
-    }
-
-    private async Task<bool> WriteAsync(T next, Func<GrainState<T>, Task<bool>> write)
-    {
-        var isWritten = false;
-        var written = new GrainState<T>(next, row.ETag!) { RecordExists = row.RecordExists };
-        Attempted = next;
+        var begun = trust.Now;
+        var state = new GrainState<T>(next, read.ETag!) { RecordExists = read.RecordExists };
+        isWriting = true;
         try
         {
-            isWritten = await write(written);
+            await write(name, grain, state);
         }
-        catch (StorageBusyException)
+        catch (InconsistentStateException)
         {
-            // Nothing was written: what is known here is true still, and reading it again would only add to the load.
-            throw;
+            changes++;
+            row = new();
+            return false;
         }
-        catch
+        catch (Exception fault) when (!StorageFaults.IsRefusal(fault))
         {
-            // A failed write may still have reached the database, so memory can no longer be trusted:
-            // drop the activation and let the next call read the stored truth.
-            Forget();
-            grain.DeactivateOnIdle();
+            unanswered = trust.Now;
             throw;
         }
         finally
         {
-            Attempted = null;
+            isWriting = false;
         }
 
-        if (isWritten)
+        changes++;
+        (row, sent) = (state.RecordExists ? state : new(), begun);
+        return true;
+    }
+
+    private async Task<GrainState<T>> LookAsync()
+    {
+        // Thousands of operations are in memory that nobody reads at this moment.
+        var mine = reads ??= new(ReadOnceAsync);
+        try
         {
-            Accept(written);
+            // A read that is on its way may have been sent too early to prove anything but what it finds.
+            await mine.Running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+            return IsTrusted ? row : await mine.AnewAsync();
         }
-
-        return isWritten;
+        finally
+        {
+            reads = reads == mine && mine.IsIdle ? null : reads;
+        }
     }
 
-    private void Forget()
+    private async Task<GrainState<T>> ReadOnceAsync()
     {
-        isKnown = false;
-        reading = null;
-        age++;
-    }
+        while (true)
+        {
+            var (begun, before) = (trust.Now, changes);
+            var read = new GrainState<T>();
+            await storage.ReadStateAsync(name, grain, read);
+            if (before == changes)
+            {
+                (row, sent) = (read, begun);
+                return row;
+            }
 
-    private void Accept(GrainState<T> accepted)
-    {
-        age++;
-        row = accepted;
-        Current = accepted.RecordExists ? accepted.State : null;
-        isKnown = accepted.RecordExists || !BeginsElsewhere;
+            // A write that was answered meanwhile knows better than this read, unless it has only learned that the row has moved on.
+            if (row.RecordExists)
+            {
+                return row;
+            }
+        }
     }
 }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using Orleans.Concurrency;
 using Orleans.Storage;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Operations;
@@ -8,95 +9,73 @@ using Recognize.Orleans.Waits;
 namespace Recognize.Orleans.Users;
 
 [GrainType("recognize.user")]
-// A user is asked something now and then; reading the record again costs less than keeping it for Orleans' quarter of an hour.
+// A user is asked something now and then; reading the rows again costs less than keeping them for Orleans' quarter of an hour.
 [CollectionAgeLimit(Minutes = 2)]
-internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGrain, IRemovableGrain
+// Creates of one user share a commit, and operations call back into the user that is asking them.
+[Reentrant]
+internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGrain
 {
     // What a page that looks for one status reads at once, and in all: its cost is bounded, however long the history is.
     private const int HistoryBatch = 100;
     private const int MostLookedAt = 1_000;
 
-    // Longer than a write can take, and shorter than anything is kept.
-    private static readonly TimeSpan Recently = UserState.Grace;
+    // How many overdue operations are written as expired at once.
+    private const int MostExpired = 100;
 
-    // Operations say before they change, so that their list stays true. But where a node is cut off, or both of two know of this user
-    // for a moment, one may not hear of it: no longer than such a node needs to learn of it.
-    private static readonly TimeSpan LongestTrust = TimeSpan.FromSeconds(5);
+    // An end that is younger than this may not be known to its grain yet, so the history asks the grain.
+    private static readonly TimeSpan Recently = TimeSpan.FromMinutes(1);
 
-    // It may be behind the database by ids that were dropped since, which need no write of their own: their operations say the same.
-    private readonly StoredState<UserState> state;
+    // Shorter than the shortest retention, so that a removed operation is never answered for from memory.
+    private static readonly TimeSpan Remembered = TimeSpan.FromMinutes(10);
+
+    private readonly IGrainStorage storage;
     private readonly OperationHistory history;
     private readonly OperationNumbers numbers;
     private readonly Settings settings;
     private readonly TimeProvider clock;
     private readonly Metrics metrics;
     private readonly Watchers watchers = new();
+    private readonly PendingOperations pending;
+    private readonly SharedReads<ImmutableArray<Operation>> looks;
+    private readonly string customer;
+    private readonly string userId;
     private OperationState? latest;
-    private PendingList? list;
-    private int changes;
+    private Task expiring = Task.CompletedTask;
 
-    public UserGrain(IGrainStorage storage, OperationHistory history, OperationNumbers numbers, Settings settings, Metrics metrics, TimeProvider clock)
+    public UserGrain(IGrainStorage storage, OperationHistory history, OperationNumbers numbers, Trust trust, Settings settings, Metrics metrics, TimeProvider clock)
     {
-        state = new(this, storage, "user");
+        this.storage = storage;
         this.history = history;
         this.numbers = numbers;
         this.settings = settings;
         this.metrics = metrics;
         this.clock = clock;
+        pending = new(trust, settings.Operations.PendingLimit);
+        looks = new(LookAsync);
+        (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
     }
 
-    public async Task<OperationOutcome?> CreateAsync(string operationId, CreateOperation request)
+    public async Task<OperationOutcome> CreateAsync(string operationId, CreateOperation request)
     {
-        if (!state.CanWriteWith)
-        {
-            return null;
-        }
-
-        var (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        if ((request.UserId == userId ? OperationLimits.FaultIn(request) : "userId must be that of the user who is asked.") is { } fault)
+        if ((request.UserId == userId ? OperationLimits.FaultIn(request) ?? OperationLimits.FaultInOperationId(operationId) : "userId must be that of the user who is asked.") is { } fault)
         {
             throw new ArgumentException(fault, nameof(request));
         }
 
-        var operation = GrainFactory.GetOperation<IExistingOperationGrain>(customer, operationId);
-        var outcome = await CreateAsync(customer, operation, operationId, request);
+        var outcome = await CreateOrFindAsync(operationId, request);
         metrics.OperationCreated(outcome);
         return outcome;
     }
 
-    public async Task<bool> TrackAsync(string operationId)
+    public Task EndingAsync(string operationId)
     {
-        if (!await HasRoomAsync(operationId))
-        {
-            return false;
-        }
-
-        var current = await CurrentAsync();
-        var next = current.Track(operationId, clock.GetUtcNow());
-        if (next != current)
-        {
-            await state.WriteAsync(next);
-        }
-
-        return true;
-    }
-
-    public Task ChangingAsync()
-    {
-        // What a list is asking at this moment may be of before: it must not be kept either.
-        changes++;
-        list = null;
+        pending.Ending(operationId);
         return Task.CompletedTask;
     }
 
-    public async Task ForgetAsync(string operationId)
+    public Task EndedAsync(string operationId)
     {
-        state.Keep((await CurrentAsync()).Forget(operationId));
-        watchers.Tell(this.GetGrainId());
-    }
-
-    public Task ChangedAsync()
-    {
+        pending.Ended(operationId);
         watchers.Tell(this.GetGrainId());
         return Task.CompletedTask;
     }
@@ -107,35 +86,19 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         return Task.CompletedTask;
     }
 
-    public async Task<bool> RemoveAsync()
+    // Whoever waits on asks the next activation.
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
-        var pending = await ReadPendingAsync();
-        if (state.Current is { } current)
-        {
-            if (!pending.IsEmpty || current.Unknown is { Count: > 0 })
-            {
-                return true;
-            }
-
-            if (!current.Pending.IsEmpty)
-            {
-                // An operation may be on its way to this id.
-                return false;
-            }
-
-            await state.DeleteAsync();
-            metrics.Removed("user");
-        }
-
-        DeactivateOnIdle();
-        return true;
+        watchers.Tell(this.GetGrainId());
+        return Task.CompletedTask;
     }
 
-    // Whoever waits on asks the next activation.
-    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => ChangedAsync();
-
-    // In the order of the record, which is that of the creates; the operations' times come from several clocks.
-    public async Task<ImmutableArray<Operation>> ListPendingAsync() => await ReadPendingAsync();
+    public async Task<ImmutableArray<Operation>> ListPendingAsync()
+    {
+        var operations = pending.IsKnown ? pending.List() : await looks.AnewAsync();
+        var now = clock.GetUtcNow();
+        return operations.Any(operation => operation.ExpiresAt <= now) ? operations.RemoveAll(operation => operation.ExpiresAt <= now) : operations;
+    }
 
     public async Task<OperationPage> ListHistoryAsync(OperationStatus? status, string? after, int limit)
     {
@@ -144,13 +107,12 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
             throw new ArgumentException(fault);
         }
 
-        var (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
         var page = ImmutableArray.CreateBuilder<Operation>(limit);
         var batch = status is null ? limit + 1 : HistoryBatch;
         for (var looked = 0; looked < MostLookedAt; looked += batch)
         {
-            var rows = await history.ReadAsync(customer, userId, after, batch, CancellationToken.None);
-            var operations = await Task.WhenAll(rows.Select(row => SettledAsync(customer, row.State)));
+            var (rows, isLast) = await history.ReadAsync(customer, userId, after, batch);
+            var operations = await Task.WhenAll(rows.Select(row => SettledAsync(row.State)));
             foreach (var ((place, _), operation) in rows.Zip(operations))
             {
                 if (page.Count == limit)
@@ -165,7 +127,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
                 }
             }
 
-            if (rows.Count < batch)
+            if (isLast)
             {
                 return new() { Operations = page.ToImmutable() };
             }
@@ -174,117 +136,153 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         return new() { Operations = page.ToImmutable(), Next = after };
     }
 
-    private async Task<OperationOutcome> CreateAsync(string customer, IExistingOperationGrain operation, string operationId, CreateOperation request)
+    private async Task<OperationOutcome> CreateOrFindAsync(string operationId, CreateOperation request)
     {
-        // A create that comes twice mostly comes at once. What this grain has written itself exists for longer than that: nothing is removed within an hour.
-        if (latest is { } made && made.OperationId == operationId && clock.GetUtcNow() - made.CreatedAt < Recently)
+        // A create that comes twice mostly comes at once.
+        if (latest is { } made && made.OperationId == operationId && clock.GetUtcNow() - made.CreatedAt < Remembered)
         {
-            return made.CreateAgain(request);
+            return made.Replay(request);
         }
 
-        if ((await CurrentAsync()).Tracks(operationId) && await CreateAgainAsync() is { } again)
-        {
-            return again;
-        }
-
-        if (!await HasRoomAsync(operationId))
+        if (!await TryReserveAsync(operationId))
         {
             // A create that was answered before is answered alike, however many are pending now.
-            return await CreateAgainAsync() ?? OperationOutcome.PendingLimitReached;
+            return await FindAsync(operationId, request) ?? OperationOutcome.PendingLimitReached;
         }
 
-        // The user's record is written with this row, so that an operation that exists is on its user's list. Whether the
-        // operation is new is for the unique index to say.
-        var number = await numbers.NextAsync();
-        var now = clock.GetUtcNow();
-        var first = OperationState.Create(operationId, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
-        var row = new FirstRow(OperationState.Name, operation.GetGrainId(), StateSerializer.ToBytes(first), first.HistoryKey(customer));
-        if (!await state.WriteWithAsync((await CurrentAsync()).Track(operationId, now), row))
+        // The unique index says whether the operation is new; it is not read before.
+        return await TryCreateAsync(operationId, request)
+            ? OperationOutcome.Done
+            : await FindAsync(operationId, request) ?? OperationOutcome.Duplicate;
+    }
+
+    private async ValueTask<bool> TryReserveAsync(string operationId)
+    {
+        while (true)
         {
-            return await CreateAgainAsync() ?? OperationOutcome.Duplicate;
+            // Before the first await, so that creates that interleave see each other's places.
+            var isReserved = pending.TryReserve(operationId);
+            if (isReserved && !pending.IsCountOld)
+            {
+                return true;
+            }
+
+            if (pending.IsCountOld)
+            {
+                try
+                {
+                    await looks.AnewAsync();
+                }
+                catch when (isReserved)
+                {
+                    pending.Release(operationId);
+                    throw;
+                }
+            }
+
+            pending.DropOverdue(clock.GetUtcNow());
+            if (isReserved ? !pending.IsOverLimit : pending.TryReserve(operationId))
+            {
+                return true;
+            }
+
+            if (isReserved)
+            {
+                pending.Release(operationId);
+            }
+
+            if (!pending.HasPlacesOnHold)
+            {
+                return false;
+            }
+
+            // Creates that hold the last places may turn out to be duplicates.
+            await pending.NextSettledCreate;
+        }
+    }
+
+    private async Task<bool> TryCreateAsync(string operationId, CreateOperation request)
+    {
+        OperationState first;
+        try
+        {
+            var number = await numbers.NextAsync();
+
+            // After the number, in the turn that hands the row to the storage: the operations of a user are in the order of their times and numbers.
+            var now = clock.GetUtcNow();
+            now = latest is { } last && last.CreatedAt > now ? last.CreatedAt : now;
+            first = OperationState.Create(operationId, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
+        }
+        catch
+        {
+            pending.Release(operationId);
+            throw;
         }
 
+        pending.CreateSent();
+        try
+        {
+            await storage.WriteStateAsync(OperationState.Name, GrainFactoryExtensions.OperationGrainId(customer, operationId), new GrainState<OperationState>(first));
+        }
+        catch (InconsistentStateException)
+        {
+            pending.CreateRefused(operationId);
+            return false;
+        }
+        catch (Exception fault) when (StorageFaults.IsRefusal(fault))
+        {
+            pending.CreateRefused(operationId);
+            throw;
+        }
+        catch
+        {
+            pending.CreateUnanswered(operationId);
+            throw;
+        }
+
+        pending.CreateDone(first.ToOperation());
         latest = first;
         watchers.Tell(this.GetGrainId());
-        return OperationOutcome.Done;
-
-        Task<OperationOutcome?> CreateAgainAsync() => operation.CreateAgainAsync(request);
+        return true;
     }
 
-    private async ValueTask<bool> HasRoomAsync(string operationId)
+    // What a create of an operation that exists is told; null: it does not.
+    private async Task<OperationOutcome?> FindAsync(string operationId, CreateOperation request)
     {
-        if (IsRoomIn(await CurrentAsync()))
+        var outcome = await GrainFactory.GetOperation<IReplayedOperationGrain>(customer, operationId).ReplayAsync(request);
+        if (outcome is OperationOutcome.Done)
         {
-            return true;
+            // It may have come to the database after it was given up: what is remembered does not hold it.
+            pending.Forget();
+            watchers.Tell(this.GetGrainId());
         }
 
-        // Only what is really pending counts; the record may hold more.
-        await ReadPendingAsync();
-        return IsRoomIn(await CurrentAsync());
-
-        bool IsRoomIn(UserState current) => current.Pending.Length < settings.Operations.PendingLimit || current.Tracks(operationId);
+        return outcome;
     }
 
-    // Of an end that came a moment ago the row may know before the operation's grain does, and the grain of one that is on its way to the row:
-    // what it says is what everybody is told.
-    private async Task<Operation?> SettledAsync(string customer, OperationState state)
+    // The grain writes what is overdue, and may know of a new end later than the row: what it says is what everybody is told.
+    private async Task<Operation?> SettledAsync(OperationState? state)
     {
         var now = clock.GetUtcNow();
-        return state.EndedAt(now) is { } end && now - end < Recently
-            ? await GrainFactory.GetOperation(customer, state.OperationId).GetAsync()
-            : state.ToOperation(now);
+        return state is null ? null
+            : state.IsOverdue(now) || now - state.DecidedAt < Recently ? await GrainFactory.GetOperation(customer, state.OperationId).GetAsync()
+            : state.ToOperation();
     }
 
-    private async ValueTask<UserState> CurrentAsync() => await state.ReadAsync() ?? new();
-
-    // Asks every operation on the record, unless the last answers hold still, and drops the ids that are over. May run while a write is on its way.
-    private async ValueTask<ImmutableArray<Operation>> ReadPendingAsync()
+    private async Task<ImmutableArray<Operation>> LookAsync()
     {
-        // What is being written may be durable already: an operation that somebody has seen is on the list.
-        var known = await CurrentAsync();
-        var tracked = (state.Attempted ?? known).Pending;
-
-        // Taken before the operations are asked: one that is created meanwhile must not look overdue.
+        var look = pending.BeginLook();
+        var rows = await history.ReadPendingAsync(customer, userId);
         var now = clock.GetUtcNow();
-        if (list is { } last && last.Of == tracked && now < last.Until)
+        if (expiring.IsCompleted)
         {
-            return last.Operations;
+            // So that the index of what is pending stays short. Nobody waits for it.
+            expiring = ExpireAsync([.. rows.Where(row => row.IsOverdue(now)).Take(MostExpired)]);
         }
 
-        var (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        var changesBefore = changes;
-        var answers = await Task.WhenAll(tracked.Select(entry => GrainFactory.GetOperation<IExistingOperationGrain>(customer, entry.Id).ListedAsync()));
-
-        var pending = ImmutableArray.CreateBuilder<Operation>(tracked.Length);
-        var over = new HashSet<TrackedOperation>(ReferenceEqualityComparer.Instance);
-        foreach (var (entry, (operation, _)) in tracked.Zip(answers))
-        {
-            if (UserState.IsOver(entry, userId, operation, now))
-            {
-                over.Add(entry);
-            }
-            else if (operation is not null)
-            {
-                pending.Add(operation);
-            }
-        }
-
-        var operations = pending.DrainToImmutable();
-        if (over.Count > 0)
-        {
-            state.Keep((await CurrentAsync()).Drop(over));
-        }
-        else if (operations.Length == tracked.Length && changesBefore == changes && answers.All(answer => answer.IsSettled))
-        {
-            list = new(tracked, operations, Wait.Earlier(now + LongestTrust, operations.Min(operation => operation.ExpiresAt)));
-        }
-
-        return operations;
+        return pending.EndLook(look, rows.Where(row => !row.IsOverdue(now)).Select(row => row.ToOperation()));
     }
 
-    /// <summary>What the operations on a record said.</summary>
-    /// <param name="Of">The ids that were asked; the list of any other array is another one.</param>
-    /// <param name="Operations">All of them, pending.</param>
-    /// <param name="Until">When it is to be asked anew.</param>
-    private sealed record PendingList(ImmutableArray<TrackedOperation> Of, ImmutableArray<Operation> Operations, DateTimeOffset Until);
+    private Task ExpireAsync(IReadOnlyList<OperationState> overdue) =>
+        overdue.Count == 0 ? Task.CompletedTask : Task.WhenAll(overdue.Select(operation => GrainFactory.GetOperation(customer, operation.OperationId).GetAsync()));
 }

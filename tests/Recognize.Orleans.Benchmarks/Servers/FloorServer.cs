@@ -1,4 +1,4 @@
-using Orleans.Configuration;
+using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Storage;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
@@ -16,10 +16,17 @@ internal static class FloorServer
         var builder = BaselineServer.CreateBuilder();
         await using var database = Database.Create(Enum.Parse<StorageEngine>(engine, ignoreCase: true), builder.Configuration.GetConnectionString("Baseline")!);
         await Schema.ApplyAsync(database, CancellationToken.None);
-        using var storage = new GroupCommitStorage(database, new ClusterOptions { ServiceId = ServiceRow.ServiceId }, new StateSerializer(), new GroupCommitLimits(), TimeProvider.System);
+        var (limits, faults) = (new GroupCommitLimits(), new StorageFaults(TimeProvider.System, NullLogger<StorageFaults>.Instance));
+
+        // It is no silo, so that no membership is asked for.
+        var rows = database.CreateRows(ServiceRow.ServiceId, silo: null);
+        using var reader = new RowReader(rows, faults, limits);
+        using var storage = new GroupCommitStorage(rows, reader, new StateSerializer(StateJson.Stored), faults, limits, WriteGuard.None);
+        reader.Start();
         storage.Start();
         await BaselineServer.ServeAsync(builder, new FloorStore(storage));
         await storage.StopAsync(CancellationToken.None);
+        await reader.StopAsync(CancellationToken.None);
     }
 }
 
@@ -39,7 +46,7 @@ internal sealed class FloorStore(GroupCommitStorage storage) : IBaselineStore
         var state = OperationState.Create(operation.OperationId, request, Interlocked.Increment(ref numbers), "floor", createdAt);
         try
         {
-            await storage.WriteStateAsync(ServiceRow.Type, ServiceRow.GrainOf(operation.OperationId), new GrainState<OperationState>(state));
+            await storage.WriteStateAsync(OperationState.Name, ServiceRow.GrainOf(operation.OperationId), new GrainState<OperationState>(state));
             return true;
         }
         catch (InconsistentStateException)
@@ -63,7 +70,7 @@ internal sealed class FloorStore(GroupCommitStorage storage) : IBaselineStore
         }
 
         (_, row.State) = state.Decide(new() { UserId = state.UserId, Verdict = approves ? Verdict.Approve : Verdict.Deny, AuthType = AuthType.Biom }, DateTimeOffset.UtcNow);
-        await storage.WriteStateAsync(ServiceRow.Type, ServiceRow.GrainOf(operationId), row);
+        await storage.WriteStateAsync(OperationState.Name, ServiceRow.GrainOf(operationId), row);
         return true;
     }
 
@@ -74,7 +81,7 @@ internal sealed class FloorStore(GroupCommitStorage storage) : IBaselineStore
     private async ValueTask<GrainState<OperationState>> ReadAsync(string operationId)
     {
         var row = new GrainState<OperationState>();
-        await storage.ReadStateAsync(ServiceRow.Type, ServiceRow.GrainOf(operationId), row);
+        await storage.ReadStateAsync(OperationState.Name, ServiceRow.GrainOf(operationId), row);
         return row;
     }
 

@@ -5,15 +5,9 @@ namespace Recognize.Orleans.Cluster;
 
 public sealed class DeadlinesOnSqlite(SqliteCluster cluster) : DeadlineTests(cluster), IClassFixture<SqliteCluster>;
 
-public sealed class DeadlinesOnSqliteStock(SqliteStockCluster cluster) : DeadlineTests(cluster), IClassFixture<SqliteStockCluster>;
-
 public sealed class DeadlinesOnPostgreSql(PostgreSqlCluster cluster) : DeadlineTests(cluster), IClassFixture<PostgreSqlCluster>;
 
-public sealed class DeadlinesOnPostgreSqlStock(PostgreSqlStockCluster cluster) : DeadlineTests(cluster), IClassFixture<PostgreSqlStockCluster>;
-
 public sealed class DeadlinesOnSqlServer(SqlServerCluster cluster) : DeadlineTests(cluster), IClassFixture<SqlServerCluster>;
-
-public sealed class DeadlinesOnSqlServerStock(SqlServerStockCluster cluster) : DeadlineTests(cluster), IClassFixture<SqlServerStockCluster>;
 
 // The two ends that are no decision of the user: the deadline and the cancel.
 public abstract class DeadlineTests(ClusterFixture cluster)

@@ -114,7 +114,7 @@ public abstract class MixedStorageTests(ClusterFixture cluster)
     {
         await PlaceAsync(user, 0);
         await PlaceAsync(otherUser, 1);
-        using var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetUser(Journey.Customer, otherUser));
+        using var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, first));
         var late = cluster.OtherSilo.CreateAsync(otherUser, first);
         await held.Reached;
         Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, first));
@@ -129,7 +129,7 @@ public abstract class MixedStorageTests(ClusterFixture cluster)
         await ShouldListAsync(otherUser);
     }
 
-    // Makes the user's grain live on one silo, and so its record be written by that one's storage.
+    // Makes the user's grain live on one silo, and so what it creates be written by that one's storage.
     private async Task PlaceAsync(string userId, int silo)
     {
         var services = cluster.Cluster.Silos[silo].SiloHost.Services;

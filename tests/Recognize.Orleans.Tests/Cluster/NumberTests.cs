@@ -6,15 +6,9 @@ namespace Recognize.Orleans.Cluster;
 
 public sealed class NumbersOnSqlite(SqliteCluster cluster) : NumberTests(cluster), IClassFixture<SqliteCluster>;
 
-public sealed class NumbersOnSqliteStock(SqliteStockCluster cluster) : NumberTests(cluster), IClassFixture<SqliteStockCluster>;
-
 public sealed class NumbersOnPostgreSql(PostgreSqlCluster cluster) : NumberTests(cluster), IClassFixture<PostgreSqlCluster>;
 
-public sealed class NumbersOnPostgreSqlStock(PostgreSqlStockCluster cluster) : NumberTests(cluster), IClassFixture<PostgreSqlStockCluster>;
-
 public sealed class NumbersOnSqlServer(SqlServerCluster cluster) : NumberTests(cluster), IClassFixture<SqlServerCluster>;
-
-public sealed class NumbersOnSqlServerStock(SqlServerStockCluster cluster) : NumberTests(cluster), IClassFixture<SqlServerStockCluster>;
 
 public abstract class NumberTests(ClusterFixture cluster)
 {

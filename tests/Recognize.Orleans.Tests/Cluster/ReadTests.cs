@@ -6,21 +6,13 @@ namespace Recognize.Orleans.Cluster;
 
 public sealed class ReadsOnSqlite(SqliteCluster cluster) : ReadTests(cluster), IClassFixture<SqliteCluster>;
 
-public sealed class ReadsOnSqliteStock(SqliteStockCluster cluster) : ReadTests(cluster), IClassFixture<SqliteStockCluster>;
-
 public sealed class ReadsOnPostgreSql(PostgreSqlCluster cluster) : ReadTests(cluster), IClassFixture<PostgreSqlCluster>;
 
-public sealed class ReadsOnPostgreSqlStock(PostgreSqlStockCluster cluster) : ReadTests(cluster), IClassFixture<PostgreSqlStockCluster>;
-
 public sealed class ReadsOnSqlServer(SqlServerCluster cluster) : ReadTests(cluster), IClassFixture<SqlServerCluster>;
-
-public sealed class ReadsOnSqlServerStock(SqlServerStockCluster cluster) : ReadTests(cluster), IClassFixture<SqlServerStockCluster>;
 
 // What a grain knows while its row is read: reads interleave with everything else.
 public abstract class ReadTests(ClusterFixture cluster)
 {
-    private const string OnlyPairs = "Where each row is written by itself, a create waits for a read of its operation.";
-
     private readonly string user = Journey.NewUser();
     private readonly string id = Journey.NewId();
 
@@ -46,7 +38,6 @@ public abstract class ReadTests(ClusterFixture cluster)
     [SkippableFact]
     public async Task A_read_that_began_too_early_hides_nothing_from_those_who_ask_after_the_create()
     {
-        Skip.IfNot(cluster.GroupCommit, OnlyPairs);
         using var held = cluster.Storage.HoldNextRead(Operation);
         var early = cluster.OneSilo.ReadAsync(id);
         await held.Reached;
@@ -64,7 +55,6 @@ public abstract class ReadTests(ClusterFixture cluster)
     [SkippableFact]
     public async Task A_read_that_began_too_early_does_not_make_a_create_that_is_sent_again_a_duplicate()
     {
-        Skip.IfNot(cluster.GroupCommit, OnlyPairs);
         using var held = cluster.Storage.HoldNextRead(Operation);
         var early = cluster.OneSilo.ReadAsync(id);
         await held.Reached;

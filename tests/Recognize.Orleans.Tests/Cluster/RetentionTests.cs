@@ -1,22 +1,14 @@
 using System.Text;
-using System.Text.Json;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Users;
 using Xunit;
 
 namespace Recognize.Orleans.Cluster;
 
 public sealed class RetentionOnSqlite(SqliteCluster cluster) : RetentionTests(cluster), IClassFixture<SqliteCluster>;
 
-public sealed class RetentionOnSqliteStock(SqliteStockCluster cluster) : RetentionTests(cluster), IClassFixture<SqliteStockCluster>;
-
 public sealed class RetentionOnPostgreSql(PostgreSqlCluster cluster) : RetentionTests(cluster), IClassFixture<PostgreSqlCluster>;
 
-public sealed class RetentionOnPostgreSqlStock(PostgreSqlStockCluster cluster) : RetentionTests(cluster), IClassFixture<PostgreSqlStockCluster>;
-
 public sealed class RetentionOnSqlServer(SqlServerCluster cluster) : RetentionTests(cluster), IClassFixture<SqlServerCluster>;
-
-public sealed class RetentionOnSqlServerStock(SqlServerStockCluster cluster) : RetentionTests(cluster), IClassFixture<SqlServerStockCluster>;
 
 // What ended long ago is removed, in two steps, and nothing else is.
 public abstract class RetentionTests(ClusterFixture cluster)
@@ -25,13 +17,8 @@ public abstract class RetentionTests(ClusterFixture cluster)
     private static readonly TimeSpan Kept = ClusterFixture.Kept.Operations;
     private static readonly TimeSpan TombstonesKept = ClusterFixture.Kept.Tombstones;
 
-    // A version of seconds since 2020.
-    private const int YearsAgo = 100_000_000;
-
     private readonly string user = Journey.NewUser();
     private readonly string id = Journey.NewId();
-
-    private string UserRow => $"user/acme/{user}/";
 
     [SkippableTheory]
     [InlineData(OperationStatus.Approved)]
@@ -152,49 +139,7 @@ public abstract class RetentionTests(ClusterFixture cluster)
     }
 
     [SkippableFact]
-    public async Task A_user_for_whom_nothing_is_left_goes_with_the_last_operation_and_can_come_back()
-    {
-        await EndAsync(id, OperationStatus.Approved);
-        var version = (await cluster.TestDatabase.VersionsAsync())[UserRow];
-        cluster.Clock.Advance(Kept);
-
-        await cluster.SweepAsync();
-
-        Assert.DoesNotContain(UserRow, await cluster.TestDatabase.VersionsAsync());
-        Assert.Empty(await cluster.OtherSilo.ListAsync(user));
-        var next = Journey.NewId();
-        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, next));
-        Assert.Equal([next], await cluster.OneSilo.ListAsync(user));
-        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(Journey.Customer, user));
-        Assert.Equal([next], await cluster.OneSilo.ListAsync(user));
-
-        // Whoever knows the old row must not take the new one for it. The stock provider's statement asks the database's clock, which stands still meanwhile.
-        var again = (await cluster.TestDatabase.VersionsAsync())[UserRow];
-        Assert.InRange(version, YearsAgo, int.MaxValue);
-        Assert.InRange(again, version + (cluster.GroupCommit ? (int)Kept.TotalSeconds : 0), int.MaxValue);
-    }
-
-    [SkippableFact]
-    public async Task A_user_with_something_newer_stays_until_that_is_old_too()
-    {
-        await EndAsync(id, OperationStatus.Approved);
-        cluster.Clock.Advance(Kept - TimeSpan.FromHours(1));
-        var newer = Journey.NewId();
-        await EndAsync(newer, OperationStatus.Denied);
-        cluster.Clock.Advance(TimeSpan.FromHours(1));
-        await cluster.SweepAsync();
-        Assert.Equal([newer], await HistoryAsync(user));
-        Assert.Contains(UserRow, await cluster.TestDatabase.VersionsAsync());
-
-        cluster.Clock.Advance(Kept);
-        await cluster.SweepAsync();
-
-        Assert.Empty(await HistoryAsync(user));
-        Assert.DoesNotContain(UserRow, await cluster.TestDatabase.VersionsAsync());
-    }
-
-    [SkippableFact]
-    public async Task Creates_that_meet_the_removal_of_their_user_are_all_on_the_list()
+    public async Task Creates_beside_a_sweep_of_their_users_operations_are_all_on_the_list()
     {
         var owners = await Task.WhenAll(Enumerable.Range(0, 20).Select(async _ =>
         {
@@ -240,67 +185,6 @@ public abstract class RetentionTests(ClusterFixture cluster)
     }
 
     [SkippableTheory]
-    [InlineData("operation", "null")]
-    [InlineData("operation", null)]
-    [InlineData("user", "null")]
-    public async Task A_row_that_cannot_be_read_keeps_none_of_its_users_operations_but_the_last(string broken, string? payload)
-    {
-        string[] ids = [Journey.NewId(), Journey.NewId(), Journey.NewId()];
-        foreach (var one in ids)
-        {
-            await EndAsync(one, OperationStatus.Denied);
-        }
-
-        var key = broken is "user" ? UserRow : KeyOf(ids[0]);
-        await cluster.TestDatabase.ExecuteAsync(
-            $"UPDATE OrleansStorage SET PayloadBinary = {(payload is null ? "NULL" : "@Payload")} WHERE GrainIdExtensionString = @Key",
-            ("Payload", Encoding.UTF8.GetBytes(payload ?? "")),
-            ("Key", key));
-        await cluster.DeactivateAsync([cluster.OneSilo.GetUser(Journey.Customer, user), .. ids.Select(one => cluster.OneSilo.GetOperation(Journey.Customer, one))]);
-        cluster.Clock.Advance(Kept);
-
-        await cluster.SweepAsync();
-
-        Assert.Null(await cluster.OtherSilo.ReadAsync(ids[1]));
-        Assert.Contains(key, await cluster.TestDatabase.VersionsAsync());
-        await cluster.TestDatabase.ExecuteAsync("DELETE FROM OrleansStorage WHERE GrainIdExtensionString IN (@One, @Other)", ("One", KeyOf(ids[0])), ("Other", UserRow));
-    }
-
-    [SkippableFact]
-    public async Task A_users_row_in_which_a_newer_version_keeps_more_stays()
-    {
-        await EndAsync(id, OperationStatus.Approved);
-        var owner = cluster.OneSilo.GetUser(Journey.Customer, user);
-        await cluster.DeactivateAsync(owner);
-        await cluster.RewriteAsync<UserState>(owner, "user", state => state with { Unknown = new() { ["color"] = JsonDocument.Parse("1").RootElement } });
-        cluster.Clock.Advance(Kept);
-
-        // The first one may meet an activation that knows the row as it was.
-        await cluster.SweepAsync();
-        await cluster.SweepAsync();
-
-        Assert.Contains(UserRow, await cluster.TestDatabase.VersionsAsync());
-        Assert.Null(await cluster.OtherSilo.ReadAsync(id));
-    }
-
-    [SkippableFact]
-    public async Task A_user_whose_record_holds_an_id_that_may_be_on_its_way_goes_in_a_later_sweep()
-    {
-        await EndAsync(id, OperationStatus.Approved);
-        cluster.Clock.Advance(Kept);
-        await cluster.LeaveBehindAsync(user, Journey.NewId());
-        await cluster.SweepAsync();
-        Assert.Contains(UserRow, await cluster.TestDatabase.VersionsAsync());
-        Assert.Equal([id], await HistoryAsync(user));
-
-        cluster.Clock.Advance(UserState.Grace + Tick);
-        await cluster.SweepAsync();
-
-        Assert.DoesNotContain(UserRow, await cluster.TestDatabase.VersionsAsync());
-        Assert.Empty(await HistoryAsync(user));
-    }
-
-    [SkippableTheory]
     [InlineData(FailedWrite.BeforeItsCommit)]
     [InlineData(FailedWrite.AfterItsCommit)]
     [InlineData(FailedWrite.NoRoom)]
@@ -327,21 +211,30 @@ public abstract class RetentionTests(ClusterFixture cluster)
     }
 
     [SkippableTheory]
-    [InlineData(FailedWrite.BeforeItsCommit)]
-    [InlineData(FailedWrite.AfterItsCommit)]
-    [InlineData(FailedWrite.NoRoom)]
-    public async Task A_user_whose_removal_fails_is_found_again_by_an_operation(FailedWrite moment)
+    [InlineData("null")]
+    [InlineData(null)]
+    public async Task A_row_that_cannot_be_read_keeps_no_other_of_its_user_from_going(string? payload)
     {
-        await EndAsync(id, OperationStatus.Approved);
+        string[] ids = [Journey.NewId(), Journey.NewId(), Journey.NewId()];
+        foreach (var one in ids)
+        {
+            await EndAsync(one, OperationStatus.Denied);
+        }
+
+        await cluster.TestDatabase.ExecuteAsync(
+            $"UPDATE OrleansStorage SET PayloadBinary = {(payload is null ? "NULL" : "@Payload")} WHERE GrainIdExtensionString = @Key",
+            ("Payload", Encoding.UTF8.GetBytes(payload ?? "")),
+            ("Key", KeyOf(ids[0])));
+        await cluster.DeactivateAsync([.. ids.Select(one => cluster.OneSilo.GetOperation(Journey.Customer, one))]);
         cluster.Clock.Advance(Kept);
-        cluster.Storage.FailNextWrite(cluster.OneSilo.GetUser(Journey.Customer, user), moment);
-        await cluster.SweepAsync();
-        Assert.Equal([id], await HistoryAsync(user));
 
         await cluster.SweepAsync();
 
-        Assert.DoesNotContain(UserRow, await cluster.TestDatabase.VersionsAsync());
+        Assert.Null(await cluster.OtherSilo.ReadAsync(ids[1]));
+        Assert.Null(await cluster.OtherSilo.ReadAsync(ids[2]));
+        Assert.Contains(KeyOf(ids[0]), await cluster.TestDatabase.VersionsAsync());
         Assert.Empty(await HistoryAsync(user));
+        await cluster.TestDatabase.ExecuteAsync("DELETE FROM OrleansStorage WHERE GrainIdExtensionString = @Key", ("Key", KeyOf(ids[0])));
     }
 
     [SkippableFact]

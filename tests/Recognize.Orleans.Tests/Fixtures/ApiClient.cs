@@ -54,6 +54,10 @@ internal sealed class ApiClient(Uri api, string? key)
         return PostAsync($"/v2/users/{user}/operations", body, idempotencyKey is null ? [] : [("Idempotency-Key", idempotencyKey)]);
     }
 
+    /// <summary>Creates an operation with a deadline.</summary>
+    public Task<Answer> CreateExpiringAsync(string user, string id, int seconds) =>
+        PostAsync($"/v2/users/{user}/operations", $$"""{"operationId":"{{id}}","expiresIn":{{seconds}}}""");
+
     /// <summary>Sends a create whose body is written out by the test.</summary>
     public Task<Answer> CreateAsync(string user, byte[] body, params (string Name, string Value)[] headers) =>
         SendRawAsync("POST", $"/v2/users/{user}/operations", body, headers);

@@ -6,7 +6,6 @@ using Orleans.TestingHost;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
-using Recognize.Orleans.Users;
 using Xunit;
 
 namespace Recognize.Orleans.Fixtures;
@@ -144,17 +143,6 @@ public abstract class ClusterFixture : IAsyncLifetime
         await RealStorage.ReadStateAsync(stateName, grain.GetGrainId(), row);
         row.State = change(row.State!);
         await RealStorage.WriteStateAsync(stateName, grain.GetGrainId(), row);
-    }
-
-    /// <summary>
-    /// Does what a crash between the two rows of a create leaves behind where they are written one after the other: the user's
-    /// row holds the id, the operation has none, and nothing remains in memory.
-    /// </summary>
-    internal async Task LeaveBehindAsync(string userId, string operationId)
-    {
-        var user = OneSilo.GetUser(Journey.Customer, userId);
-        await RewriteAsync<UserState>(user, "user", state => state.Track(operationId, Clock.GetUtcNow()));
-        await DeactivateAsync(user, OneSilo.GetOperation(Journey.Customer, operationId));
     }
 
     private IGrainFactory FactoryOf(int silo) => Cluster.Silos[silo].SiloHost.Services.GetRequiredService<IGrainFactory>();

@@ -14,11 +14,8 @@ internal static class Journey
     public static string NewId() => $"txn-{Guid.NewGuid():N}";
 
     /// <summary>One attempt of its own, unless it is named.</summary>
-    public static async Task<OperationOutcome> CreateAsync(this IGrainFactory silo, string userId, string operationId, string? attempt = null, string? payload = null, TimeSpan? expiresIn = null)
-    {
-        var request = RequestOf(userId, attempt, payload) with { ExpiresIn = expiresIn };
-        return await silo.GetUser(Customer, userId).AsReference<ITrackingGrain>().CreateAsync(operationId, request) ?? await silo.GetOperation(Customer, operationId).CreateAsync(request);
-    }
+    public static Task<OperationOutcome> CreateAsync(this IGrainFactory silo, string userId, string operationId, string? attempt = null, string? payload = null, TimeSpan? expiresIn = null) =>
+        silo.GetUser<ITrackingGrain>(Customer, userId).CreateAsync(operationId, RequestOf(userId, attempt, payload) with { ExpiresIn = expiresIn });
 
     public static CreateOperation RequestOf(string userId, string? attempt = null, string? payload = null) =>
         new() { UserId = userId, Attempt = attempt ?? Guid.NewGuid().ToString("N"), Payload = payload };
@@ -28,6 +25,9 @@ internal static class Journey
 
     public static Task<Operation?> ReadAsync(this IGrainFactory silo, string operationId) =>
         silo.GetOperation(Customer, operationId).GetAsync();
+
+    public static async Task<IReadOnlyList<Operation>> HistoryAsync(this IGrainFactory silo, string userId) =>
+        (await silo.GetUser(Customer, userId).ListHistoryAsync(null, null, 100)).Operations;
 
     public static async Task<IReadOnlyList<string>> ListAsync(this IGrainFactory silo, string userId) =>
         [.. (await silo.GetUser(Customer, userId).ListPendingAsync()).Select(operation => operation.OperationId)];

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
@@ -24,9 +23,14 @@ internal sealed class ServiceProcess : IAsyncDisposable
     private readonly List<(string Part, TaskCompletionSource Seen)> awaited = [];
     private readonly Task<string[]> finished;
 
-    private ServiceProcess(TestDatabase database, string name, string[] args, (string Setting, string Value)[] settings)
+    private ServiceProcess(TestDatabase database, string name, string[] args, (string Setting, string Value)[] settings, ServiceProcess? former = null)
     {
         Name = name;
+        if (former is not null)
+        {
+            (ApiUrl, SiloPort, GatewayPort, ManagementPort) = (former.ApiUrl, former.SiloPort, former.GatewayPort, former.ManagementPort);
+        }
+
         var start = new ProcessStartInfo(Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet")
         {
             WorkingDirectory = AppContext.BaseDirectory,
@@ -57,6 +61,8 @@ internal sealed class ServiceProcess : IAsyncDisposable
     public int GatewayPort { get; } = FreePort();
 
     private int ManagementPort { get; } = FreePort();
+
+    public bool HasExited => process.HasExited;
 
     /// <summary>Every line so far, of both streams.</summary>
     public IReadOnlyList<string> Output
@@ -104,6 +110,22 @@ internal sealed class ServiceProcess : IAsyncDisposable
     /// <summary>Starts the service and waits for nothing.</summary>
     public static ServiceProcess Launch(TestDatabase database, string name, params (string Setting, string Value)[] settings) =>
         new(database, name, [], settings);
+
+    /// <summary>Starts the service under the name and on the ports of one that runs no more, and returns when it has started: with a clock that was set back it is not ready for long.</summary>
+    public static async Task<ServiceProcess> StartInPlaceOfAsync(ServiceProcess former, TestDatabase database, params (string Setting, string Value)[] settings)
+    {
+        var service = new ServiceProcess(database, former.Name, [], settings, former);
+        try
+        {
+            await service.SeesAsync(" started as node ");
+            return service;
+        }
+        catch
+        {
+            await service.DisposeAsync();
+            throw;
+        }
+    }
 
     /// <summary>Runs a command of the program to its end.</summary>
     public static async Task<(int ExitCode, string Output)> RunAsync(TestDatabase database, params string[] args)
@@ -156,11 +178,12 @@ internal sealed class ServiceProcess : IAsyncDisposable
     }
 
     /// <summary>Asks the process to stop, as an operator or an orchestrator does.</summary>
-    public async Task TerminateAsync()
-    {
-        using var kill = Process.Start("kill", ["-TERM", process.Id.ToString(CultureInfo.InvariantCulture)]);
-        await kill.WaitForExitAsync();
-    }
+    public Task TerminateAsync() => Signals.SendAsync("TERM", process.Id);
+
+    /// <summary>The process stands still where it is, with its connections open, until it is thawed.</summary>
+    public Task FreezeAsync() => Signals.SendAsync("STOP", process.Id);
+
+    public Task ThawAsync() => Signals.SendAsync("CONT", process.Id);
 
     /// <summary>The exit code, and every line has been read.</summary>
     public async Task<int> ExitAsync()

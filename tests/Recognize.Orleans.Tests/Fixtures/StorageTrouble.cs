@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
+using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Fixtures;
@@ -15,14 +16,24 @@ public enum FailedWrite
     NoRoom,
 }
 
-/// <summary>Lets single writes fail or wait, and single reads wait. The storage behind it is the real one.</summary>
+/// <summary>Lets single writes fail, wait or come late, and single reads wait. The storage behind it is the real one.</summary>
 internal sealed class StorageTrouble
 {
     private readonly ConcurrentDictionary<GrainId, ITrouble> troubles = new();
     private readonly ConcurrentDictionary<GrainId, HeldCall> heldReads = new();
     private readonly ConcurrentDictionary<GrainId, int> reads = new();
+    private readonly ConcurrentDictionary<string, HeldCall> heldLooks = new();
+    private readonly ConcurrentDictionary<string, int> looks = new();
 
     public void FailNextWrite(IAddressable grain, FailedWrite moment) => troubles[grain.GetGrainId()] = new Failure(moment);
+
+    /// <summary>Tells the grain that its next write failed, while the statement is on its way to the database still.</summary>
+    public LateWrite DelayNextWrite(IAddressable grain)
+    {
+        var late = new LateWrite();
+        troubles[grain.GetGrainId()] = late;
+        return late;
+    }
 
     /// <summary>Holds the grain's next write back until it is released, before the database sees anything of it.</summary>
     public HeldCall HoldNextWrite(IAddressable grain)
@@ -43,8 +54,14 @@ internal sealed class StorageTrouble
     /// <summary>Holds back what the grain's next read has found, until it is released.</summary>
     public HeldCall HoldNextRead(IAddressable grain) => heldReads[grain.GetGrainId()] = new();
 
+    /// <summary>Holds back what the next look at a user's pending operations has found, until it is released.</summary>
+    public HeldCall HoldNextLook(IUserGrain user) => heldLooks[PlaceOf(user)] = new();
+
     /// <summary>How often any row was read.</summary>
-    public int Reads => reads.Values.Sum();
+    public int Reads => reads.Values.Sum() + looks.Values.Sum();
+
+    /// <summary>How often the rows of a user's pending operations were looked at.</summary>
+    public int LooksAt(IUserGrain user) => looks.GetValueOrDefault(PlaceOf(user));
 
     /// <summary>How often the grain's row was read.</summary>
     public int ReadsOf(IAddressable grain) => reads.GetValueOrDefault(grain.GetGrainId());
@@ -55,7 +72,10 @@ internal sealed class StorageTrouble
         services.Remove(real);
         services.AddKeyedSingleton<IGrainStorage>(
             "Default",
-            (provider, key) => TroubledStorage.Around((IGrainStorage)real.KeyedImplementationFactory!(provider, key), this));
+            (provider, key) => new TroubledStorage((IGrainStorage)real.KeyedImplementationFactory!(provider, key), this));
+        var rows = services.Last(service => service.ServiceType == typeof(IRows));
+        services.Remove(rows);
+        services.AddSingleton<IRows>(provider => new TroubledRows((IRows)rows.ImplementationFactory!(provider), this));
     }
 
     public ITrouble Take(GrainId grain) => troubles.TryRemove(grain, out var trouble) ? trouble : NoTrouble.Instance;
@@ -66,8 +86,20 @@ internal sealed class StorageTrouble
         return heldReads.TryRemove(grain, out var held) ? held.BeforeAsync() : Task.CompletedTask;
     }
 
+    public Task LookedAsync(RowRange range)
+    {
+        looks.AddOrUpdate(range.After, 1, (_, count) => count + 1);
+        return heldLooks.TryRemove(range.After, out var held) ? held.BeforeAsync() : Task.CompletedTask;
+    }
+
     /// <summary>What the storage throws when its database does not answer.</summary>
-    public static Exception Broken() => new StorageFaultException(new IOException("The connection broke."));
+    public static Exception Broken() => new StorageFaultException("The connection broke.", mayBeWritten: true);
+
+    private static string PlaceOf(IUserGrain user)
+    {
+        var (customer, userId) = GrainFactoryExtensions.ParseKey(user.GetPrimaryKeyString());
+        return OperationState.HistoryOf(customer, userId);
+    }
 
     private sealed class Failure(FailedWrite moment) : ITrouble
     {
@@ -119,11 +151,24 @@ internal sealed class HeldCall(bool afterwards = false) : ITrouble, IDisposable
     }
 }
 
-internal class TroubledStorage(IGrainStorage real, StorageTrouble trouble) : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>
+/// <summary>A write whose statement comes to the database after its caller was told that it failed.</summary>
+internal sealed class LateWrite : ITrouble
 {
-    public static TroubledStorage Around(IGrainStorage real, StorageTrouble trouble) =>
-        real is IPairedGrainStorage paired ? new TroubledPairedStorage(paired, trouble) : new TroubledStorage(real, trouble);
+    private Func<Task>? write;
 
+    public void Keep(Func<Task> statement) => write = statement;
+
+    /// <summary>Lets the statement come to the database now.</summary>
+    /// <returns>What became of it, which nobody else hears.</returns>
+    public Task<Exception?> ArriveAsync() => Xunit.Record.ExceptionAsync(write ?? throw new InvalidOperationException("Nothing is on its way."));
+
+    public Task BeforeAsync() => throw StorageTrouble.Broken();
+
+    public Task AfterAsync() => Task.CompletedTask;
+}
+
+internal sealed class TroubledStorage(IGrainStorage real, StorageTrouble trouble) : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>
+{
     public IGrainStorage Real => real;
 
     public async Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
@@ -135,6 +180,7 @@ internal class TroubledStorage(IGrainStorage real, StorageTrouble trouble) : IGr
     public async Task WriteStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
     {
         var next = trouble.Take(grainId);
+        (next as LateWrite)?.Keep(() => real.WriteStateAsync(stateName, grainId, new GrainState<T>(grainState.State!, grainState.ETag) { RecordExists = grainState.RecordExists }));
         await next.BeforeAsync();
         await real.WriteStateAsync(stateName, grainId, grainState);
         await next.AfterAsync();
@@ -151,19 +197,17 @@ internal class TroubledStorage(IGrainStorage real, StorageTrouble trouble) : IGr
     public void Participate(ISiloLifecycle observer) => ((ILifecycleParticipant<ISiloLifecycle>)real).Participate(observer);
 }
 
-/// <summary>A pair of rows meets the trouble of either.</summary>
-internal sealed class TroubledPairedStorage(IPairedGrainStorage real, StorageTrouble trouble) : TroubledStorage(real, trouble), IPairedGrainStorage
+internal sealed class TroubledRows(IRows real, StorageTrouble trouble) : IRows
 {
-    private readonly StorageTrouble trouble = trouble;
+    public Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken) => real.WriteAsync(group, until, cancellationToken);
 
-    public async Task<bool> InsertWithAsync<T>(FirstRow row, string stateName, GrainId grainId, IGrainState<T> grainState)
+    public Task ReadAsync(IReadOnlyList<ReadItem<RowKey, StoredRow?>> group, CancellationToken cancellationToken) => real.ReadAsync(group, cancellationToken);
+
+    public async Task ReadRangesAsync(IReadOnlyList<ReadItem<RowRange, List<RangeRow>>> group, CancellationToken cancellationToken)
     {
-        ITrouble[] next = [trouble.Take(row.Grain), trouble.Take(grainId)];
-        await next[0].BeforeAsync();
-        await next[1].BeforeAsync();
-        var inserted = await real.InsertWithAsync(row, stateName, grainId, grainState);
-        await next[0].AfterAsync();
-        await next[1].AfterAsync();
-        return inserted;
+        await real.ReadRangesAsync(group, cancellationToken);
+        await Task.WhenAll(group.Where(item => item.Question.Index is RowIndex.Pending).Select(item => trouble.LookedAsync(item.Question)));
     }
+
+    public ValueTask DisposeAsync() => real.DisposeAsync();
 }

@@ -1,17 +1,21 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using Orleans.Serialization;
 using Orleans.Storage;
+using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Fixtures;
 
-/// <summary>One of the two grain storages on a test database, without a silo around it. States are JSON texts, stored as they are. No call hangs.</summary>
+/// <summary>
+/// One of the two grain storages on a test database, without a silo around it. States are JSON texts, stored as they are, or those of operations.
+/// No call hangs.
+/// </summary>
 internal sealed class TextStorage : IAsyncDisposable
 {
     private const string Name = "test";
+    private const string ServiceId = "recognize";
 
     private readonly SiloLifecycleSubject lifecycle = new(NullLogger<SiloLifecycleSubject>.Instance);
     private readonly Database database;
@@ -22,12 +26,14 @@ internal sealed class TextStorage : IAsyncDisposable
     private TextStorage(Database database, Func<IServiceProvider, IGrainStorage> create, Action<IServiceCollection> configure)
     {
         this.database = database;
-        var collection = new ServiceCollection().AddLogging().AddSerializer().AddSingleton<IGrainStorage>(create);
-        collection.Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = ("test", "recognize"));
+        var collection = new ServiceCollection().AddLogging().AddSerializer().AddSingleton(create);
+        collection.AddSingleton(TimeProvider.System).AddSingleton<StorageFaults>();
+        collection.Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = ("test", ServiceId));
         configure(collection);
         services = collection.BuildServiceProvider();
         storage = services.GetRequiredService<IGrainStorage>();
         ((ILifecycleParticipant<ISiloLifecycle>)storage).Participate(lifecycle);
+        services.GetService<RowReader>()?.Participate(lifecycle);
     }
 
     /// <summary>Orleans' own ADO.NET storage provider.</summary>
@@ -36,7 +42,7 @@ internal sealed class TextStorage : IAsyncDisposable
         var database = testDatabase.Open();
         var storage = new TextStorage(
             database,
-            provider => AdoNetGrainStorageFactory.Create(provider, Name),
+            provider => new StockStorage(AdoNetGrainStorageFactory.Create(provider, Name), provider.GetRequiredService<StorageFaults>()),
             services => services.Configure<AdoNetGrainStorageOptions>(Name, options =>
             {
                 options.Invariant = database.Invariant;
@@ -48,21 +54,25 @@ internal sealed class TextStorage : IAsyncDisposable
         return storage;
     }
 
-    public static async Task<TextStorage> GroupCommitAsync(TestDatabase testDatabase, GroupCommitLimits? limits = null)
+    public static async Task<TextStorage> GroupCommitAsync(TestDatabase testDatabase, GroupCommitLimits? limits = null, WriteGuard? guard = null, SiloIdentity? silo = null)
     {
-        var storage = GroupCommitToStart(testDatabase, limits);
+        var storage = GroupCommitToStart(testDatabase, limits, guard, silo);
         await storage.StartAsync();
         return storage;
     }
 
     /// <summary>Takes work and begins with it when it is started, so that what comes before is in one group, in its order.</summary>
-    public static TextStorage GroupCommitToStart(TestDatabase testDatabase, GroupCommitLimits? limits = null)
+    public static TextStorage GroupCommitToStart(TestDatabase testDatabase, GroupCommitLimits? limits = null, WriteGuard? guard = null, SiloIdentity? silo = null)
     {
         var database = testDatabase.Open();
         return new(
             database,
-            provider => new GroupCommitStorage(database, provider.GetRequiredService<IOptions<ClusterOptions>>().Value, new TextSerializer(), limits ?? new(), TimeProvider.System),
-            _ => { });
+            provider => ActivatorUtilities.CreateInstance<GroupCommitStorage>(provider, new TextSerializer()),
+            services => services
+                .AddSingleton(limits ?? new())
+                .AddSingleton(guard ?? WriteGuard.None)
+                .AddSingleton(database.CreateRows(ServiceId, silo))
+                .AddSingleton<RowReader>());
     }
 
     public Task StartAsync() => lifecycle.OnStart();
@@ -79,9 +89,13 @@ internal sealed class TextStorage : IAsyncDisposable
     }
 
     /// <summary>Writes with the version that the state was read with.</summary>
-    public Task WriteAsync(string key, GrainState<Text> state, string json, CancellationToken cancellationToken = default)
+    public Task WriteAsync(string key, GrainState<Text> state, string json, CancellationToken cancellationToken = default) =>
+        WriteAsync(key, state, json, keys: default, cancellationToken);
+
+    /// <inheritdoc cref="WriteAsync(string, GrainState{Text}, string, CancellationToken)"/>
+    public Task WriteAsync(string key, GrainState<Text> state, string json, RowKeys keys, CancellationToken cancellationToken = default)
     {
-        state.State = new Text { Json = json };
+        state.State = new Text { Json = json, Keys = keys };
         return storage.WriteStateAsync("operation", GrainOf(key), state, cancellationToken).WaitAsync(ClusterFixture.Patience, CancellationToken.None);
     }
 
@@ -89,15 +103,21 @@ internal sealed class TextStorage : IAsyncDisposable
     public Task InsertAsync(string key, string json = "{}", CancellationToken cancellationToken = default) =>
         WriteAsync(key, new(), json, cancellationToken);
 
-    /// <summary>Inserts a row, and with it writes another with the version that its state was read with.</summary>
-    public Task<bool> InsertWithAsync(string firstKey, string key, GrainState<Text> state, string json = "{}")
+    public Task ClearAsync(string key, GrainState<Text> state) => storage.ClearStateAsync("operation", GrainOf(key), state).WaitAsync(ClusterFixture.Patience);
+
+    /// <summary>Writes an operation with the version that the state was read with.</summary>
+    public Task WriteAsync(string key, GrainState<OperationState> state, OperationState next)
     {
-        state.State = new Text { Json = json };
-        return ((IPairedGrainStorage)storage).InsertWithAsync(new("operation", GrainOf(firstKey), "{}"u8.ToArray()), "operation", GrainOf(key), state)
-            .WaitAsync(ClusterFixture.Patience);
+        state.State = next;
+        return storage.WriteStateAsync(OperationState.Name, GrainOf(key), state).WaitAsync(ClusterFixture.Patience);
     }
 
-    public Task ClearAsync(string key, GrainState<Text> state) => storage.ClearStateAsync("operation", GrainOf(key), state).WaitAsync(ClusterFixture.Patience);
+    public Task ClearAsync(string key, GrainState<OperationState> state) =>
+        storage.ClearStateAsync(OperationState.Name, GrainOf(key), state).WaitAsync(ClusterFixture.Patience);
+
+    /// <summary>Reads rows by one of their keys; only a storage that commits in groups has such a reader.</summary>
+    public Task<List<RangeRow>> ReadAsync(RowRange range) =>
+        services.GetRequiredService<RowReader>().ReadAsync(range, CancellationToken.None).WaitAsync(ClusterFixture.Patience);
 
     public async ValueTask DisposeAsync()
     {
@@ -108,15 +128,22 @@ internal sealed class TextStorage : IAsyncDisposable
 
     private static GrainId GrainOf(string key) => GrainId.Create("operation", key);
 
-    internal sealed class Text
+    /// <summary>A state with keys of the test's choice.</summary>
+    internal sealed class Text : IIndexedState
     {
         public string Json { get; set; } = "";
+
+        public RowKeys Keys { get; set; }
+
+        public RowKeys KeysOf(string grainKey, bool isFirst) => Keys;
     }
 
     private sealed class TextSerializer : IGrainStorageSerializer
     {
-        public BinaryData Serialize<T>(T? input) => BinaryData.FromString(((Text)(object)input!).Json);
+        private readonly StateSerializer operations = new(StateJson.Stored);
 
-        public T Deserialize<T>(BinaryData input) => (T)(object)new Text { Json = input.ToString() };
+        public BinaryData Serialize<T>(T? input) => input is Text text ? BinaryData.FromString(text.Json) : operations.Serialize(input);
+
+        public T? Deserialize<T>(BinaryData input) => typeof(T) == typeof(Text) ? (T)(object)new Text { Json = input.ToString() } : operations.Deserialize<T>(input);
     }
 }

@@ -57,6 +57,7 @@ public abstract class FaultTests
         await using var service = await TestService.StartAsync(engine, new() { ["Recognize:Storage:GroupCommit"] = "true" });
         (await service.Acme.CreateAsync(user, "before")).ShouldBeSuccess();
         await ((GroupCommitStorage)service.Services.GetRequiredService<IGrainStorage>()).StopAsync(CancellationToken.None);
+        await service.Services.GetRequiredService<RowReader>().StopAsync(CancellationToken.None);
 
         ShouldBeUnavailable(await service.Acme.CreateAsync(user, "during"));
         ShouldBeUnavailable(await service.Acme.ReadAsync("before"));

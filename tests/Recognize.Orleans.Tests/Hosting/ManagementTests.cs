@@ -123,16 +123,6 @@ public sealed class ManagementTests(SqliteService fixture)
         Assert.False(wasStopped);
     }
 
-    [Fact]
-    public async Task A_service_whose_clock_is_off_the_databases_is_not_ready()
-    {
-        await using var service = await TestService.StartAsync(
-            StorageEngine.Sqlite,
-            configure: builder => builder.Services.AddSingleton<TimeProvider>(new FastClock(TimeSpan.FromSeconds(2))));
-
-        Assert.Contains("clock", (await Management(service, "/health/ready")).ShouldBe(503).Body, StringComparison.Ordinal);
-    }
-
     private static Task<Answer> Management(TestService service, string path, string? host = null, params (string, string)[] headers) =>
         RawHttp.SendAsync(service.Management, RawHttp.Request("GET", path, [("Host", host ?? service.Management.Authority), .. headers]));
 
@@ -155,10 +145,5 @@ public sealed class ManagementTests(SqliteService fixture)
             holding.SetResult(() => callback(state));
             return base.CreateTimer(callback, state, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         }
-    }
-
-    private sealed class FastClock(TimeSpan ahead) : TimeProvider
-    {
-        public override DateTimeOffset GetUtcNow() => base.GetUtcNow() + ahead;
     }
 }

@@ -78,6 +78,7 @@ public sealed class MetricsTests
         Assert.Equal(["kind=storage", "kind=storage"], Faults());
 
         await ((GroupCommitStorage)service.Services.GetRequiredService<IGrainStorage>()).StopAsync(CancellationToken.None);
+        await service.Services.GetRequiredService<RowReader>().StopAsync(CancellationToken.None);
         await service.Acme.ReadAsync("txn-1");
         Assert.Equal(["kind=busy", "kind=storage", "kind=storage"], Faults());
 

@@ -28,7 +28,7 @@ public sealed class OperationStateTests
     public void What_was_sent_is_given_back_to_the_character() =>
         Creates.Sample(request =>
         {
-            var operation = OperationState.Create("txn-1", request, 7, "node-1", Now).ToOperation(Now);
+            var operation = OperationState.Create("txn-1", request, 7, "node-1", Now).ToOperation();
 
             Assert.Equal(
                 ("txn-1", request.UserId, request.ExternalUserId, request.Payload, request.AuthType),
@@ -43,7 +43,7 @@ public sealed class OperationStateTests
 
         Assert.Null(state.Payload);
         Assert.Equal("a\0b"u8.ToArray(), state.PayloadBase64);
-        Assert.Equal("a\0b", state.ToOperation(Now).Payload);
+        Assert.Equal("a\0b", state.ToOperation().Payload);
     }
 
     [Theory]
@@ -60,12 +60,23 @@ public sealed class OperationStateTests
             OperationStatus.Approved => state.Decide(Approval(), end).Next,
             OperationStatus.Denied => state.Decide(Approval() with { Verdict = Verdict.Deny }, end).Next,
             OperationStatus.Cancelled => state.Cancel(null, end).Next,
-            _ => state,
+            _ => state.Expire(end),
         };
 
-        Assert.Equal(status, state.ToOperation(end).Status);
+        Assert.Equal(status, state.ToOperation().Status);
         Assert.True(state.HadEndedBy(end));
         Assert.False(state.HadEndedBy(end.AddTicks(-1)));
+    }
+
+    [Fact]
+    public void What_is_overdue_had_ended_by_its_deadline_whether_that_is_written_or_not()
+    {
+        var deadline = Now.AddSeconds(5);
+        var overdue = Created(Request() with { ExpiresIn = TimeSpan.FromSeconds(5) });
+
+        Assert.False(overdue.HadEndedBy(deadline.AddTicks(-1)));
+        Assert.True(overdue.HadEndedBy(deadline));
+        Assert.True(overdue.Expire(deadline.AddDays(1)).HadEndedBy(deadline));
     }
 
     [Fact]
@@ -80,10 +91,10 @@ public sealed class OperationStateTests
 
             Assert.Equal(
                 """{"v":3,"id":8819,"removedAt":"2025-06-20T10:30:00.000Z"}""",
-                System.Text.Encoding.UTF8.GetString(Storage.StateSerializer.ToBytes(tombstone)));
-            Assert.Equal(OperationOutcome.Duplicate, tombstone.CreateAgain(other));
+                new Storage.StateSerializer(StateJson.Stored).Serialize(tombstone).ToString());
+            Assert.Equal(OperationOutcome.Duplicate, tombstone.Replay(other));
             Assert.False(tombstone.HadEndedBy(Now.AddYears(100)));
-            Assert.Equal("~2025-06-20T10:30:00.000Z/0000000000008819", tombstone.TombstoneKey);
+            Assert.Equal(new("~2025-06-20T10:30:00.000Z/0000000000008819", Pending: null), tombstone.KeysOf("op/acme/txn-1/", isFirst: false));
         });
 
     [Fact]
@@ -92,7 +103,7 @@ public sealed class OperationStateTests
         var created = OperationState.Create("txn-1", Request(), 7, "node-1", Now.AddTicks(9_999));
         var (_, decided) = created.Decide(Approval(), Now.AddSeconds(1).AddTicks(19_999));
 
-        var operation = decided.ToOperation(Now);
+        var operation = decided.ToOperation();
         Assert.Equal(new DateTimeOffset(2025, 5, 21, 10, 30, 0, TimeSpan.Zero), operation.CreatedAt);
         Assert.Equal(new DateTimeOffset(2025, 5, 21, 10, 30, 1, 1, TimeSpan.Zero), operation.DecidedAt);
         Assert.Equal((TimeSpan.Zero, TimeSpan.Zero), (operation.CreatedAt.Offset, operation.DecidedAt!.Value.Offset));
@@ -100,22 +111,22 @@ public sealed class OperationStateTests
 
     [Fact]
     public void The_same_attempt_sent_again_is_done() =>
-        Assert.Equal(OperationOutcome.Done, Created(Request()).CreateAgain(Request()));
+        Assert.Equal(OperationOutcome.Done, Created(Request()).Replay(Request()));
 
     [Fact]
     public void Another_attempt_is_a_duplicate_even_with_the_same_members() =>
-        Assert.Equal(OperationOutcome.Duplicate, Created(Request()).CreateAgain(Request() with { Attempt = "attempt-2" }));
+        Assert.Equal(OperationOutcome.Duplicate, Created(Request()).Replay(Request() with { Attempt = "attempt-2" }));
 
     [Fact]
     public void The_same_key_and_members_in_another_attempt_are_done() =>
-        Assert.Equal(OperationOutcome.Done, CreatedWithKey().CreateAgain(AgainWithKey()));
+        Assert.Equal(OperationOutcome.Done, CreatedWithKey().Replay(AgainWithKey()));
 
     [Fact]
     public void The_same_key_is_done_after_the_decision_too()
     {
         var (_, denied) = CreatedWithKey().Decide(Approval() with { Verdict = Verdict.Deny, AuthType = AuthType.Pin }, Now);
 
-        Assert.Equal(OperationOutcome.Done, denied.CreateAgain(AgainWithKey()));
+        Assert.Equal(OperationOutcome.Done, denied.Replay(AgainWithKey()));
     }
 
     [Fact]
@@ -130,26 +141,26 @@ public sealed class OperationStateTests
             AgainWithKey() with { AuthType = AuthType.Biom },
         ];
 
-        Assert.All(others, other => Assert.Equal(OperationOutcome.IdempotencyKeyReused, CreatedWithKey().CreateAgain(other)));
+        Assert.All(others, other => Assert.Equal(OperationOutcome.IdempotencyKeyReused, CreatedWithKey().Replay(other)));
     }
 
     [Fact]
     public void Another_key_or_none_is_a_duplicate()
     {
-        Assert.Equal(OperationOutcome.Duplicate, CreatedWithKey().CreateAgain(AgainWithKey() with { IdempotencyKey = "KEY-1" }));
-        Assert.Equal(OperationOutcome.Duplicate, CreatedWithKey().CreateAgain(AgainWithKey() with { IdempotencyKey = null }));
-        Assert.Equal(OperationOutcome.Duplicate, Created(Request()).CreateAgain(AgainWithKey()));
+        Assert.Equal(OperationOutcome.Duplicate, CreatedWithKey().Replay(AgainWithKey() with { IdempotencyKey = "KEY-1" }));
+        Assert.Equal(OperationOutcome.Duplicate, CreatedWithKey().Replay(AgainWithKey() with { IdempotencyKey = null }));
+        Assert.Equal(OperationOutcome.Duplicate, Created(Request()).Replay(AgainWithKey()));
     }
 
     [Fact]
     public void A_create_sent_twice_is_done_twice_whatever_it_holds() =>
-        Creates.Sample(request => Created(request).CreateAgain(request) is OperationOutcome.Done);
+        Creates.Sample(request => Created(request).Replay(request) is OperationOutcome.Done);
 
     [Fact]
     public void A_create_is_done_again_only_for_the_same_attempt_or_the_same_key_and_members() =>
         Gen.Select(Creates, Creates).Sample((first, second) =>
         {
-            var outcome = Created(first).CreateAgain(second);
+            var outcome = Created(first).Replay(second);
 
             var sameMembers = first with { Attempt = "", IdempotencyKey = null } == second with { Attempt = "", IdempotencyKey = null };
             var sentAgain = first.Attempt == second.Attempt || (first.IdempotencyKey is not null && first.IdempotencyKey == second.IdempotencyKey);
@@ -166,7 +177,7 @@ public sealed class OperationStateTests
     {
         var (outcome, next) = Created(Request()).Decide(Approval() with { Verdict = verdict, AuthType = AuthType.Pin }, Now.AddMinutes(1));
 
-        var operation = next.ToOperation(Now);
+        var operation = next.ToOperation();
         Assert.Equal(OperationOutcome.Done, outcome);
         Assert.Equal((status, Now.AddMinutes(1), AuthType.Pin), (operation.Status, operation.DecidedAt, operation.AuthType));
     }
@@ -234,12 +245,81 @@ public sealed class OperationStateTests
         var deadline = Now.AddSeconds(5);
         var now = deadline.AddTicks(ticks);
 
-        var operation = created.ToOperation(now);
+        var operation = created.Expire(now).ToOperation();
 
         Assert.Equal((status, deadline), (operation.Status, operation.ExpiresAt));
         Assert.Equal(status is OperationStatus.Expired ? deadline : null, operation.DecidedAt);
+        Assert.Equal(status is OperationStatus.Expired, created.IsOverdue(now));
         Assert.Equal(outcome, created.Decide(Approval(), now).Outcome);
         Assert.Equal(outcome, created.Cancel("too late", now).Outcome);
+    }
+
+    [Fact]
+    public void Until_its_end_is_written_an_operation_is_told_as_pending() =>
+        Assert.Equal(
+            (OperationStatus.Pending, null),
+            Created(Request() with { ExpiresIn = TimeSpan.FromSeconds(5) }).ToOperation() is var operation ? (operation.Status, operation.DecidedAt) : default);
+
+    [Fact]
+    public void Whoever_comes_after_the_deadline_writes_the_expiry_and_nothing_of_what_was_asked() =>
+        Gen.Select(Creates, Decisions, Gen.Int[1, 60], Gen.Long[0, TimeSpan.TicksPerDay]).Sample((request, decision, seconds, late) =>
+        {
+            var created = Created(request with { ExpiresIn = TimeSpan.FromSeconds(seconds), AuthType = null });
+            var now = created.ExpiresAt!.Value.AddTicks(late);
+            var expired = created with { Status = OperationStatus.Expired, DecidedAt = created.ExpiresAt };
+
+            Assert.Equal(expired, created.Expire(now));
+            Assert.Equal((OperationOutcome.Expired, expired), created.Decide(decision with { UserId = created.UserId, Payload = null }, now));
+            Assert.Equal((OperationOutcome.Expired, expired), created.Cancel("too late", now));
+
+            // Written once, it never changes, even for a silo whose clock is behind the deadline.
+            Assert.Same(expired, expired.Expire(now));
+            Assert.Equal((OperationOutcome.Expired, expired), expired.Decide(decision with { UserId = created.UserId, Payload = null }, Now));
+            Assert.Equal((OperationOutcome.Expired, expired), expired.Cancel(null, Now));
+            Assert.False(expired.IsOverdue(now));
+        });
+
+    [Fact]
+    public void What_has_ended_or_has_no_deadline_does_not_expire() =>
+        Gen.Select(Creates, Decisions, Gen.Int[0, 4], Gen.Bool).Sample((request, decision, seconds, cancels) =>
+        {
+            var created = Created(request with { ExpiresIn = TimeSpan.FromSeconds(5), AuthType = null });
+            var ended = cancels
+                ? created.Cancel(null, Now.AddSeconds(seconds)).Next
+                : created.Decide(decision with { UserId = created.UserId, Payload = null }, Now.AddSeconds(seconds)).Next;
+
+            Assert.Same(ended, ended.Expire(Now.AddYears(100)));
+            Assert.False(ended.IsOverdue(Now.AddYears(100)));
+            Assert.False(Created(request).IsOverdue(Now.AddYears(100)));
+        });
+
+    [Fact]
+    public void It_stands_in_its_history_from_the_first_write_on_and_among_what_is_pending_until_its_end()
+    {
+        const string Key = "acme/A1B2C3D4E5F6/2025-05-21T10:30:00.000Z/0000000000000007";
+        var pending = Created(Request() with { ExpiresIn = TimeSpan.FromSeconds(5) });
+
+        Assert.Equal(new(Key, Key), pending.KeysOf("op/acme/txn-1/", isFirst: true));
+        Assert.Equal(new(null, Key), pending.KeysOf("op/acme/txn-1/", isFirst: false));
+        OperationState[] ends = [pending.Decide(Approval(), Now).Next, pending.Cancel(null, Now).Next, pending.Expire(Now.AddSeconds(5))];
+        Assert.All(ends, end => Assert.Equal(default, end.KeysOf("op/acme/txn-1/", isFirst: false)));
+        Assert.All(ends, end => Assert.Equal(new(Key, null), end.KeysOf("op/acme/txn-1/", isFirst: true)));
+    }
+
+    [Fact]
+    public void The_order_of_keys_is_that_of_time_and_then_of_numbers() =>
+        Gen.Select(Gen.Long[0, 20], Gen.Long[1, 9_007_199_254_740_991]).Array[2].Sample(both =>
+        {
+            var keys = both.Select(one => OperationState.Create("txn-1", Request(), one.Item2, "node-1", Now.AddMilliseconds(one.Item1)).HistoryKey("acme")).ToList();
+
+            Assert.Equal(both[0].CompareTo(both[1]) < 0, string.CompareOrdinal(keys[0], keys[1]) < 0);
+        });
+
+    [Fact]
+    public void A_key_is_taken_apart_as_it_was_made()
+    {
+        Assert.Equal(("acme", "A1B2C3D4E5F6", "2025-05-21T10:30:00.000Z/0000000000000007"), OperationState.ParseHistoryKey(Created(Request()).HistoryKey("acme")));
+        Assert.Null(OperationState.ParseHistoryKey("~2025-05-21T10:30:00.000Z/0000000000000007"));
     }
 
     [Fact]
@@ -247,7 +327,7 @@ public sealed class OperationStateTests
     {
         var (_, decided) = Created(Request() with { ExpiresIn = TimeSpan.FromSeconds(5) }).Decide(Approval(), Now.AddSeconds(4));
 
-        Assert.Equal(OperationStatus.Approved, decided.ToOperation(Now.AddDays(1)).Status);
+        Assert.Equal(OperationStatus.Approved, decided.ToOperation().Status);
         Assert.Equal((OperationOutcome.Done, decided), decided.Decide(Approval(), Now.AddDays(1)));
     }
 
@@ -260,8 +340,8 @@ public sealed class OperationStateTests
         Assert.Equal(Now.AddSeconds(5), asked.ExpiresAt);
         Assert.Equal(Now.AddMinutes(5), left.ExpiresAt);
         Assert.Null(Created(Request()).ExpiresAt);
-        Assert.Equal(OperationOutcome.IdempotencyKeyReused, left.CreateAgain(Request() with { ExpiresIn = TimeSpan.FromMinutes(5) }));
-        Assert.Equal(OperationOutcome.Done, left.CreateAgain(Request()));
+        Assert.Equal(OperationOutcome.IdempotencyKeyReused, left.Replay(Request() with { ExpiresIn = TimeSpan.FromMinutes(5) }));
+        Assert.Equal(OperationOutcome.Done, left.Replay(Request()));
     }
 
     [Fact]
@@ -269,7 +349,7 @@ public sealed class OperationStateTests
     {
         var (outcome, cancelled) = Created(Request()).Cancel("ordered twice", Now.AddMinutes(1));
 
-        var operation = cancelled.ToOperation(Now.AddMinutes(2));
+        var operation = cancelled.ToOperation();
         Assert.Equal(OperationOutcome.Done, outcome);
         Assert.Equal((OperationStatus.Cancelled, Now.AddMinutes(1), "ordered twice"), (operation.Status, operation.DecidedAt, operation.Reason));
         Assert.Equal((OperationOutcome.Done, cancelled), cancelled.Cancel("another reason", Now.AddMinutes(2)));
@@ -291,7 +371,7 @@ public sealed class OperationStateTests
     {
         var (_, denied) = Created(Request()).Decide(Approval() with { Verdict = Verdict.Deny, Reason = "not mine" }, Now);
 
-        Assert.Equal("not mine", denied.ToOperation(Now).Reason);
+        Assert.Equal("not mine", denied.ToOperation().Reason);
         Assert.Throws<ArgumentException>(() => Created(Request()).Decide(Approval() with { Reason = "sure" }, Now));
     }
 
@@ -319,14 +399,14 @@ public sealed class OperationStateTests
                 state = next;
             }
 
-            var untouched = Created(request).ToOperation(Now);
+            var untouched = Created(request).ToOperation();
             var expected = first is null ? untouched : untouched with
             {
                 Status = first.Verdict is Verdict.Approve ? OperationStatus.Approved : OperationStatus.Denied,
                 DecidedAt = firstTime,
                 AuthType = first.AuthType,
             };
-            Assert.Equal(expected, state.ToOperation(Now));
+            Assert.Equal(expected, state.ToOperation());
         });
 
     private static void AssertRefused(OperationOutcome expected, OperationState state, Decision decision)

@@ -25,18 +25,18 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultTests(Stor
         await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
         await using var storage = TextStorage.GroupCommitToStart(test);
         var writes = Enumerable.Range(0, 20).Select(number => storage.InsertAsync($"op/acme/{number}/"))
-            .Append(storage.InsertWithAsync("op/acme/first/", "user/acme/A1/", new()))
+            .Append(storage.InsertAsync("op/acme/twice/"))
             .ToList();
-        var again = storage.InsertWithAsync("op/acme/later/", "user/acme/A1/", new() { ETag = "1" });
+        var again = storage.WriteAsync("op/acme/twice/", new() { ETag = "1" }, "{}");
+        writes.Add(storage.InsertAsync("op/acme/behind/"));
 
         await storage.StartAsync();
 
-        await Task.WhenAll(writes);
-        Assert.True(await again);
+        await Task.WhenAll([.. writes, again]);
         var transactions = (await test.QueryAsync("SELECT GrainIdExtensionString AS GrainKey, xmin::text AS Writer FROM OrleansStorage"))
             .ToLookup(row => row["Writer"], row => (string)row["GrainKey"]!);
-        Assert.Equal([2, 21], transactions.Select(transaction => transaction.Count()).Order());
-        Assert.Contains(transactions, transaction => transaction.Order().SequenceEqual(["op/acme/later/", "user/acme/A1/"]));
+        Assert.Equal([2, 20], transactions.Select(transaction => transaction.Count()).Order());
+        Assert.Contains(transactions, transaction => transaction.Order().SequenceEqual(["op/acme/behind/", "op/acme/twice/"]));
     }
 
     [SkippableFact]
@@ -52,9 +52,7 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultTests(Stor
                 $$ BEGIN PERFORM nextval('Attempts'); PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$;
             CREATE TRIGGER Cut BEFORE INSERT ON OrleansStorage FOR EACH STATEMENT EXECUTE FUNCTION Cut();
             """);
-        var writes = Enumerable.Range(0, 8).Select(number => storage.InsertAsync($"op/acme/{number}/"))
-            .Append(storage.InsertWithAsync("op/acme/first/", "user/acme/A1/", new()))
-            .ToList();
+        var writes = Enumerable.Range(0, 9).Select(number => storage.InsertAsync($"op/acme/{number}/")).ToList();
 
         await storage.StartAsync();
 
@@ -63,6 +61,31 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultTests(Stor
         await test.ExecuteAsync("DROP TRIGGER Cut ON OrleansStorage");
         await storage.InsertAsync("op/acme/0/");
         Assert.Equal(["op/acme/0/"], (await test.VersionsAsync()).Keys);
+    }
+
+    [SkippableFact]
+    public async Task A_question_that_the_database_refuses_fails_alone_and_every_other_of_its_group_is_answered_once()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var writer = await TextStorage.GroupCommitAsync(test);
+        await writer.WriteAsync("op/acme/0/", new(), "{}", new RowKeys("acme/A1/0", "acme/A1/0"));
+        await using var storage = TextStorage.GroupCommitToStart(test);
+
+        // PostgreSQL has no text with NUL. It refuses that only when it has answered the other kind of range.
+        var pending = storage.ReadAsync(new RowRange(RowIndex.Pending, "acme/A1/", "acme/A1/~", 10));
+        var refused = new Task[]
+        {
+            storage.ReadAsync(new RowRange(RowIndex.History, "acme/A1/\0", "acme/A1/~", 10)),
+            storage.ReadAsync("op/acme/\0/"),
+        };
+        var history = storage.ReadAsync(new RowRange(RowIndex.History, "acme/A1/", "acme/A1/~", 10));
+        var row = storage.ReadAsync("op/acme/0/");
+        await storage.StartAsync();
+
+        await Task.WhenAll(refused.Select(read => Assert.ThrowsAsync<StorageFaultException>(() => read)));
+        Assert.Equal("acme/A1/0", Assert.Single(await pending).Place);
+        Assert.Equal("acme/A1/0", Assert.Single(await history).Place);
+        Assert.Equal("1", (await row).ETag);
     }
 
     [SkippableFact]
@@ -196,32 +219,13 @@ public abstract class GroupCommitFaultTests
         await test.ExecuteAsync(Poison);
         var before = Keys("before").Select(key => storage.InsertAsync(key)).ToList();
         var poisoned = storage.InsertAsync("op/acme/poison/");
-        var after = Keys("after").Select(key => storage.InsertWithAsync(key, key + "user/", new())).ToList();
+        var after = Keys("after").Select(key => storage.InsertAsync(key)).ToList();
 
         await storage.StartAsync();
 
         await Assert.ThrowsAsync<StorageFaultException>(() => poisoned);
-        await Task.WhenAll(before);
-        Assert.All(await Task.WhenAll(after), Assert.True);
-        Assert.Equal([.. Keys("after").SelectMany(key => new[] { key, key + "user/" }), .. Keys("before")], (await test.VersionsAsync()).Keys.Order(StringComparer.Ordinal));
-    }
-
-    [SkippableFact]
-    public async Task A_pair_of_which_one_row_is_refused_writes_neither()
-    {
-        await using var test = await TestDatabase.CreateAsync(engine);
-        await using var storage = TextStorage.GroupCommitToStart(test);
-        await test.ExecuteAsync(Poison);
-        var first = storage.InsertWithAsync("op/acme/poison/", "user/acme/A1/", new());
-        var second = storage.InsertWithAsync("op/acme/invoice 1/", "op/acme/poison/", new());
-        var alone = storage.InsertAsync("op/acme/alone/");
-
-        await storage.StartAsync();
-
-        await Assert.ThrowsAsync<StorageFaultException>(() => first);
-        await Assert.ThrowsAsync<StorageFaultException>(() => second);
-        await alone;
-        Assert.Equal(["op/acme/alone/"], (await test.VersionsAsync()).Keys);
+        await Task.WhenAll([.. before, .. after]);
+        Assert.Equal([.. Keys("after"), .. Keys("before")], (await test.VersionsAsync()).Keys.Order(StringComparer.Ordinal));
     }
 
     [SkippableFact]
@@ -254,7 +258,7 @@ public abstract class GroupCommitFaultTests
 
         await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/during/"));
         await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync("op/acme/before/"));
-        await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertWithAsync("op/acme/during/", "user/acme/A1/", new()));
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync(new RowRange(RowIndex.Pending, "acme/A1/", "acme/A1/~", 10)));
 
         await RenameAsync(test, "Elsewhere", "OrleansStorage");
         Assert.Equal("1", (await storage.ReadAsync("op/acme/before/")).ETag);

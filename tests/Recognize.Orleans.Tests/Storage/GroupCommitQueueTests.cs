@@ -26,7 +26,6 @@ public abstract class GroupCommitQueueTests
         var waiting = Keys(4).Select(key => storage.InsertAsync(key)).ToList();
 
         await Assert.ThrowsAsync<StorageBusyException>(() => storage.InsertAsync(Key));
-        await Assert.ThrowsAsync<StorageBusyException>(() => storage.InsertWithAsync(Key, "user/acme/A1/", new()));
         await storage.StartAsync();
         await Task.WhenAll(waiting);
 
@@ -57,7 +56,6 @@ public abstract class GroupCommitQueueTests
         var waiting = storage.InsertAsync("op/acme/waiting/", "12345678");
 
         await Assert.ThrowsAsync<StorageBusyException>(() => storage.InsertAsync(Key, "123"));
-        await Assert.ThrowsAsync<StorageBusyException>(() => storage.InsertWithAsync(Key, "user/acme/A1/", new(), "1"));
 
         // What was refused takes no place.
         var fits = storage.InsertAsync("op/acme/fits/", "12");

@@ -1,13 +1,22 @@
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;
 
 // What a page of the history costs does not depend on how long the history is, nor on how many users there are: the index is read from
-// the page's place on, in its order, and no row beyond the page's is looked at.
+// the page's place on, in its order, and no row beyond the page's is looked at. Nor does what a user's list costs depend on anything but
+// how many operations are pending for the user.
 public sealed class HistoryPlanTests
 {
     private const string Index = "IX_OrleansStorage_History";
+    private const string PendingIndex = "IX_OrleansStorage_Pending";
+
+    private const string Newest =
+        "SELECT HistoryKey, PayloadBinary FROM OrleansStorage WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey DESC LIMIT @count";
+
+    private const string Pending =
+        "SELECT PendingKey, PayloadBinary, Version, GrainIdExtensionString FROM OrleansStorage WHERE ServiceId = @service AND PendingKey > @after AND PendingKey < @before ORDER BY PendingKey";
 
     // One user with a long history among others with one operation each.
     private const int Rows = 5_000;
@@ -25,7 +34,8 @@ public sealed class HistoryPlanTests
             ANALYZE;
             """);
 
-        foreach (var query in OperationHistory.QueriesOf(StorageEngine.Sqlite))
+        await using var engine = database.Open();
+        foreach (var query in OperationHistory.QueriesOf(engine).Append(Newest))
         {
             var plan = await PlanAsync(database, $"EXPLAIN QUERY PLAN {query}", "detail");
 
@@ -51,7 +61,8 @@ public sealed class HistoryPlanTests
             """);
         await database.ExecuteAsync("VACUUM ANALYZE OrleansStorage");
 
-        foreach (var query in OperationHistory.QueriesOf(StorageEngine.PostgreSql))
+        await using var engine = database.Open();
+        foreach (var query in OperationHistory.QueriesOf(engine).Append(Newest))
         {
             var plan = await PlanAsync(database, $"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, BUFFERS OFF) {query}", "QUERY PLAN");
 
@@ -60,6 +71,49 @@ public sealed class HistoryPlanTests
             Assert.Matches(@"^ +Index Cond: \(.*serviceid.* = .* AND .*historykey.* > .* AND .*historykey.* < .*\)$", plan[2]);
             Assert.DoesNotContain(plan, step => step.Contains("Filter", StringComparison.Ordinal) || step.Contains("Sort", StringComparison.Ordinal));
         }
+    }
+
+    [Fact]
+    public async Task Sqlite_reads_what_is_pending_from_its_index_in_its_order()
+    {
+        await using var database = await TestDatabase.CreateAsync(StorageEngine.Sqlite);
+
+        var plan = await PlanAsync(database, $"EXPLAIN QUERY PLAN {Pending}", "detail");
+
+        Assert.Equal($"SEARCH OrleansStorage USING INDEX {PendingIndex} (ServiceId=? AND PendingKey>? AND PendingKey<?)", Assert.Single(plan));
+    }
+
+    // With the settings of group commit's sessions, whose one plan may be made while the table is empty or when it is full.
+    [SkippableTheory]
+    [InlineData(0)]
+    [InlineData(Rows)]
+    public async Task PostgreSql_reads_what_is_pending_from_its_index_in_its_order(int ended)
+    {
+        await using var database = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await database.ExecuteAsync($"""
+            INSERT INTO OrleansStorage
+                (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey, PendingKey)
+            SELECT n, 0, 0, 1, 'operation', 'op/acme/' || n, 'recognize', convert_to(repeat('x', 200), 'UTF8'), now(), 1, place, CASE WHEN n > {ended} THEN place END
+            FROM
+            (
+                SELECT n, 'acme/' || CASE WHEN n % 2 = 0 THEN 'A1' ELSE 'B' || n END || '/2025-05-21T10:30:00.000Z/' || lpad(n::text, 16, '0') AS place
+                FROM generate_series(1, {ended} + {ended} / 10) AS n
+            ) AS operations;
+            """);
+        await database.ExecuteAsync("VACUUM ANALYZE OrleansStorage");
+
+        var plan = await PlanAsync(
+            database,
+            $"""
+            SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;
+            PREPARE pending (text, text, text) AS {Pending.Replace("@service", "$1", StringComparison.Ordinal).Replace("@after", "$2", StringComparison.Ordinal).Replace("@before", "$3", StringComparison.Ordinal)};
+            EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) EXECUTE pending (@service, @after, @before)
+            """,
+            "QUERY PLAN");
+
+        Assert.Matches($@"^Index Scan using {PendingIndex} on orleansstorage \(actual rows={ended / 20}(\.00)? loops=1\)$".ToLowerInvariant(), plan[0].ToLowerInvariant());
+        Assert.Matches(@"^ +Index Cond: \(.*serviceid.* = .* AND .*pendingkey.* > .* AND .*pendingkey.* < .*\)$", plan[1]);
+        Assert.Equal(2, plan.Count);
     }
 
     private static async Task<IReadOnlyList<string>> PlanAsync(TestDatabase database, string query, string column)

@@ -1,4 +1,5 @@
 using Microsoft.SqlServer.TransactSql.ScriptDom;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;
@@ -10,7 +11,9 @@ public sealed class SqlServerScriptTests
     {
         [nameof(SqlServerRows.WriteText)] = SqlServerRows.WriteText,
         [nameof(SqlServerRows.ReadText)] = SqlServerRows.ReadText,
-        [nameof(OperationHistory)] = string.Join("\n", OperationHistory.QueriesOf(StorageEngine.SqlServer)),
+        [nameof(SqlServerRows.PendingText)] = SqlServerRows.PendingText,
+        [nameof(SqlServerRows.HistoryText)] = SqlServerRows.HistoryText,
+        [nameof(OperationHistory)] = string.Join("\n", OperationHistory.QueriesOf(Database.Create(StorageEngine.SqlServer, "Server=db;Database=recognize"))),
     };
 
     public static TheoryData<string> StatementNames => [.. Statements.Keys];
@@ -59,6 +62,18 @@ public sealed class SqlServerScriptTests
         ];
 
         Assert.Equal(expected, QueriesIn(Parse(Schema.Scripts(StorageEngine.SqlServer)[0].Script.Contents)).Keys.Order(StringComparer.Ordinal));
+    }
+
+    // A client that goes on after an error begins with the next batch.
+    [Fact]
+    public void The_first_script_does_nothing_but_create_the_view_outside_the_batch_that_ends_when_there_is_a_schema()
+    {
+        var batches = ((TSqlScript)Parse(Schema.Scripts(StorageEngine.SqlServer)[0].Script.Contents)).Batches;
+
+        Assert.IsType<ThrowStatement>(Assert.IsType<IfStatement>(batches[0].Statements[1]).ThenStatement);
+        Assert.Equal(
+            [typeof(CreateViewStatement), typeof(CommitTransactionStatement)],
+            batches.Skip(1).SelectMany(batch => batch.Statements).Select(statement => statement.GetType()));
     }
 
     [Theory]

@@ -3,7 +3,6 @@ using System.Text.Json;
 using CsCheck;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Operations;
-using Recognize.Orleans.Users;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;
@@ -22,12 +21,12 @@ public sealed class StateSerializerTests
 
     private const string Tombstone = """{"v":3,"id":8819,"removedAt":"2025-06-20T10:30:00.000Z"}""";
 
-    private const string OldUser =
-        """{"v":1,"pending":[{"id":"txn-1","at":"2025-05-21T10:30:00.123Z"},{"id":"\u00E9","at":"2025-05-21T10:31:00.000Z"}]}""";
+    private const string ExpiredOperation =
+        """{"v":3,"id":8822,"createdAt":"2025-05-21T10:30:00.000Z","nodeId":"node-1","userId":"FF","operationId":"txn-4","attempt":"attempt-1","expiresIn":30,"expiresAt":"2025-05-21T10:30:30.000Z","status":"expired","decidedAt":"2025-05-21T10:30:30.000Z"}""";
 
     private const string OldNumbers = """{"v":1,"next":5001}""";
 
-    private static readonly StateSerializer Serializer = new();
+    private static readonly StateSerializer Serializer = new(StateJson.Stored);
 
     [Fact]
     public void The_smallest_operation_that_was_ever_written_loads()
@@ -44,7 +43,7 @@ public sealed class StateSerializerTests
                 OperationId = "txn-1",
                 Status = OperationStatus.Pending,
             },
-            state.ToOperation(DateTimeOffset.UnixEpoch));
+            state.ToOperation());
         Assert.Equal(("attempt-1", null), (state.Attempt, state.IdempotencyKey));
     }
 
@@ -67,28 +66,28 @@ public sealed class StateSerializerTests
                 Status = OperationStatus.Approved,
                 DecidedAt = new(2025, 5, 21, 10, 31, 0, TimeSpan.Zero),
             },
-            state.ToOperation(DateTimeOffset.UnixEpoch));
+            state.ToOperation());
         Assert.Equal(("attempt-1", "key-1"), (state.Attempt, state.IdempotencyKey));
     }
 
     [Fact]
     public void An_operation_with_NUL_in_its_payload_loads()
     {
-        var operation = Read<OperationState>(OperationWithNul).ToOperation(DateTimeOffset.UnixEpoch);
+        var operation = Read<OperationState>(OperationWithNul).ToOperation();
 
         Assert.Equal(("a\0b", OperationStatus.Denied, AuthType.Pin), (operation.Payload, operation.Status, operation.AuthType));
     }
 
     [Fact]
-    public void A_user_and_the_counter_load()
+    public void An_operation_that_has_expired_loads()
     {
-        var user = Read<UserState>(OldUser);
+        var operation = Read<OperationState>(ExpiredOperation).ToOperation();
 
-        Assert.Equal(["txn-1", "é"], user.Pending.Select(entry => entry.Id));
-        Assert.Equal(new DateTimeOffset(2025, 5, 21, 10, 30, 0, TimeSpan.Zero).AddMilliseconds(123), user.Pending[0].At);
-        Assert.Empty(Read<UserState>("""{"v":1,"pending":[]}""").Pending);
-        Assert.Equal(5001, Read<NumbersState>(OldNumbers).Next);
+        Assert.Equal((OperationStatus.Expired, operation.CreatedAt.AddSeconds(30), operation.ExpiresAt), (operation.Status, operation.DecidedAt, operation.DecidedAt));
     }
+
+    [Fact]
+    public void The_counter_loads() => Assert.Equal(5001, Read<NumbersState>(OldNumbers).Next);
 
     [Fact]
     public void Times_are_written_in_UTC_cut_to_the_millisecond_in_one_length() =>
@@ -103,15 +102,14 @@ public sealed class StateSerializerTests
     [InlineData(typeof(OperationState), OldestOperation)]
     [InlineData(typeof(OperationState), DecidedOperation)]
     [InlineData(typeof(OperationState), OperationWithNul)]
+    [InlineData(typeof(OperationState), ExpiredOperation)]
     [InlineData(typeof(OperationState), Tombstone)]
-    [InlineData(typeof(UserState), OldUser)]
     [InlineData(typeof(NumbersState), OldNumbers)]
     public void This_version_writes_what_it_read_to_the_byte(Type state, string json) =>
         Assert.Equal(json, Rewritten(state, json));
 
     [Theory]
     [InlineData(typeof(OperationState), """{"v":1,"id":1,"createdAt":"2025-05-21T10:30:00.000Z","nodeId":"","userId":"FF","operationId":"a","attempt":"","status":"pending","color":"\u00E9","shape":{"corners":[1,2.50,null]}}""")]
-    [InlineData(typeof(UserState), """{"v":1,"pending":[{"id":"a","at":"2025-05-21T10:30:00.000Z","color":"red"}],"shape":{"corners":[1,2.50,null]}}""")]
     [InlineData(typeof(NumbersState), """{"v":1,"next":5,"color":"red"}""")]
     public void Members_that_a_newer_version_wrote_are_written_back(Type state, string json) =>
         Assert.Equal(json, Rewritten(state, json));
@@ -127,18 +125,6 @@ public sealed class StateSerializerTests
     }
 
     [Fact]
-    public void Members_that_a_newer_version_wrote_outlive_every_change_of_a_user()
-    {
-        var state = Read<UserState>("""{"v":1,"color":"red","pending":[{"id":"a","at":"2025-05-21T10:30:00.000Z","color":"blue"},{"id":"b","at":"2025-05-21T10:30:00.000Z"}]}""");
-
-        var changed = state.Track("c", state.Pending[0].At).Forget("b").Track("a", state.Pending[0].At + UserState.Grace);
-
-        var json = Written(changed).RootElement;
-        var tracked = json.GetProperty("pending").EnumerateArray().Single(entry => entry.GetProperty("id").GetString() == "a");
-        Assert.Equal(("red", "blue"), (json.GetProperty("color").GetString(), tracked.GetProperty("color").GetString()));
-    }
-
-    [Fact]
     public void Members_may_come_in_any_order()
     {
         var state = Read<OperationState>("""{"status":"approved","decidedWith":"pin","operationId":"a","userId":"FF","id":3,"v":1}""");
@@ -149,8 +135,7 @@ public sealed class StateSerializerTests
 
     [Theory]
     [InlineData(typeof(OperationState), 4)]
-    [InlineData(typeof(UserState), 3)]
-    [InlineData(typeof(NumbersState), 3)]
+    [InlineData(typeof(NumbersState), 4)]
     public void A_row_of_a_higher_format_is_refused_in_words(Type state, int format)
     {
         var refusal = Assert.Throws<NotSupportedException>(() => Rewritten(state, $$"""{"v":{{format}}}"""));
@@ -178,19 +163,7 @@ public sealed class StateSerializerTests
 
             Assert.True(Ascii.IsValid(stored));
             Assert.DoesNotContain("\\u0000", Encoding.ASCII.GetString(stored).Replace("\\\\", "", StringComparison.Ordinal), StringComparison.Ordinal);
-            Assert.Equal(state.ToOperation(DateTimeOffset.UnixEpoch), Serializer.Deserialize<OperationState>(new(stored))!.ToOperation(DateTimeOffset.UnixEpoch));
-        });
-
-    [Fact]
-    public void The_ids_of_a_user_are_stored_as_ASCII_and_read_back_equal() =>
-        Texts.Any.Sample(text =>
-        {
-            var state = new UserState().Track(WithoutControls(text), DateTimeOffset.UnixEpoch);
-
-            var stored = Serializer.Serialize(state).ToArray();
-
-            Assert.True(Ascii.IsValid(stored));
-            Assert.Equal(state.Pending.AsEnumerable(), Serializer.Deserialize<UserState>(new(stored))!.Pending);
+            Assert.Equal(state.ToOperation(), Serializer.Deserialize<OperationState>(new(stored))!.ToOperation());
         });
 
     private static string WithoutControls(string text) => string.Concat(text.Where(character => !char.IsControl(character)));
@@ -202,7 +175,6 @@ public sealed class StateSerializerTests
     private static string Rewritten(Type state, string json) => state switch
     {
         _ when state == typeof(OperationState) => Serializer.Serialize(Read<OperationState>(json)).ToString(),
-        _ when state == typeof(UserState) => Serializer.Serialize(Read<UserState>(json)).ToString(),
         _ => Serializer.Serialize(Read<NumbersState>(json)).ToString(),
     };
 }

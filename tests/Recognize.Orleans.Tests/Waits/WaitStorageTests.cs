@@ -96,7 +96,7 @@ public abstract class WaitStorageTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_wait_reads_no_row_however_long_it_sleeps()
+    public async Task A_wait_reads_its_row_once_in_ten_seconds_however_long_it_sleeps()
     {
         (await Api.ReadAsync(id)).ShouldBe(200);
         var tag = (await Api.ListAsync(user)).ShouldBe(200)["ETag"]!;
@@ -108,7 +108,7 @@ public abstract class WaitStorageTests : IAsyncLifetime
         var list = Api.GetAsync($"/v2/users/{user}/operations/pending", ("If-None-Match", tag), ("Prefer", "wait=60"));
         await clock.ParkedAsync();
 
-        // Between two pauses they ask whether a silo that they did not hear of has gone.
+        // Between two pauses they ask, because a silo that they did not hear of may have gone; what the grains know is too old by then.
         foreach (var _ in Enumerable.Range(0, 5))
         {
             clock.Advance(TimeSpan.FromSeconds(10));
@@ -119,7 +119,7 @@ public abstract class WaitStorageTests : IAsyncLifetime
         clock.Advance(TimeSpan.FromSeconds(10));
         Assert.Equal("pending", (await Answered(operation)).ShouldBe(200).Json.GetProperty("status").GetString());
         (await Answered(list)).ShouldBe(304);
-        Assert.Equal(reads, storage.Reads);
+        Assert.Equal(reads + 12, storage.Reads);
     }
 
     private async Task<Task<Answer>[]> ParkAsync()

@@ -1,0 +1,109 @@
+using System.Data;
+using System.Data.Common;
+using Microsoft.Extensions.Options;
+using Orleans.Configuration;
+using Recognize.Orleans.Storage;
+
+namespace Recognize.Orleans.Operations;
+
+/// <summary>
+/// The operations of users as the database holds them, whichever storage wrote them. A row is found by the keys that the operation's writes give it,
+/// so that an operation is in the history, and among what is pending, from the moment it exists; a tombstone by the key that its removal gave it.
+/// </summary>
+internal sealed partial class OperationHistory(Database database, RowReader reader, IOptions<ClusterOptions> cluster, ILogger<OperationHistory> logger)
+{
+    /// <summary>Behind every place that begins with what comes before it.</summary>
+    public const string End = "~";
+
+    private readonly StateSerializer serializer = new(StateJson.Stored);
+
+    /// <summary>The newest operations before a place in a user's history, newest first. A row that cannot be read is left out and logged.</summary>
+    /// <param name="customer">The customer.</param>
+    /// <param name="userId">The customer's user.</param>
+    /// <param name="before">The place of the last operation that is known; null: from the newest on.</param>
+    /// <param name="count">How many at most.</param>
+    public async Task<HistoryPage> ReadAsync(string customer, string userId, string? before, int count)
+    {
+        var owner = OperationState.HistoryOf(customer, userId);
+        var rows = await reader.ReadAsync(new RowRange(RowIndex.History, owner, owner + (before ?? End), count), CancellationToken.None);
+        return new([.. rows.Select(row => (row.Place[owner.Length..], StateOf(row)))], IsLast: rows.Count < count);
+    }
+
+    /// <summary>The user's operations whose rows are pending, overdue ones included, in the order of creation. A row that cannot be read is left out and logged.</summary>
+    /// <param name="customer">The customer.</param>
+    /// <param name="userId">The customer's user.</param>
+    public async Task<IReadOnlyList<OperationState>> ReadPendingAsync(string customer, string userId)
+    {
+        var owner = OperationState.HistoryOf(customer, userId);
+        var rows = await reader.ReadAsync(new RowRange(RowIndex.Pending, owner, owner + End, int.MaxValue), CancellationToken.None);
+        return [.. rows.Select(StateOf).OfType<OperationState>()];
+    }
+
+    /// <summary>Where the next operations after a place in the history of all users stand, in its order: by customer, user and time. Reads the index alone.</summary>
+    public Task<IReadOnlyList<string>> PlacesAsync(string after, int count, CancellationToken cancellationToken) =>
+        QueryAsync(PlacesIn(database), (after, OperationState.Tombstones), count, row => row.GetString(0), cancellationToken);
+
+    /// <summary>The first operations, or tombstones, after one place and before another, and the keys of their grains.</summary>
+    public Task<IReadOnlyList<(string Place, string GrainKey)>> RowsAsync(string after, string before, int count, CancellationToken cancellationToken) =>
+        QueryAsync(RowsIn(database), (after, before), count, row => (row.GetString(0), row.GetString(1)), cancellationToken);
+
+    /// <summary>Every statement that runs on an engine.</summary>
+    internal static IEnumerable<string> QueriesOf(Database database) => [PlacesIn(database), RowsIn(database)];
+
+    private static string PlacesIn(Database database) => RangeIn(database, "HistoryKey");
+
+    private static string RowsIn(Database database) => RangeIn(database, "HistoryKey, GrainIdExtensionString");
+
+    private static string RangeIn(Database database, string columns) =>
+        database.FirstText(columns, "FROM OrleansStorage WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey");
+
+    private OperationState? StateOf(RangeRow row)
+    {
+        try
+        {
+            return row.Payload is null ? null : serializer.Deserialize<OperationState>(new(row.Payload));
+        }
+        catch (Exception fault) when (fault is System.Text.Json.JsonException or NotSupportedException or InvalidOperationException)
+        {
+            Log.Unreadable(logger, row.Place, fault);
+            return null;
+        }
+    }
+
+    [System.Diagnostics.CodeAnalysis.SuppressMessage("Security", "CA2100", Justification = "The texts are constants; values are parameters.")]
+    private async Task<IReadOnlyList<TRow>> QueryAsync<TRow>(string text, (string After, string Before) range, int count, Func<DbDataReader, TRow> read, CancellationToken cancellationToken)
+    {
+        await using var connection = await database.DataSource.OpenConnectionAsync(cancellationToken);
+        await using var command = connection.CreateCommand();
+        command.CommandText = text;
+        Add(command, "service", cluster.Value.ServiceId, DbType.String);
+        Add(command, "after", range.After, DbType.AnsiString);
+        Add(command, "before", range.Before, DbType.AnsiString);
+        Add(command, "count", count, DbType.Int32);
+        var found = new List<TRow>(count);
+        await using var rows = await command.ExecuteReaderAsync(cancellationToken);
+        while (await rows.ReadAsync(cancellationToken))
+        {
+            found.Add(read(rows));
+        }
+
+        return found;
+    }
+
+    private static void Add(DbCommand command, string name, object value, DbType type)
+    {
+        var parameter = command.CreateParameter();
+        (parameter.ParameterName, parameter.Value, parameter.DbType) = ($"@{name}", value, type);
+        command.Parameters.Add(parameter);
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(70, LogLevel.Error, "The row at {Place} cannot be read and is left out.")]
+        public static partial void Unreadable(ILogger logger, string place, Exception fault);
+    }
+}
+
+/// <param name="Rows">Where each operation stands, and what is stored of it; null: it cannot be read.</param>
+/// <param name="IsLast">Whether nothing follows.</param>
+internal sealed record HistoryPage(IReadOnlyList<(string Place, OperationState? State)> Rows, bool IsLast);

@@ -1,0 +1,72 @@
+namespace Recognize.Orleans.Storage;
+
+/// <summary>
+/// Ends a process that may not write any more, because the others have gone on without it, or that has met a fault it
+/// cannot go on with. It says why, once, stops as an operator would stop it, and exits with <see cref="ExitCode"/>.
+/// </summary>
+internal sealed partial class Fence(IHostApplicationLifetime lifetime, ILogger<Fence> logger) : IDisposable
+{
+    public const int ExitCode = 3;
+
+    // What a stop waits for may never come: other silos do not answer a dead one.
+    private static readonly TimeSpan LongestStop = TimeSpan.FromSeconds(30);
+
+    private readonly TaskCompletionSource closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private readonly TaskCompletionSource ended = new();
+
+    /// <summary>Completes when the process may not write any more.</summary>
+    public Task Closed => closed.Task;
+
+    public bool IsClosed => closed.Task.IsCompleted;
+
+    /// <summary>Stops the process, because the others have gone on without it. May be repeated.</summary>
+    /// <param name="reason">What the database or the cluster said, as a sentence.</param>
+    public void Close(string reason)
+    {
+        if (closed.TrySetResult())
+        {
+            Log.Closed(logger, reason, ExitCode);
+            Stop();
+        }
+    }
+
+    /// <summary>Stops the process for a fault that it cannot go on with. May be repeated.</summary>
+    public void Close(string where, Exception fault)
+    {
+        if (closed.TrySetResult())
+        {
+            Log.Failed(logger, fault, where, ExitCode);
+            Stop();
+        }
+    }
+
+    /// <summary>The service has stopped, and ends without help.</summary>
+    public void Dispose() => ended.TrySetResult();
+
+    private void Stop()
+    {
+        new Thread(EndAtLast) { IsBackground = true, Name = "Recognize.Orleans stop" }.Start();
+
+        // The caller may hold a lock or a grain's turn that the stop waits for.
+        ThreadPool.QueueUserWorkItem(_ => lifetime.StopApplication());
+    }
+
+    // A thread of its own: that the pool has none left may be what the stop hangs on.
+    private void EndAtLast()
+    {
+        if (!ended.Task.Wait(LongestStop))
+        {
+            Environment.Exit(ExitCode);
+        }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(60, LogLevel.Critical, "{Reason} This node writes nothing any more and stops, with exit code {ExitCode}; start it again.")]
+        public static partial void Closed(ILogger logger, string reason, int exitCode);
+
+        [LoggerMessage(61, LogLevel.Critical, "A fault that this node cannot go on with, in {Where}: it stops, with exit code {ExitCode}.")]
+        public static partial void Failed(ILogger logger, Exception fault, string where, int exitCode);
+    }
+}

@@ -1,0 +1,109 @@
+using System.Threading.Channels;
+
+namespace Recognize.Orleans.Storage;
+
+/// <summary>
+/// Reads rows and ranges of rows in groups: whatever waits while one question is on its way shares the next. Ranges have a connection
+/// of their own, so that a long one holds up no row.
+/// </summary>
+internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDisposable
+{
+    private readonly IRows rows;
+    private readonly StorageFaults faults;
+    private readonly GroupCommitLimits limits;
+    private readonly Channel<ReadItem<RowKey, StoredRow?>> single;
+    private readonly Channel<ReadItem<RowRange, List<RangeRow>>> ranges;
+    private readonly CancellationTokenSource abandoned = new();
+    private Task pumps = Task.CompletedTask;
+
+    public RowReader(IRows rows, StorageFaults faults, GroupCommitLimits limits)
+    {
+        this.rows = rows;
+        this.faults = faults;
+        this.limits = limits;
+        single = NewQueue<ReadItem<RowKey, StoredRow?>>(limits);
+        ranges = NewQueue<ReadItem<RowRange, List<RangeRow>>>(limits);
+    }
+
+    public Task<StoredRow?> ReadAsync(RowKey row, CancellationToken cancellationToken) => AskAsync(single, new ReadItem<RowKey, StoredRow?>(row, static () => null), cancellationToken);
+
+    public Task<List<RangeRow>> ReadAsync(RowRange range, CancellationToken cancellationToken) => AskAsync(ranges, new ReadItem<RowRange, List<RangeRow>>(range, static () => []), cancellationToken);
+
+    // Before the storage, which begins at a later stage and ends earlier.
+    public void Participate(ISiloLifecycle observer) => observer.Subscribe(
+        nameof(RowReader),
+        ServiceLifecycleStage.RuntimeInitialize,
+        _ =>
+        {
+            Start();
+            return Task.CompletedTask;
+        },
+        StopAsync);
+
+    public void Start() => pumps = Task.WhenAll(
+        Task.Run(() => ReadGroupsAsync(single, rows.ReadAsync), CancellationToken.None),
+        Task.Run(() => ReadGroupsAsync(ranges, rows.ReadRangesAsync), CancellationToken.None));
+
+    /// <summary>Answers what was asked, takes nothing more, and closes the rows.</summary>
+    /// <param name="cancellationToken">Ends the patience: what was asked then fails.</param>
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        if (!single.Writer.TryComplete() || !ranges.Writer.TryComplete())
+        {
+            await pumps;
+            return;
+        }
+
+        await using (cancellationToken.Register(abandoned.Cancel))
+        {
+            await pumps;
+        }
+
+        await rows.DisposeAsync();
+    }
+
+    public void Dispose() => abandoned.Dispose();
+
+    private static Channel<TItem> NewQueue<TItem>(GroupCommitLimits limits) =>
+        Channel.CreateBounded<TItem>(new BoundedChannelOptions(limits.Queue) { SingleReader = true });
+
+    private static Task<TAnswer> AskAsync<TQuestion, TAnswer>(Channel<ReadItem<TQuestion, TAnswer>> queue, ReadItem<TQuestion, TAnswer> item, CancellationToken cancellationToken) =>
+        queue.Writer.TryWrite(item) ? item.Done.Task.WaitAsync(cancellationToken) : throw new StorageBusyException();
+
+    private async Task ReadGroupsAsync<TQuestion, TAnswer>(Channel<ReadItem<TQuestion, TAnswer>> queue, Func<IReadOnlyList<ReadItem<TQuestion, TAnswer>>, CancellationToken, Task> read)
+    {
+        var group = new List<ReadItem<TQuestion, TAnswer>>(limits.Group);
+        while (await queue.Reader.WaitToReadAsync())
+        {
+            while (group.Count < limits.Group && queue.Reader.TryRead(out var item))
+            {
+                group.Add(item);
+            }
+
+            await ReadAsync(group, read);
+            group.Clear();
+        }
+    }
+
+    private async Task ReadAsync<TQuestion, TAnswer>(List<ReadItem<TQuestion, TAnswer>> group, Func<IReadOnlyList<ReadItem<TQuestion, TAnswer>>, CancellationToken, Task> read)
+    {
+        try
+        {
+            await read(group, abandoned.Token);
+            group.ForEach(item => item.Done.TrySetResult(item.Answer));
+        }
+        catch (GroupRefusedException) when (group.Count > 1)
+        {
+            // One question that the database cannot take spoils no other. What the group had found before it was refused comes again.
+            foreach (var item in group)
+            {
+                item.Forget();
+                await ReadAsync([item], read);
+            }
+        }
+        catch (Exception fault)
+        {
+            group.ForEach(item => item.Done.TrySetException(faults.OfRead(fault)));
+        }
+    }
+}

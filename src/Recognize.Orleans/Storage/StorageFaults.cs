@@ -1,0 +1,107 @@
+using System.Data.Common;
+using System.Net.Sockets;
+using Orleans.Storage;
+
+namespace Recognize.Orleans.Storage;
+
+/// <summary>
+/// What becomes of a fault of the database: it is logged here, once, with its type and stack, and callers get one of the exceptions below, which any silo
+/// can read. A fault of the program stays what it is.
+/// </summary>
+internal sealed partial class StorageFaults(TimeProvider clock, ILogger<StorageFaults> logger)
+{
+    private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(10);
+
+    private long? lastLine;
+
+    public Exception OfRead(Exception fault) => Of(fault, mayBeWritten: false);
+
+    /// <param name="fault">What was thrown. Unless it is a <see cref="GroupRefusedException"/>, the write may have been done.</param>
+    public Exception OfWrite(Exception fault) => Of(fault, mayBeWritten: fault is not GroupRefusedException);
+
+    /// <summary>Whether an exception that a storage threw says that nothing was written, and never will be.</summary>
+    public static bool IsRefusal(Exception fault) => fault is StorageBusyException or SiloFencedException or StorageFaultException { MayBeWritten: false };
+
+    private Exception Of(Exception fault, bool mayBeWritten)
+    {
+        if (fault is GroupRefusedException { InnerException: { } cause })
+        {
+            fault = cause;
+        }
+
+        if (CauseOf(fault) is not { } outage)
+        {
+            return new InvalidOperationException("The storage met a fault of the program.", fault);
+        }
+
+        // An outage fails every group: one line in ten seconds tells it.
+        if (lastLine is not { } last || clock.GetElapsedTime(last) >= Quiet)
+        {
+            lastLine = clock.GetTimestamp();
+            Log.Failed(logger, fault);
+        }
+
+        return new StorageFaultException($"{outage.GetType().Name}: {outage.Message}", mayBeWritten);
+    }
+
+    // What the driver says itself: what lies beneath it is often "Success" or a number.
+    private static Exception? CauseOf(Exception? fault) => fault switch
+    {
+        null => null,
+        DbException or IOException or SocketException or TimeoutException or OperationCanceledException => fault,
+        _ => CauseOf(fault.InnerException),
+    };
+
+    private static partial class Log
+    {
+        [LoggerMessage(66, LogLevel.Warning, "The database did not do what it was asked (said at most every ten seconds).")]
+        public static partial void Failed(ILogger logger, Exception fault);
+    }
+}
+
+/// <summary>Orleans' own storage, with the faults of its database told as those of the group commit are.</summary>
+internal sealed class StockStorage(IGrainStorage stock, StorageFaults faults) : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>
+{
+    public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
+        ToldAsync(() => stock.ReadStateAsync(stateName, grainId, grainState), faults.OfRead);
+
+    public Task WriteStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
+        ToldAsync(() => stock.WriteStateAsync(stateName, grainId, grainState), faults.OfWrite);
+
+    public Task ClearStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
+        ToldAsync(() => stock.ClearStateAsync(stateName, grainId, grainState), faults.OfWrite);
+
+    public void Participate(ISiloLifecycle observer) => ((ILifecycleParticipant<ISiloLifecycle>)stock).Participate(observer);
+
+    private static async Task ToldAsync(Func<Task> work, Func<Exception, Exception> told)
+    {
+        try
+        {
+            await work();
+        }
+        catch (Exception fault) when (fault is not InconsistentStateException && told(fault) is StorageFaultException outage)
+        {
+            throw outage;
+        }
+    }
+}
+
+/// <summary>The database did not take or answer a group.</summary>
+/// <param name="message">What it said.</param>
+/// <param name="mayBeWritten">Whether a write may have been done, or still be.</param>
+[GenerateSerializer, Alias("recognize.storage-fault")]
+internal sealed class StorageFaultException(string message, bool mayBeWritten) : OrleansException($"The storage failed: {message}")
+{
+    [Id(0)]
+    public bool MayBeWritten { get; private set; } = mayBeWritten;
+
+    public static StorageFaultException Refused(string message) => new(message, mayBeWritten: false);
+}
+
+/// <summary>The storage has as much work as it may hold, or is stopping. Nothing was written.</summary>
+[GenerateSerializer, Alias("recognize.storage-busy")]
+internal sealed class StorageBusyException() : OrleansException("The storage takes no more work at the moment.");
+
+/// <summary>The database takes nothing more from this silo, which the others have declared dead. Nothing was written; another silo can do it.</summary>
+[GenerateSerializer, Alias("recognize.silo-fenced")]
+internal sealed class SiloFencedException() : OrleansException("The silo is not one of its cluster any more.");

@@ -1,0 +1,203 @@
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
+using Xunit;
+
+namespace Recognize.Orleans.Storage;
+
+public sealed class GroupCommitKeysOnSqlite() : GroupCommitKeysTests(StorageEngine.Sqlite);
+
+public sealed class GroupCommitKeysOnPostgreSql() : GroupCommitKeysTests(StorageEngine.PostgreSql);
+
+public sealed class GroupCommitKeysOnSqlServer() : GroupCommitKeysTests(StorageEngine.SqlServer);
+
+// What a row is found by beside its grain, and what is found by it.
+public abstract class GroupCommitKeysTests
+{
+    private const string Key = "op/acme/invoice 1/";
+    private const string Place = "acme/A1B2/2025-05-21T10:30:00.000Z/0000000000008819";
+
+    private static readonly DateTimeOffset Now = new(2025, 5, 21, 10, 30, 0, TimeSpan.Zero);
+    private static readonly OperationState Pending =
+        OperationState.Create("invoice 1", new() { UserId = "A1B2", Payload = "é \0", Attempt = "attempt-1" }, 8819, "node-1", Now);
+
+    private static readonly OperationState Decided = Pending.Decide(new() { UserId = "A1B2", Verdict = Verdict.Approve, AuthType = AuthType.Pin }, Now.AddMinutes(1)).Next;
+    private static readonly OperationState Removed = Decided.Remove(Now.AddDays(30));
+
+    private static readonly Comparer Same = new();
+    private static readonly string[] Owners = ["acme/A1/", "acme/A/", "acme/A10/", "ACME/A1/", "acme-2/A1/"];
+    private static readonly int[] Numbers = [4, 9, 0, 7, 2, 5, 8, 1, 6, 3];
+
+    private readonly StorageEngine engine;
+
+    private protected GroupCommitKeysTests(StorageEngine engine) => this.engine = engine;
+
+    [SkippableFact]
+    public async Task An_operation_has_the_same_keys_at_every_time_of_its_life_whichever_storage_writes_it()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var stock = await TextStorage.StockAsync(test, deleteStateOnClear: true);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        (string?, string?)?[] life = [(Place, Place), (Place, Place), (Place, null), ("~2025-06-20T10:30:00.000Z/0000000000008819", null), null];
+
+        Assert.Equal(life, await LiveAsync(test, storage, storage));
+        Assert.Equal(life, await LiveAsync(test, stock, stock));
+        Assert.Equal(life, await LiveAsync(test, storage, stock));
+        Assert.Equal(life, await LiveAsync(test, stock, storage));
+    }
+
+    [SkippableFact]
+    public async Task An_operation_that_is_overdue_or_is_written_first_when_it_has_ended_is_pending_for_neither_storage()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var stock = await TextStorage.StockAsync(test);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        var expired = (Pending with { ExpiresAt = Now }).Expire(Now);
+
+        await storage.WriteAsync("op/acme/group/", new(), expired);
+        await stock.WriteAsync("op/acme/stock/", new(), expired);
+
+        Assert.Equal([(Place, null), (Place, null)], (await KeysAsync(test)).Values);
+    }
+
+    [SkippableFact]
+    public async Task A_write_that_names_no_history_leaves_the_row_where_it_is_and_one_that_names_no_pending_place_takes_it_from_there()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        var state = new GrainState<TextStorage.Text>();
+
+        await storage.WriteAsync(Key, state, "{}", new RowKeys("acme/A1/1", "acme/A1/1"));
+        await storage.WriteAsync(Key, state, "{}", new RowKeys(null, "acme/A1/2"));
+        Assert.Equal(("acme/A1/1", "acme/A1/2"), (await KeysAsync(test))[Key]);
+
+        await storage.WriteAsync(Key, state, "{}", default(RowKeys));
+        Assert.Equal(("acme/A1/1", null), (await KeysAsync(test))[Key]);
+
+        await storage.WriteAsync(Key, state, "{}", new RowKeys("~1", null));
+        Assert.Equal(("~1", null), (await KeysAsync(test))[Key]);
+        Assert.Equal("4", state.ETag);
+    }
+
+    [SkippableFact]
+    public async Task A_write_that_is_refused_moves_no_key()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        await storage.WriteAsync(Key, new(), "{}", new RowKeys("acme/A1/1", "acme/A1/1"));
+
+        await Assert.ThrowsAsync<global::Orleans.Storage.InconsistentStateException>(() => storage.WriteAsync(Key, new(), "{}", new RowKeys("~1", null)));
+        await Assert.ThrowsAsync<global::Orleans.Storage.InconsistentStateException>(() => storage.WriteAsync(Key, new() { ETag = "2" }, "{}", new RowKeys("~1", null)));
+
+        Assert.Equal(("acme/A1/1", "acme/A1/1"), (await KeysAsync(test))[Key]);
+    }
+
+    [SkippableFact]
+    public async Task A_row_that_is_deleted_is_in_no_range()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        var state = new GrainState<TextStorage.Text>();
+        await storage.WriteAsync(Key, state, "{}", new RowKeys("acme/A1/1", "acme/A1/1"));
+
+        await storage.ClearAsync(Key, state);
+
+        Assert.Empty(await test.VersionsAsync());
+        Assert.Empty(await storage.ReadAsync(Of(RowIndex.Pending, "acme/A1/")));
+        Assert.Empty(await storage.ReadAsync(Of(RowIndex.History, "acme/A1/")));
+    }
+
+    [SkippableFact]
+    public async Task What_is_pending_comes_in_its_order_and_a_history_newest_first_with_no_row_of_anybody_else()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var writer = await TextStorage.GroupCommitAsync(test);
+        await PlaceAsync(writer);
+        await using var storage = TextStorage.GroupCommitToStart(test);
+
+        // All in one group, with users that are nearly the same and one who has nothing.
+        string[] asked = [.. Owners, "acme/FF/"];
+        var pending = asked.Select(owner => storage.ReadAsync(Of(RowIndex.Pending, owner))).ToList();
+        var history = asked.Select(owner => storage.ReadAsync(Of(RowIndex.History, owner))).ToList();
+        var row = storage.ReadAsync("op/acme/A1/03/");
+        await storage.StartAsync();
+
+        Assert.Equal(Owners.Select(owner => Rows(owner, 1, 3, 5, 7, 9)).Append([]), await Task.WhenAll(pending), Same);
+        Assert.Equal(Owners.Select(owner => Rows(owner, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)).Append([]), await Task.WhenAll(history), Same);
+        Assert.Equal("acme/A1/03", (await row).State!.Json);
+    }
+
+    [SkippableFact]
+    public async Task A_range_ends_with_its_count_and_goes_on_where_the_one_before_it_has_ended()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        await PlaceAsync(storage);
+
+        Assert.Equal(Rows("acme/A1/", 1, 3), await storage.ReadAsync(new RowRange(RowIndex.Pending, "acme/A1/", "acme/A1/~", 2)), Same);
+        Assert.Equal(Rows("acme/A1/", 5, 7), await storage.ReadAsync(new RowRange(RowIndex.Pending, "acme/A1/03", "acme/A1/~", 2)), Same);
+        Assert.Equal(Rows("acme/A1/", 9, 8, 7), await storage.ReadAsync(new RowRange(RowIndex.History, "acme/A1/", "acme/A1/~", 3)), Same);
+        Assert.Equal(Rows("acme/A1/", 6, 5, 4), await storage.ReadAsync(new RowRange(RowIndex.History, "acme/A1/", "acme/A1/07", 3)), Same);
+        Assert.Equal(Rows("acme/A1/", 0), await storage.ReadAsync(new RowRange(RowIndex.History, "acme/A1/", "acme/A1/01", 3)), Same);
+    }
+
+    [SkippableFact]
+    public async Task A_row_that_the_stock_provider_cleared_is_no_longer_pending()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var stock = await TextStorage.StockAsync(test);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        var state = new GrainState<OperationState>();
+        await stock.WriteAsync(Key, state, Pending);
+
+        await stock.ClearAsync(Key, state);
+
+        Assert.Empty(await storage.ReadAsync(Of(RowIndex.Pending, "acme/A1B2/")));
+        Assert.Equal(2, Assert.Single(await test.VersionsAsync()).Value);
+    }
+
+    // Every user has ten operations, of which every second one is pending; they are written in no order.
+    private static Task PlaceAsync(TextStorage storage) => Task.WhenAll(
+        from number in Numbers
+        from owner in Owners.Reverse()
+        let place = $"{owner}{number:D2}"
+        select storage.WriteAsync($"op/{place}/", new(), place, new RowKeys(place, number % 2 == 1 ? place : null)));
+
+    private static RowRange Of(RowIndex index, string owner) => new(index, owner, owner + "~", int.MaxValue);
+
+    private static List<RangeRow> Rows(string owner, params int[] numbers) =>
+        [.. numbers.Select(number => new RangeRow($"{owner}{number:D2}", System.Text.Encoding.ASCII.GetBytes($"{owner}{number:D2}")))];
+
+    private static async Task<List<(string?, string?)?>> LiveAsync(TestDatabase test, TextStorage one, TextStorage other)
+    {
+        var state = new GrainState<OperationState>();
+        var keys = new List<(string?, string?)?>();
+        await one.WriteAsync(Key, state, Pending);
+        keys.Add((await KeysAsync(test))[Key]);
+        await other.WriteAsync(Key, state, Pending with { NodeId = "node-2" });
+        keys.Add((await KeysAsync(test))[Key]);
+        await other.WriteAsync(Key, state, Decided);
+        keys.Add((await KeysAsync(test))[Key]);
+        await one.WriteAsync(Key, state, Removed);
+        keys.Add((await KeysAsync(test))[Key]);
+        await other.ClearAsync(Key, state);
+        keys.Add((await KeysAsync(test)).TryGetValue(Key, out var left) ? left : null);
+        return keys;
+    }
+
+    private static async Task<IReadOnlyDictionary<string, (string? History, string? Pending)>> KeysAsync(TestDatabase test) =>
+        (await test.QueryAsync("SELECT GrainIdExtensionString AS GrainKey, HistoryKey, PendingKey FROM OrleansStorage")).ToDictionary(
+            row => (string)row["GrainKey"]!,
+            row => ((string?)row["HistoryKey"], (string?)row["PendingKey"]),
+            StringComparer.Ordinal);
+
+    private sealed class Comparer : IEqualityComparer<IEnumerable<RangeRow>>, IEqualityComparer<RangeRow>
+    {
+        public bool Equals(RangeRow one, RangeRow other) => one.Place == other.Place && one.Payload!.AsSpan().SequenceEqual(other.Payload);
+
+        public int GetHashCode(RangeRow row) => row.Place.GetHashCode(StringComparison.Ordinal);
+
+        public bool Equals(IEnumerable<RangeRow>? one, IEnumerable<RangeRow>? other) => one!.SequenceEqual(other!, this);
+
+        public int GetHashCode(IEnumerable<RangeRow> rows) => 0;
+    }
+}

@@ -1,0 +1,497 @@
+using System.Collections.Immutable;
+using CsCheck;
+using Microsoft.Extensions.Time.Testing;
+using Recognize.Orleans.Storage;
+using Xunit;
+
+namespace Recognize.Orleans.Users;
+
+public sealed class PendingOperationsTests
+{
+    private const int Limit = 4;
+
+    private static readonly TimeSpan Tick = TimeSpan.FromTicks(1);
+    private static readonly DateTimeOffset Now = new(2025, 5, 21, 10, 30, 0, TimeSpan.Zero);
+
+    private readonly FakeTimeProvider clock = new();
+    private readonly PendingOperations pending;
+
+    public PendingOperationsTests() => pending = new(new Trust(clock), Limit);
+
+    [Fact]
+    public void As_many_places_are_taken_as_the_limit_has_and_each_id_takes_one()
+    {
+        Assert.True(Reserve("a", "b", "c", "d", "a", "d"));
+        Assert.False(Reserve("e"));
+
+        pending.Release("b");
+        Assert.True(Reserve("e"));
+        Assert.False(Reserve("b"));
+    }
+
+    [Fact]
+    public void A_create_that_is_refused_gives_its_place_back()
+    {
+        Reserve("a", "b", "c", "d");
+        pending.CreateSent();
+        pending.CreateRefused("c");
+
+        Assert.True(Reserve("e"));
+        Assert.False(Reserve("c"));
+    }
+
+    [Fact]
+    public void A_create_of_what_is_pending_gives_back_no_place_when_it_is_refused()
+    {
+        Look("a", "b", "c", "d");
+        Reserve("a");
+        pending.CreateSent();
+        pending.CreateRefused("a");
+
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void A_create_of_what_another_activation_has_created_meanwhile_gives_back_no_place_either()
+    {
+        Reserve("d");
+        pending.CreateSent();
+        Look("a", "b", "c", "d");
+        pending.CreateRefused("d");
+
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void Of_two_creates_of_one_id_the_one_that_is_refused_leaves_the_other_its_place()
+    {
+        Reserve("a", "b", "c", "d", "d");
+        pending.CreateSent();
+        pending.CreateSent();
+
+        pending.CreateRefused("d");
+        Assert.False(Reserve("e"));
+
+        pending.CreateDone(Of("d"));
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void Of_two_creates_of_one_id_the_one_that_comes_second_does_not_take_the_place_from_the_one_that_was_done()
+    {
+        Reserve("a", "b", "c", "d", "d");
+        pending.CreateSent();
+        pending.CreateSent();
+
+        pending.CreateDone(Of("d"));
+        pending.CreateRefused("d");
+
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void Who_found_no_place_can_wait_for_each_create_that_may_give_its_own_back()
+    {
+        Assert.False(pending.HasPlacesOnHold);
+        Reserve("a", "b", "c", "d");
+        pending.CreateSent();
+        pending.CreateSent();
+        pending.CreateSent();
+
+        AssertEnds(() => pending.CreateRefused("a"));
+        AssertEnds(() => pending.CreateDone(Of("b")));
+        AssertEnds(() => pending.CreateUnanswered("c"));
+        Assert.True(pending.HasPlacesOnHold);
+        AssertEnds(() => pending.Release("d"));
+        Assert.False(pending.HasPlacesOnHold);
+    }
+
+    [Fact]
+    public void A_place_that_was_taken_before_the_first_look_counts_beside_what_the_look_finds()
+    {
+        Assert.True(Reserve("e", "f"));
+        Assert.True(pending.IsCountOld);
+
+        Look("a", "b", "c");
+
+        Assert.True(pending.IsOverLimit);
+        pending.Release("e");
+        Assert.False(pending.IsOverLimit);
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void Up_to_half_of_the_limit_an_old_count_will_do()
+    {
+        Assert.True(pending.IsCountOld);
+        Look("a");
+        Assert.True(Reserve("b"));
+        clock.Advance(Trust.Longest);
+        Assert.False(pending.IsCountOld);
+
+        Reserve("c");
+        Assert.True(pending.IsCountOld);
+
+        Look("a");
+        Assert.False(pending.IsCountOld);
+        clock.Advance(Trust.Longest - Tick);
+        Assert.False(pending.IsCountOld);
+        clock.Advance(Tick);
+        Assert.True(pending.IsCountOld);
+    }
+
+    [Fact]
+    public void A_list_is_known_for_five_seconds_from_when_its_look_began()
+    {
+        Assert.False(pending.IsKnown);
+        var look = pending.BeginLook();
+        clock.Advance(TimeSpan.FromSeconds(3));
+        Assert.Equal(["a", "b"], Ids(pending.EndLook(look, [Of("a"), Of("b")])));
+
+        clock.Advance(TimeSpan.FromSeconds(2) - Tick);
+        Assert.True(pending.IsKnown);
+        Assert.Equal(["a", "b"], Ids(pending.List()));
+
+        clock.Advance(Tick);
+        Assert.False(pending.IsKnown);
+    }
+
+    [Fact]
+    public void While_a_create_is_on_its_way_the_list_is_not_known()
+    {
+        Look("a");
+        Reserve("b", "c");
+        Assert.True(pending.IsKnown);
+
+        pending.CreateSent();
+        pending.CreateSent();
+        Assert.False(pending.IsKnown);
+        pending.CreateRefused("b");
+        Assert.False(pending.IsKnown);
+
+        pending.CreateDone(Of("c"));
+        Assert.True(pending.IsKnown);
+        Assert.Equal(["a", "c"], Ids(pending.List()));
+    }
+
+    [Fact]
+    public void What_was_created_during_a_look_is_in_its_list_once_whether_the_look_has_found_it_or_not()
+    {
+        Reserve("a", "d");
+        pending.CreateSent();
+        pending.CreateSent();
+        var look = pending.BeginLook();
+        pending.CreateDone(Of("d"));
+        pending.CreateDone(Of("a"));
+
+        Assert.Equal(["a", "b", "d"], Ids(pending.EndLook(look, [Of("b"), Of("d")])));
+        Assert.Equal(["a", "b", "d"], Ids(pending.List()));
+        Assert.True(Reserve("e"));
+        Assert.False(Reserve("f"));
+    }
+
+    [Fact]
+    public void What_has_ended_during_a_look_is_not_in_its_list_although_the_look_has_found_it()
+    {
+        Reserve("c");
+        pending.CreateSent();
+        var look = pending.BeginLook();
+        pending.CreateDone(Of("c"));
+        pending.Ended("c");
+        pending.Ended("a");
+
+        Assert.Equal(["b"], Ids(pending.EndLook(look, [Of("a"), Of("b"), Of("c")])));
+        Assert.True(Reserve("d", "e", "f"));
+    }
+
+    [Fact]
+    public void What_has_ended_before_its_create_was_answered_is_on_no_list_and_takes_no_place()
+    {
+        Reserve("b");
+        pending.CreateSent();
+        Look("a", "b");
+        pending.Ending("b");
+        pending.Ended("b");
+        var look = pending.BeginLook();
+
+        pending.CreateDone(Of("b"));
+
+        Assert.Equal(["a"], Ids(pending.List()));
+        Assert.Equal(["a"], Ids(pending.EndLook(look, [Of("a")])));
+        Assert.True(Reserve("c", "d", "e"));
+    }
+
+    [Fact]
+    public void For_ten_seconds_after_a_create_without_an_answer_the_list_is_not_known()
+    {
+        Unanswered("a");
+        Look("b");
+        Assert.False(pending.IsKnown);
+
+        clock.Advance(Trust.Unsettled - Tick);
+        Look("b");
+        Assert.False(pending.IsKnown);
+
+        clock.Advance(Tick);
+        Look("b");
+        Assert.True(pending.IsKnown);
+    }
+
+    [Fact]
+    public void A_create_without_an_answer_keeps_its_place_until_a_look_that_began_when_it_could_not_be_done_any_more()
+    {
+        Unanswered("d");
+        Look("a", "b", "c");
+        Assert.False(Reserve("e"));
+
+        clock.Advance(Trust.Unsettled - Tick);
+        var early = pending.BeginLook();
+        clock.Advance(Tick);
+        pending.EndLook(early, [Of("a"), Of("b"), Of("c")]);
+        Assert.False(Reserve("e"));
+
+        Look("a", "b", "c");
+        Assert.True(Reserve("e"));
+    }
+
+    [Fact]
+    public void A_create_without_an_answer_gives_its_place_back_although_others_are_on_their_way()
+    {
+        Unanswered("d");
+        clock.Advance(Trust.Unsettled);
+        Reserve("a");
+        pending.CreateSent();
+
+        Look("b");
+
+        Assert.True(Reserve("e", "f"));
+        Assert.False(Reserve("g"));
+    }
+
+    [Fact]
+    public void A_create_without_an_answer_keeps_its_place_when_it_is_sent_again_and_refused()
+    {
+        Look("a", "b", "c");
+        Unanswered("d");
+        Reserve("d");
+        pending.CreateSent();
+        pending.CreateRefused("d");
+
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void A_create_without_an_answer_that_was_done_takes_one_place_until_it_ends()
+    {
+        Unanswered("d");
+        Look("a", "b", "c", "d");
+        Reserve("d");
+        pending.CreateSent();
+        pending.CreateRefused("d");
+        Assert.False(Reserve("e"));
+
+        pending.Ended("d");
+        Look("a", "b", "c");
+        Assert.True(Reserve("e"));
+    }
+
+    [Fact]
+    public void What_has_come_to_light_during_a_look_is_for_the_next_one_to_find()
+    {
+        var look = pending.BeginLook();
+        pending.Forget();
+
+        Assert.Equal(["a"], Ids(pending.EndLook(look, [Of("a")])));
+        Assert.False(pending.IsKnown);
+
+        Look("a", "b");
+        Assert.True(pending.IsKnown);
+        pending.Forget();
+        Assert.False(pending.IsKnown);
+    }
+
+    [Fact]
+    public void While_an_end_is_on_its_way_the_list_is_not_known()
+    {
+        Look("a", "b");
+        pending.Ending("a");
+        pending.Ending("b");
+        Assert.False(pending.IsKnown);
+        pending.Ended("a");
+        Assert.False(pending.IsKnown);
+
+        pending.Ended("b");
+        Assert.True(pending.IsKnown);
+        Assert.Empty(pending.List());
+    }
+
+    [Fact]
+    public void An_end_of_which_no_word_comes_is_on_its_way_for_a_minute()
+    {
+        pending.Ending("a");
+        clock.Advance(Trust.LongestWrite - Tick);
+        Look("a");
+        Assert.False(pending.IsKnown);
+
+        clock.Advance(Tick);
+        Assert.True(pending.IsKnown);
+    }
+
+    [Fact]
+    public void What_is_overdue_gives_its_place_back_as_long_as_the_list_is_not_too_old()
+    {
+        var look = pending.BeginLook();
+        pending.EndLook(look, [Of("a") with { ExpiresAt = Now }, Of("b") with { ExpiresAt = Now.AddTicks(1) }, Of("c"), Of("d")]);
+
+        pending.DropOverdue(Now.AddTicks(-1));
+        Assert.False(Reserve("e"));
+        pending.DropOverdue(Now);
+        Assert.True(Reserve("e"));
+        Assert.False(Reserve("f"));
+
+        clock.Advance(Trust.Longest);
+        pending.DropOverdue(Now.AddTicks(1));
+        Assert.False(Reserve("f"));
+    }
+
+    [Fact]
+    public void A_look_that_failed_takes_nothing_along_into_the_next()
+    {
+        pending.BeginLook();
+        pending.Ended("a");
+
+        Look("a");
+
+        Assert.Equal(["a"], Ids(pending.List()));
+    }
+
+    // Creates, ends and looks come in any order, and a row is there, or has ended, before anybody is told. What is known is what the rows are;
+    // a look tells at least what was acknowledged before it began, and nothing whose end was acknowledged.
+    [Fact]
+    public void What_is_known_is_what_the_rows_are_in_the_order_of_time_and_number_whatever_comes_when() =>
+        Gen.Select(Gen.Enum<Step>(), Gen.Int[0, Rows.Count - 1]).Array[0, 150].Sample(steps =>
+        {
+            var rows = new Rows();
+            foreach (var (step, number) in steps)
+            {
+                rows.Do(step, number);
+            }
+        });
+
+    private bool Reserve(params string[] ids) => ids.All(pending.TryReserve);
+
+    private void AssertEnds(Action end)
+    {
+        var next = pending.NextSettledCreate;
+        Assert.False(next.IsCompleted);
+        end();
+        Assert.True(next.IsCompleted);
+    }
+
+    private void Unanswered(string id)
+    {
+        Reserve(id);
+        pending.CreateSent();
+        pending.CreateUnanswered(id);
+    }
+
+    private void Look(params string[] found) => pending.EndLook(pending.BeginLook(), found.Select(Of));
+
+    private static IEnumerable<string> Ids(ImmutableArray<Operation> operations) => operations.Select(operation => operation.OperationId);
+
+    // In the order of the alphabet.
+    private static Operation Of(string id) => Of(id, Now.AddMilliseconds(id[0]), id[0]);
+
+    private static Operation Of(string id, DateTimeOffset createdAt, long number) => new()
+    {
+        Id = number,
+        CreatedAt = createdAt,
+        NodeId = "node-1",
+        OperationId = id,
+        UserId = "A1B2C3D4E5F6",
+        Status = OperationStatus.Pending,
+    };
+
+    private enum Step
+    {
+        SendCreate,
+        CommitCreate,
+        AnswerCreate,
+        SendEnd,
+        CommitEnd,
+        AnswerEnd,
+        BeginLook,
+        EndLook,
+        Wait,
+    }
+
+    /// <summary>What is true: how far the create and the end of each operation have come. A step that cannot be yet, or has been, is none.</summary>
+    private sealed class Rows
+    {
+        public const int Count = 3;
+
+        private readonly Operation[] operations =
+            [.. Enumerable.Range(0, Count).Select(number => Of($"{number}", Now.AddMilliseconds(number % 2), Count - number))];
+
+        private readonly Step?[] creates = new Step?[Count];
+        private readonly Step?[] ends = new Step?[Count];
+        private readonly FakeTimeProvider clock = new();
+        private readonly PendingOperations pending;
+        private (PendingOperations.Look Look, Operation[] Acknowledged, Operation[] Found)? looking;
+
+        public Rows() => pending = new(new Trust(clock), Count);
+
+        private Operation[] Pending => InOrder(i => creates[i] is Step.CommitCreate or Step.AnswerCreate && ends[i] is not (Step.CommitEnd or Step.AnswerEnd));
+
+        public void Do(Step step, int number)
+        {
+            var (operation, create, end) = (operations[number], creates[number], ends[number]);
+            switch (step)
+            {
+                case Step.SendCreate when create is null:
+                    creates[number] = step;
+                    Assert.True(pending.TryReserve(operation.OperationId));
+                    pending.CreateSent();
+                    break;
+                case Step.CommitCreate when create is Step.SendCreate:
+                    creates[number] = step;
+                    break;
+                case Step.AnswerCreate when create is Step.CommitCreate:
+                    creates[number] = step;
+                    pending.CreateDone(operation);
+                    break;
+                case Step.SendEnd when create is Step.CommitCreate or Step.AnswerCreate && end is null:
+                    ends[number] = step;
+                    pending.Ending(operation.OperationId);
+                    break;
+                case Step.CommitEnd when end is Step.SendEnd:
+                    ends[number] = step;
+                    break;
+                case Step.AnswerEnd when end is Step.CommitEnd:
+                    ends[number] = step;
+                    pending.Ended(operation.OperationId);
+                    break;
+                case Step.BeginLook when looking is null:
+                    looking = (pending.BeginLook(), InOrder(i => creates[i] is Step.AnswerCreate && ends[i] is null), Pending);
+                    break;
+                case Step.EndLook when looking is var (look, acknowledged, found):
+                    looking = null;
+                    var list = pending.EndLook(look, found);
+                    Assert.Equal(InOrder(i => list.Contains(operations[i])), list);
+                    Assert.Subset(list.ToHashSet(), acknowledged.Where(one => ends[Array.IndexOf(operations, one)] is null).ToHashSet());
+                    Assert.Subset(InOrder(i => creates[i] is Step.CommitCreate or Step.AnswerCreate && ends[i] is not Step.AnswerEnd).ToHashSet(), list.ToHashSet());
+                    break;
+
+                // The word of an end comes sooner than what this waits.
+                case Step.Wait when ends.All(any => any is null or Step.AnswerEnd):
+                    clock.Advance(TimeSpan.FromSeconds(1 + number));
+                    break;
+            }
+
+            Assert.Equal(pending.IsKnown ? Pending : [], pending.IsKnown ? pending.List() : []);
+        }
+
+        private Operation[] InOrder(Func<int, bool> which) =>
+            [.. Enumerable.Range(0, Count).Where(which).Select(i => operations[i]).OrderBy(operation => (operation.CreatedAt, operation.Id))];
+    }
+}
