@@ -1,0 +1,76 @@
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Processes;
+using Recognize.Orleans.Storage;
+using Xunit;
+
+namespace Recognize.Orleans.FaultInjection;
+
+// A silo that the others have given up goes on where it stopped.
+[Collection(RealProcesses.Name)]
+public sealed class LostSiloTests
+{
+    private const int Operations = 20;
+
+    private static readonly string[] ThreeNodes = ["node-1", "node-2", "node-3"];
+
+    [SkippableFact]
+    public async Task Whatever_a_silo_answers_that_was_voted_dead_while_it_stood_still_the_others_tell_too_and_it_stops()
+    {
+        await using var database = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        var services = await ServiceProcess.StartAsync(database, ThreeNodes);
+        await using var frozen = services[0];
+        await using var two = services[1];
+        await using var three = services[2];
+        var client = new ApiClient(frozen.ApiUrl, ServiceProcess.Key);
+        ApiClient[] others = [new(two.ApiUrl, ServiceProcess.Key), new(three.ApiUrl, ServiceProcess.Key)];
+        var operations = Enumerable.Range(0, Operations).Select(number => (User: $"D{number:X4}", Id: ApiClient.NewId(), Next: ApiClient.NewId())).ToList();
+        foreach (var (user, id, _) in operations)
+        {
+            // Whoever is asked first holds the grains.
+            (await client.CreateAsync(user, id)).ShouldBeSuccess();
+            (await client.ReadAsync(id)).ShouldBe(200);
+        }
+
+        await frozen.FreezeAsync();
+        var approvals = operations.Select(operation => client.PostAsync($"/v2/operations/{operation.Id}/decision", Approval(operation.User))).ToList();
+        var creates = operations.Select(operation => client.CreateAsync(operation.User, operation.Next)).ToList();
+        await Task.WhenAll(two.SeesAsync("Silo node-1 "), three.SeesAsync("Silo node-1 "), two.SeesAsync(" is gone."), three.SeesAsync(" is gone."));
+        foreach (var (user, id, _) in operations)
+        {
+            Assert.Equal("pending", StatusIn(await others[0].ReadAsync(id)));
+            Assert.Equal([id], await others[1].PendingIdsAsync(user));
+        }
+
+        await frozen.ThawAsync();
+        var approved = (await Task.WhenAll(approvals.Select(AnsweredAsync))).Zip(operations).Where(one => one.First is 200).Select(one => one.Second).ToList();
+        var created = (await Task.WhenAll(creates.Select(AnsweredAsync))).Zip(operations).Where(one => one.First is 200).Select(one => one.Second).ToList();
+        var exit = await frozen.ExitAsync();
+
+        // A call that was answered 200 was done elsewhere. That the silo itself writes nothing is tested beside the statement (GroupCommitFenceTests).
+        Assert.All(
+            await Task.WhenAll(approved.SelectMany(operation => others, (operation, other) => other.WaitAsync(operation.Id, 6))),
+            answer => Assert.Equal("approved", StatusIn(answer)));
+        Assert.All(
+            await Task.WhenAll(created.SelectMany(operation => others, async (operation, other) => (operation.Next, Ids: await other.PendingIdsAsync(operation.User)))),
+            list => Assert.Contains(list.Next, list.Ids));
+        Assert.Equal(Fence.ExitCode, exit);
+        Assert.DoesNotContain(frozen.Output, line => line.StartsWith("   at ", StringComparison.Ordinal));
+    }
+
+    // The process may stop before it has answered.
+    private static async Task<int> AnsweredAsync(Task<Answer> call)
+    {
+        try
+        {
+            return (await call).Status;
+        }
+        catch (Exception lost) when (lost is HttpRequestException or IOException)
+        {
+            return 0;
+        }
+    }
+
+    private static string Approval(string user) => ApiClient.Object(("userId", user), ("decision", "approve"), ("authType", "pin"));
+
+    private static string? StatusIn(Answer answer) => answer.ShouldBe(200).Json.GetProperty("status").GetString();
+}
