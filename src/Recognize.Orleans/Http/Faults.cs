@@ -41,7 +41,7 @@ internal static partial class Faults
     public static int StatusOf(Exception fault) => fault switch
     {
         BadHttpRequestException bad => bad.StatusCode,
-        OperationCanceledException => StatusCodes.Status499ClientClosedRequest,
+        OperationCanceledException { CancellationToken.CanBeCanceled: true } => StatusCodes.Status499ClientClosedRequest,
         _ when KindOf(fault) is null => StatusCodes.Status500InternalServerError,
         _ => StatusCodes.Status503ServiceUnavailable,
     };
@@ -54,6 +54,9 @@ internal static partial class Faults
     private static string? KindOf(Exception fault) => fault switch
     {
         TimeoutException => "timeout",
+
+        // Without a token of this process it is no client that went away: Orleans tells so of a message that a frozen node kept for too long.
+        OperationCanceledException => "silo",
         StorageBusyException => "busy",
         DbException or InconsistentStateException or StorageFaultException => "storage",
         { InnerException: { } inner } and OrleansException => KindOf(inner) ?? (IsUnreadable(inner) ? null : "silo"),
