@@ -30,8 +30,8 @@ public sealed class RandomSchedulesOnSqlite(ITestOutputHelper output) : RandomSc
 /// <summary>Random calls under random faults; a checker then looks for answers that contradict each other.</summary>
 /// <remarks>
 /// RECOGNIZE_TEST_SEEDS says how many seeds are run, RECOGNIZE_TEST_SCHEDULE_SECONDS how long each is disturbed, RECOGNIZE_TEST_SEED runs
-/// one seed alone. What a seed fixes is what clients and faults do, not how they meet: a fault may need the seed several times. Twenty seeds in ten minutes:
-/// <c>RECOGNIZE_TEST_SEEDS=20 RECOGNIZE_TEST_SCHEDULE_SECONDS=15 dotnet test --filter FullyQualifiedName~RandomSchedulesOnPostgreSql</c>
+/// one seed alone. What a seed fixes is what clients and faults do, not how they meet: a fault may need the seed several times. Twenty seeds in twelve minutes:
+/// <c>RECOGNIZE_TEST_SEEDS=20 dotnet test --filter FullyQualifiedName~RandomSchedulesOnPostgreSql</c>
 /// </remarks>
 public abstract class RandomScheduleTests
 {
