@@ -27,6 +27,15 @@ public sealed class ClusterClaimsOnSqlite
     }
 
     [Fact]
+    public async Task A_hold_of_the_sweeps_is_told_to_whoever_claims_next()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.Sqlite);
+        await using var database = test.Open();
+
+        await NewestTime.HoldsSweepsForWhoeverClaimsNextAsync(database);
+    }
+
+    [Fact]
     public async Task A_row_that_was_written_last_is_newer_than_the_newest_time_that_was_renewed()
     {
         await using var test = await TestDatabase.CreateAsync(StorageEngine.Sqlite);
@@ -157,6 +166,9 @@ public abstract class ClusterClaimTests : IAsyncLifetime
     public Task The_newest_time_is_advanced_and_never_set_back() => NewestTime.IsAdvancedAndNeverSetBackAsync(Database);
 
     [SkippableFact]
+    public Task A_hold_of_the_sweeps_is_told_to_whoever_claims_next() => NewestTime.HoldsSweepsForWhoeverClaimsNextAsync(Database);
+
+    [SkippableFact]
     public async Task A_look_tells_of_the_silo_and_of_the_cluster_that_has_the_service()
     {
         Assert.Equal((null, null), await LookAsync());
@@ -215,5 +227,14 @@ internal static class NewestTime
 
         await database.RenewClaimAsync("recognize", "one", Later.AddDays(-1), CancellationToken.None);
         Assert.Equal(Later, (await database.ClaimAsync("recognize", "one", CancellationToken.None)).Newest);
+    }
+
+    public static async Task HoldsSweepsForWhoeverClaimsNextAsync(Database database)
+    {
+        Assert.Null((await database.ClaimAsync("recognize", "one", CancellationToken.None)).SweepsFrom);
+
+        await database.HoldSweepsAsync("recognize", Later, CancellationToken.None);
+
+        Assert.Equal(Later, (await database.ClaimAsync("recognize", "one", CancellationToken.None)).SweepsFrom);
     }
 }

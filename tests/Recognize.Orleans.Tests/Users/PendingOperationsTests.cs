@@ -326,7 +326,7 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void An_end_of_which_no_word_comes_is_on_its_way_for_a_minute()
+    public void An_end_of_which_no_word_comes_is_on_its_way_for_as_long_as_a_write_can_take()
     {
         pending.Ending("a");
         clock.Advance(Trust.LongestWrite - Tick);

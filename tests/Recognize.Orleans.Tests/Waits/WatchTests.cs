@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Waits;
@@ -87,6 +88,21 @@ public abstract class WatchTests(ClusterFixture cluster)
 
         watch = await WatchAsync(User);
         await cluster.OtherSilo.GetOperation(Journey.Customer, other).CancelAsync(null);
+        Assert.Equal(User.GetGrainId(), await watch.HearsAsync());
+        Assert.Empty(await cluster.OneSilo.ListAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task A_user_hears_of_an_end_that_a_read_finds_first()
+    {
+        await cluster.OneSilo.CreateAsync(user, id);
+        Assert.Equal([id], await cluster.OneSilo.ListAsync(user));
+        await cluster.RewriteAsync<OperationState>(Operation, OperationState.Name, state => state.Cancel(null, cluster.Clock.GetUtcNow()).Next);
+        await cluster.DeactivateAsync(Operation);
+        var watch = await WatchAsync(User);
+
+        Assert.Equal(OperationStatus.Cancelled, (await Operation.GetAsync())!.Status);
+
         Assert.Equal(User.GetGrainId(), await watch.HearsAsync());
         Assert.Empty(await cluster.OneSilo.ListAsync(user));
     }
