@@ -213,6 +213,7 @@ internal static class ServiceHost
         try
         {
             database = OpenDatabase.Open(settings.Storage);
+            await RefuseUnfitServerAsync(database.Database);
             if (settings.Storage.ApplySchema)
             {
                 await Schema.ApplyAsync(database.Database, CancellationToken.None);
@@ -250,6 +251,13 @@ internal static class ServiceHost
         }
     }
 
+    private static async Task RefuseUnfitServerAsync(Database database)
+    {
+        var faults = new List<string>();
+        await database.AddServerFaultsAsync(faults, CancellationToken.None);
+        StartRefusedException.ThrowIfAny(faults);
+    }
+
     // Two clusters would each tell the other's operations wrongly: of one service there is one.
     private static async Task<ClusterClaim> ClaimAsync(Database database, ClusterSettings cluster)
     {
@@ -278,6 +286,7 @@ internal static class ServiceHost
                 await Schema.CreateDatabaseAsync(database.Database);
             }
 
+            await RefuseUnfitServerAsync(database.Database);
             await Schema.ApplyAsync(database.Database, CancellationToken.None);
         }
         catch (Exception fault) when (IsFaultOfTheDatabase(fault))

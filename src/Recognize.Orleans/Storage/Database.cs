@@ -72,6 +72,9 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         }
     }
 
+    /// <summary>Adds a sentence for each property of the server, the database or the way to it that the service cannot work with. Nothing is changed.</summary>
+    public abstract Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken);
+
     /// <summary>The database's own clock, in UTC; an answer also shows that the database is there.</summary>
     public async Task<DateTimeOffset> ReadClockAsync(CancellationToken cancellationToken)
     {

@@ -78,6 +78,8 @@ internal sealed class PostgreSqlDatabase(string connectionString)
         return null;
     }
 
+    public override Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken) => Task.CompletedTask;
+
     public override IRows CreateRows(string serviceId, SiloIdentity? silo) => new PostgreSqlRows((NpgsqlDataSource)DataSource, serviceId, silo);
 
     public override async Task<bool> ExistsAsync()

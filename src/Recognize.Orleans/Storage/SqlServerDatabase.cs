@@ -72,6 +72,8 @@ internal sealed class SqlServerDatabase(string connectionString)
         _ => null,
     };
 
+    public override Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken) => Task.CompletedTask;
+
     public override IRows CreateRows(string serviceId, SiloIdentity? silo) => new SqlServerRows(DataSource, serviceId, silo);
 
     public override string FirstText(string columns, string rows) => $"SELECT TOP (@count) {columns} {rows};";

@@ -56,6 +56,8 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
         };
     }
 
+    public override Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken) => Task.CompletedTask;
+
     public override IRows CreateRows(string serviceId, SiloIdentity? silo) => new SqliteRows((SqliteDataSource)DataSource, serviceId);
 
     // The clock is the machine's, and nobody votes on the one process that has the file.
