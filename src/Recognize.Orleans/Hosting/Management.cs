@@ -65,7 +65,7 @@ internal static class Management
     private static Task WriteReadyAsync(HttpContext context, HealthReport report)
     {
         context.Response.ContentType = "text/plain";
-        return context.Response.WriteAsync(report.Status is HealthStatus.Healthy ? "ready" : report.Entries["ready"] is { Exception: null, Description: { } reason } ? reason : "not ready");
+        return context.Response.WriteAsync(report.Entries["ready"] is { Exception: null, Description: { } reason } ? reason : "not ready");
     }
 
     private static Task RefuseAsync(HttpContext context, int status, string reason)
@@ -91,36 +91,18 @@ internal static class Management
         return CryptographicOperations.FixedTimeEquals(SHA256.HashData(Encoding.UTF8.GetBytes(given)), SHA256.HashData(Encoding.UTF8.GetBytes(password)));
     }
 
-    /// <summary>Whether this node can serve: joined the cluster, storage answers, its clock is near the database's, and it is not stopping.</summary>
-    private sealed class Readiness(ISiloStatusOracle silo, Database database, IHostApplicationLifetime lifetime, ServiceClock clock) : IHealthCheck
+    /// <summary>
+    /// Whether this node can serve as well as any: it has joined the cluster, has its file, rights and schema, its clock is near the database's, and it is not
+    /// stopping. An outage of the database that every node meets leaves it ready, and degraded: taking all nodes out of a load balancer helps nobody.
+    /// </summary>
+    private sealed class Readiness(ISiloStatusOracle silo, DatabaseHealth database, IHostApplicationLifetime lifetime, ServiceClock clock) : IHealthCheck
     {
-        private static readonly TimeSpan LongestAnswer = TimeSpan.FromSeconds(2);
-
-        public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
-        {
-            if (lifetime.ApplicationStopping.IsCancellationRequested)
-            {
-                return HealthCheckResult.Unhealthy("stopping");
-            }
-
-            if (silo.CurrentStatus is not SiloStatus.Active)
-            {
-                return HealthCheckResult.Unhealthy("the silo has not joined the cluster");
-            }
-
-            using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-            timeout.CancelAfter(LongestAnswer);
-            try
-            {
-                await database.ReadClockAsync(timeout.Token).WaitAsync(timeout.Token);
-                return clock.IsUnusable
-                    ? HealthCheckResult.Unhealthy("the clock is more than ten seconds off the database's")
-                    : HealthCheckResult.Healthy();
-            }
-            catch (Exception fault) when (fault is System.Data.Common.DbException or OperationCanceledException or InvalidOperationException)
-            {
-                return HealthCheckResult.Unhealthy("the database does not answer");
-            }
-        }
+        public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) => Task.FromResult(
+            lifetime.ApplicationStopping.IsCancellationRequested ? HealthCheckResult.Unhealthy("stopping")
+            : silo.CurrentStatus is not SiloStatus.Active ? HealthCheckResult.Unhealthy("the silo has not joined the cluster")
+            : database.Trouble is { IsOfNode: true } own ? HealthCheckResult.Unhealthy(own.Reason)
+            : clock.IsUnusable ? HealthCheckResult.Unhealthy("the clock is more than ten seconds off the database's")
+            : database.Trouble is { } outage ? HealthCheckResult.Degraded($"degraded: {outage.Reason}")
+            : HealthCheckResult.Healthy("ready"));
     }
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Hosting;
 
@@ -17,7 +18,7 @@ internal sealed class Metrics
     private readonly UpDownCounter<long> waiting;
     private readonly Histogram<double> duration;
 
-    public Metrics(IMeterFactory meters)
+    public Metrics(IMeterFactory meters, DatabaseHealth database)
     {
         var meter = meters.Create(MeterName);
         creates = meter.CreateCounter<long>("recognize.creates", "{operation}", "Creates by outcome.");
@@ -27,6 +28,7 @@ internal sealed class Metrics
         refusals = meter.CreateCounter<long>("recognize.refusals", "{request}", "Requests answered with a 4xx, by problem type.");
         faults = meter.CreateCounter<long>("recognize.faults", "{request}", "Requests that a fault of storage, silo or program ended, by kind.");
         waiting = meter.CreateUpDownCounter<long>("recognize.waits", "{client}", "Clients that wait for a change or listen to a stream.");
+        meter.CreateObservableGauge("recognize.degraded", () => database.IsDegraded ? 1 : 0, "1", "1 while the shared database is away or takes no writes, else 0.");
         duration = meter.CreateHistogram(
             "recognize.call.duration",
             "s",

@@ -150,6 +150,7 @@ internal static class ServiceHost
         services.AddSingleton(clock);
         services.TryAddSingleton<TimeProvider>(clock);
         services.AddSingleton<Fence>();
+        services.AddSingleton<WriteProbe>();
         services.AddSingleton<Lookout>();
         services.AddSingleton<WriteGuard, DatabaseGuard>();
 
@@ -223,6 +224,8 @@ internal static class ServiceHost
             {
                 throw new StartRefusedException([fault]);
             }
+
+            StartRefusedException.ThrowIfAny(await database.Database.MissingRightsAsync(CancellationToken.None));
 
             var claim = await ClaimAsync(database.Database, settings.Cluster);
             var sent = clock.GetTimestamp();

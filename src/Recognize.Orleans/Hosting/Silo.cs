@@ -91,10 +91,14 @@ internal static class Silo
     {
         var services = silo.Services;
         services.AddSingleton<Trust>();
-        services.AddSingleton<StorageFaults>();
+        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<StorageFaults>(provider, database));
+        services.AddSingleton<DatabaseHealth>();
         services.AddSingleton<GroupCommitLimits>();
         services.TryAddSingleton(WriteGuard.None);
-        services.AddSingleton(provider => database.CreateRows(provider.GetRequiredService<IOptions<ClusterOptions>>().Value.ServiceId, provider.GetService<SiloIdentity>()));
+        services.AddSingleton(provider => database.CreateRows(
+            provider.GetRequiredService<IOptions<ClusterOptions>>().Value.ServiceId,
+            provider.GetService<SiloIdentity>(),
+            provider.GetRequiredService<TimeProvider>()));
         services.AddSingleton<RowReader>();
         services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => provider.GetRequiredService<RowReader>());
         services.AddSingleton(provider => ActivatorUtilities.CreateInstance<OperationHistory>(provider, database));

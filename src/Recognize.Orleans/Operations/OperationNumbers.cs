@@ -103,9 +103,10 @@ internal sealed record NumbersState : Storage.IStoredState
     public Dictionary<string, JsonElement>? Unknown { get; set; }
 }
 
-/// <summary>The states that grains of the service store.</summary>
+/// <summary>The states that the service stores.</summary>
 [JsonSerializable(typeof(OperationState))]
 [JsonSerializable(typeof(NumbersState))]
+[JsonSerializable(typeof(Storage.ProbeState))]
 internal sealed partial class StateJson : JsonSerializerContext
 {
     public static StateJson Stored { get; } = new(Storage.StateSerializer.Options);

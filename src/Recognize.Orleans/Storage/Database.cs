@@ -7,12 +7,17 @@ namespace Recognize.Orleans.Storage;
 /// <summary>One database: where its connections come from, and all in which its engine differs from the others.</summary>
 internal abstract class Database(StorageEngine engine, DbDataSource dataSource) : IAsyncDisposable
 {
+    private int sessionGeneration;
+
     public StorageEngine Engine { get; } = engine;
 
     public DbDataSource DataSource { get; } = dataSource;
 
     /// <summary>The name by which Orleans' ADO.NET providers know the engine.</summary>
     public abstract string Invariant { get; }
+
+    /// <summary>Grows when no session that is open may be used any more.</summary>
+    public int SessionGeneration => Volatile.Read(ref sessionGeneration);
 
     /// <summary>Lets whoever changes the schema wait for every other that does, for as long as <see cref="Schema.Patience"/>.</summary>
     public abstract string LockSchemaText { get; }
@@ -22,6 +27,9 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
 
     /// <summary>Answers with the database's own clock, in UTC, without an offset.</summary>
     protected abstract string ReadClockText { get; }
+
+    /// <summary>The expression for a number that is not zero when the session can write nothing.</summary>
+    protected abstract string IsReadOnlyText { get; }
 
     /// <summary>
     /// Makes the row of a service id in RecognizeCluster the cluster's, unless it belongs to another that has shown a sign of
@@ -75,6 +83,27 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     /// <summary>Adds a sentence for each property of the server, the database or the way to it that the service cannot work with. Nothing is changed.</summary>
     public abstract Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken);
 
+    /// <summary>A sentence for each right on the service's tables that this login lacks. No row is touched.</summary>
+    public async Task<IReadOnlyCollection<string>> MissingRightsAsync(CancellationToken cancellationToken)
+    {
+        var missing = new List<string>();
+        await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
+        foreach (var (right, table, statement) in Rights)
+        {
+            await using var command = CommandOf(connection, statement);
+            try
+            {
+                await command.ExecuteNonQueryAsync(cancellationToken);
+            }
+            catch (DbException fault) when (Classify(fault) is FaultOf.Node)
+            {
+                missing.Add($"The database login may not {right} on {table} ({fault.Message}): grant SELECT, INSERT, UPDATE and DELETE on the tables of sql/.");
+            }
+        }
+
+        return missing;
+    }
+
     /// <summary>The database's own clock, in UTC; an answer also shows that the database is there.</summary>
     public async Task<DateTimeOffset> ReadClockAsync(CancellationToken cancellationToken)
     {
@@ -98,7 +127,8 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
             $"""
             {ReadClockText},
                 (SELECT Status FROM OrleansMembershipTable WHERE DeploymentId = @ClusterId AND Address = @Address AND Port = @Port AND Generation = @Generation),
-                (SELECT ClusterId FROM RecognizeCluster WHERE ServiceId = @ServiceId)
+                (SELECT ClusterId FROM RecognizeCluster WHERE ServiceId = @ServiceId),
+                {IsReadOnlyText}
             """,
             ("@ServiceId", serviceId),
             ("@ClusterId", silo.ClusterId),
@@ -110,7 +140,8 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         return new(
             Utc(reader, 0),
             await reader.IsDBNullAsync(1, cancellationToken) ? null : (SiloStatus)reader.GetInt32(1),
-            await reader.IsDBNullAsync(2, cancellationToken) ? null : reader.GetString(2));
+            await reader.IsDBNullAsync(2, cancellationToken) ? null : reader.GetString(2),
+            reader.GetInt32(3) != 0);
     }
 
     /// <summary>Claims a service id for a cluster, which the claim that is returned may deny.</summary>
@@ -142,7 +173,24 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     /// <summary>The table of grain state.</summary>
     /// <param name="serviceId">Whose rows.</param>
     /// <param name="silo">Who writes, where more than one may.</param>
-    public abstract IRows CreateRows(string serviceId, SiloIdentity? silo);
+    /// <param name="clock">Tells how long a connection was idle.</param>
+    public abstract IRows CreateRows(string serviceId, SiloIdentity? silo, TimeProvider clock);
+
+    /// <summary>Opens a connection outside of the pool: closing it ends its session.</summary>
+    public abstract Task<DbConnection> OpenHeldAsync(CancellationToken cancellationToken);
+
+    /// <summary>Whose fault an exception of the driver tells of.</summary>
+    public abstract FaultOf Classify(Exception fault);
+
+    /// <summary>Lets no statement meet a session that is open now; each ends when whoever uses it is done.</summary>
+    public void DropSessions()
+    {
+        Interlocked.Increment(ref sessionGeneration);
+        ClearPool();
+    }
+
+    /// <summary>Closes the pool's idle connections now, and those in use when they come back.</summary>
+    public abstract void ClearPool();
 
     /// <summary>A query for the first <c>@count</c> rows.</summary>
     /// <param name="columns">Its columns.</param>
@@ -161,10 +209,28 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     /// <summary>How the migration library runs scripts while a connection holds the lock: each script in a transaction, whoever begins it.</summary>
     public abstract UpgradeEngineBuilder MigrationUnder(DbConnection locked);
 
-    public ValueTask DisposeAsync() => DataSource.DisposeAsync();
+    public ValueTask DisposeAsync() => DisposeConnectionsAsync();
+
+    protected virtual ValueTask DisposeConnectionsAsync() => DataSource.DisposeAsync();
 
     [SuppressMessage("Usage", "CA2208", Justification = "The engine is a setting, validated at the start; an unknown one is a fault of this program.")]
     internal static ArgumentOutOfRangeException Unknown(StorageEngine engine) => new(nameof(engine), engine, "No such storage engine.");
+
+    // A server looks at the rights before it looks for rows.
+    private IEnumerable<(string Right, string Table, string Statement)> Rights =>
+        from table in Tables
+        from right in new[]
+        {
+            (Name: "INSERT", Text: $"INSERT INTO {table.Name} ({table.Column}) SELECT {table.Column} FROM {table.Name} WHERE 1 = 0"),
+            (Name: "UPDATE", Text: $"UPDATE {table.Name} SET {table.Column} = {table.Column} WHERE 1 = 0"),
+            (Name: "DELETE", Text: $"DELETE FROM {table.Name} WHERE 1 = 0"),
+        }
+        select (right.Name, table.Name, right.Text);
+
+    // One silo needs no membership.
+    private IEnumerable<(string Name, string Column)> Tables => Engine is StorageEngine.Sqlite
+        ? [("OrleansStorage", "ServiceId"), ("RecognizeCluster", "ServiceId")]
+        : [("OrleansStorage", "ServiceId"), ("RecognizeCluster", "ServiceId"), ("OrleansMembershipTable", "DeploymentId"), ("OrleansMembershipVersionTable", "DeploymentId")];
 
     private static DateTimeOffset Utc(DbDataReader reader, int column) => new(DateTime.SpecifyKind(reader.GetDateTime(column), DateTimeKind.Unspecified), TimeSpan.Zero);
 
@@ -187,7 +253,24 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
 /// <param name="Now">The database's clock.</param>
 /// <param name="Status">The silo's own in the membership table; null without a row there.</param>
 /// <param name="ClusterId">The cluster that has claimed the service; null when nobody has.</param>
-internal sealed record DatabaseLook(DateTimeOffset Now, SiloStatus? Status, string? ClusterId);
+/// <param name="IsReadOnly">Whether nothing can be written: the server is a standby, or was told so.</param>
+internal sealed record DatabaseLook(DateTimeOffset Now, SiloStatus? Status, string? ClusterId, bool IsReadOnly);
+
+/// <summary>Whose fault it is that the database did not do what it was asked.</summary>
+internal enum FaultOf
+{
+    /// <summary>The statement's: another one may well succeed.</summary>
+    Statement,
+
+    /// <summary>The database's, or of the way to it: every node meets it.</summary>
+    Database,
+
+    /// <summary>Like <see cref="Database"/>, and the sessions that are open now keep it when the database is well again.</summary>
+    Session,
+
+    /// <summary>This node's: its rights, its schema, its file.</summary>
+    Node,
+}
 
 /// <summary>What came of a claim.</summary>
 /// <param name="ClusterId">The cluster that the service id belongs to now.</param>

@@ -1,10 +1,11 @@
+using System.Data.Common;
 using Recognize.Orleans.Hosting;
 
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
 /// Looks at the database once a second: sets the service's clock by it, and closes the fence when the silo is dead to its
-/// cluster or another cluster has taken the service. Every five seconds it shows the cluster's sign of life.
+/// cluster or another cluster has taken the service. Every five seconds it shows the cluster's sign of life and tries a write.
 /// </summary>
 internal sealed partial class Lookout(
     Database database,
@@ -13,14 +14,18 @@ internal sealed partial class Lookout(
     ISiloStatusOracle silos,
     Fence fence,
     Trust trust,
+    DatabaseHealth health,
+    WriteProbe probe,
     Settings settings,
     ILogger<Lookout> logger) : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan RenewalInterval = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan WriteInterval = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan LongestWrite = TimeSpan.FromSeconds(5);
 
-    private long? lastRenewal;
+    private long? lastWrite;
+    private Task writing = Task.CompletedTask;
     private bool isOff;
     private bool isUnusable;
 
@@ -38,6 +43,13 @@ internal sealed partial class Lookout(
         {
             fence.Close(reason);
             return;
+        }
+
+        if (look.IsReadOnly)
+        {
+            // After a failover this may be the server of yesterday: whoever looks next shall find the one of today.
+            database.DropSessions();
+            throw new ReadOnlyException();
         }
 
         trust.DatabaseAnswered(sent);
@@ -61,22 +73,64 @@ internal sealed partial class Lookout(
 
     private async Task WatchAsync(CancellationToken stoppingToken)
     {
+        var trouble = await TroubleOfAsync(() => LookAsync(stoppingToken), stoppingToken);
+        health.Looked(trouble);
+        if (trouble is null && !fence.IsClosed && writing.IsCompleted && (lastWrite is not { } last || clock.GetElapsedTime(last) >= WriteInterval))
+        {
+            lastWrite = clock.GetTimestamp();
+
+            // The looks go on meanwhile.
+            writing = WriteAsync(stoppingToken);
+        }
+    }
+
+    private async Task WriteAsync(CancellationToken stoppingToken) => health.Wrote(await TroubleOfAsync(
+        async () =>
+        {
+            // SQLite waits for other writers on the thread that asks.
+            await Task.Run(() => database.RenewClaimAsync(settings.Cluster.ServiceId, silo.ClusterId, clock.GetUtcNow(), stoppingToken), stoppingToken)
+                .WaitAsync(LongestWrite, stoppingToken);
+            if (silos.CurrentStatus is SiloStatus.Active)
+            {
+                await probe.RunAsync().WaitAsync(LongestWrite, stoppingToken);
+            }
+        },
+        stoppingToken));
+
+    private async Task<DatabaseTrouble?> TroubleOfAsync(Func<Task> work, CancellationToken stoppingToken)
+    {
         try
         {
-            await LookAsync(stoppingToken);
-            if (!fence.IsClosed && (lastRenewal is not { } last || clock.GetElapsedTime(last) >= RenewalInterval))
-            {
-                lastRenewal = clock.GetTimestamp();
-
-                // SQLite waits for other writers on the thread that asks.
-                await Task.Run(() => database.RenewClaimAsync(settings.Cluster.ServiceId, silo.ClusterId, clock.GetUtcNow(), stoppingToken), stoppingToken)
-                    .WaitAsync(LongestLook, stoppingToken);
-            }
+            await work();
+            return null;
         }
-        catch (Exception fault) when (!stoppingToken.IsCancellationRequested)
+        catch (Exception) when (stoppingToken.IsCancellationRequested || fence.IsClosed)
         {
-            // Readiness tells of a database that does not answer, and so does the log once a request meets it.
+            return health.Trouble;
+        }
+        catch (ReadOnlyException)
+        {
+            return new("the database is read-only", IsOfNode: false);
+        }
+        catch (StorageFaultException fault)
+        {
+            return new($"a write failed ({fault.Message})", fault.IsOfNode);
+        }
+        catch (Exception fault)
+        {
             Log.Failed(logger, fault);
+            var whose = database.Classify(fault);
+            if (whose is FaultOf.Session)
+            {
+                database.DropSessions();
+            }
+            else
+            {
+                // Which of the idle connections are dead nobody knows.
+                database.ClearPool();
+            }
+
+            return whose is FaultOf.Node ? new($"the database refuses this node ({fault.Message})", IsOfNode: true) : new("the database does not answer", IsOfNode: false);
         }
     }
 
@@ -131,6 +185,9 @@ internal sealed partial class Lookout(
         public static partial void Failed(ILogger logger, Exception fault);
     }
 }
+
+/// <summary>The database, or the server that a session belongs to, takes no writes.</summary>
+internal sealed class ReadOnlyException() : DbException("The database is read-only.");
 
 /// <summary>A statement carries a time by the database's clock, and a refused silo stops.</summary>
 internal sealed class DatabaseGuard(ServiceClock clock, Lookout lookout, Fence fence) : WriteGuard

@@ -1,4 +1,5 @@
 using System.Data.Common;
+using System.Net.Sockets;
 using DbUp;
 using DbUp.Builder;
 using DbUp.Engine.Output;
@@ -9,16 +10,19 @@ namespace Recognize.Orleans.Storage;
 
 /// <summary>A database on a PostgreSQL server.</summary>
 internal sealed class PostgreSqlDatabase(string connectionString)
-    : Database(StorageEngine.PostgreSql, NpgsqlDataSource.Create(WithAutoPrepare(connectionString)))
+    : Database(StorageEngine.PostgreSql, NpgsqlDataSource.Create(WithDefaults(connectionString)))
 {
-    // The storage providers run a handful of statements; prepared on the server, they get about twice as many through.
-    private const int DefaultMaxAutoPrepare = 50;
+    /// <summary>The least that a pool must hold: a look at the database, Orleans' membership, and one more.</summary>
+    private const int LeastPool = 3;
 
     // Any number, as long as nothing else that shares the database takes the same advisory lock.
     private const long SchemaLock = 0x5265636F676E697A;
 
     // The data source does not tell its password.
     private readonly string connectionString = connectionString;
+
+    private readonly NpgsqlDataSource unpooled = NpgsqlDataSource.Create(
+        new NpgsqlConnectionStringBuilder(WithDefaults(connectionString)) { Pooling = false, CancellationTimeout = 500 });
 
     public override string Invariant => "Npgsql";
 
@@ -27,6 +31,8 @@ internal sealed class PostgreSqlDatabase(string connectionString)
     public override string HasSchemaText => "SELECT CASE WHEN to_regclass('recognizeschema') IS NULL THEN 0 ELSE 1 END";
 
     protected override string ReadClockText => "SELECT clock_timestamp() AT TIME ZONE 'UTC'";
+
+    protected override string IsReadOnlyText => "CASE current_setting('transaction_read_only') WHEN 'on' THEN 1 ELSE 0 END";
 
     // Of two that take over at once the second one waits for the first one's row, looks at it again and finds it fresh.
     protected override string ClaimText =>
@@ -73,14 +79,79 @@ internal sealed class PostgreSqlDatabase(string connectionString)
             return "names no database: set Database.";
         }
 
+        if (settings.Multiplexing)
+        {
+            return "has Multiplexing, which mixes the sessions of statements that set something for theirs: leave it out.";
+        }
+
+        if (settings.Pooling && settings.MaxPoolSize < LeastPool)
+        {
+            return $"has a Maximum Pool Size below {LeastPool}: the service and Orleans look at the database at the same time.";
+        }
+
         // The driver looks at how settings go together only when it makes a data source.
         NpgsqlDataSource.Create(settings).Dispose();
         return null;
     }
 
-    public override Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken) => Task.CompletedTask;
+    public override IRows CreateRows(string serviceId, SiloIdentity? silo, TimeProvider clock) => new PostgreSqlRows(this, serviceId, silo, clock);
 
-    public override IRows CreateRows(string serviceId, SiloIdentity? silo) => new PostgreSqlRows((NpgsqlDataSource)DataSource, serviceId, silo);
+    public override async Task<DbConnection> OpenHeldAsync(CancellationToken cancellationToken) => await unpooled.OpenConnectionAsync(cancellationToken);
+
+    public override void ClearPool() => ((NpgsqlDataSource)DataSource).Clear();
+
+    public override FaultOf Classify(Exception fault) => fault switch
+    {
+        PostgresException known when IsOfStatement(known) => FaultOf.Statement,
+        PostgresException known when IsOfNode(known) => FaultOf.Node,
+
+        // What else a server says may be about the session: it was made read-only, or lost the statements that were prepared.
+        PostgresException => FaultOf.Session,
+
+        // Where one connection broke, idle ones have too.
+        NpgsqlException { InnerException: IOException or SocketException } => FaultOf.Session,
+        _ => FaultOf.Database,
+    };
+
+    public override async Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken)
+    {
+        await using var connection = await unpooled.OpenConnectionAsync(cancellationToken);
+        if (await SharesSessionsAsync(connection, cancellationToken))
+        {
+            faults.Add("ConnectionStrings:Recognize leads through a pooler that gives each transaction another session (PgBouncer with pool_mode = transaction or statement): use pool_mode = session, or name the server itself.");
+            return;
+        }
+
+        await using var command = connection.CreateCommand();
+        command.CommandText = """
+            SELECT current_setting('server_encoding'), current_setting('synchronous_commit'), pg_is_in_recovery(), current_setting('transaction_read_only')
+            """;
+        await using var server = await command.ExecuteReaderAsync(cancellationToken);
+        await server.ReadAsync(cancellationToken);
+        if (server.GetString(0) is not "UTF8" and var encoding)
+        {
+            faults.Add($"The database has the encoding {encoding}, which cannot store every text: create it with ENCODING 'UTF8' (and TEMPLATE template0).");
+        }
+
+        if (server.GetString(1) is "off")
+        {
+            faults.Add("The database has synchronous_commit = off, so that a crash of the server loses what was acknowledged: set it to on for this database or user.");
+        }
+
+        if (server.GetBoolean(2))
+        {
+            faults.Add("The server is a standby, which takes no writes: name the primary in ConnectionStrings:Recognize (of several hosts, Target Session Attributes=primary finds it).");
+        }
+        else if (server.GetString(3) is "on")
+        {
+            faults.Add("The database is read-only for this user (default_transaction_read_only): set it to off.");
+        }
+    }
+
+    /// <summary>Whether a fault concerns the statement only, and the session is as good as before.</summary>
+    public static bool IsOfStatement(PostgresException fault) =>
+        fault.SqlState is PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled
+        || fault.SqlState[..2] is "22" or "23";
 
     public override async Task<bool> ExistsAsync()
     {
@@ -103,14 +174,57 @@ internal sealed class PostgreSqlDatabase(string connectionString)
     public override UpgradeEngineBuilder MigrationUnder(DbConnection locked) =>
         DeployChanges.To.PostgresqlDatabase(new PostgresqlConnectionManager((NpgsqlDataSource)DataSource)).WithTransactionPerScript();
 
-    private static string WithAutoPrepare(string connectionString)
+    protected override async ValueTask DisposeConnectionsAsync()
+    {
+        await unpooled.DisposeAsync();
+        await base.DisposeConnectionsAsync();
+    }
+
+    private static bool IsOfNode(PostgresException fault) => fault.SqlState is PostgresErrorCodes.InsufficientPrivilege
+        or PostgresErrorCodes.InvalidPassword or PostgresErrorCodes.InvalidAuthorizationSpecification
+        or PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn or PostgresErrorCodes.InvalidSchemaName;
+
+    // What is set for a session stays with it. A pooler that lends a session for one transaction lends the same one to the next client.
+    private async Task<bool> SharesSessionsAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    {
+        var mark = Guid.NewGuid().ToString("N");
+        await SetMarkAsync(mark);
+        await using var other = await unpooled.OpenConnectionAsync(cancellationToken);
+        await using var command = other.CreateCommand();
+        command.CommandText = "SELECT current_setting('recognize.session', true)";
+        var seen = await command.ExecuteScalarAsync(cancellationToken) as string;
+        await SetMarkAsync("");
+        return seen == mark;
+
+        async Task SetMarkAsync(string value)
+        {
+            await using var set = connection.CreateCommand();
+            set.CommandText = $"SELECT set_config('recognize.session', '{value}', false)";
+            await set.ExecuteNonQueryAsync(cancellationToken);
+        }
+    }
+
+    private static string WithDefaults(string connectionString)
     {
         var builder = new NpgsqlConnectionStringBuilder(connectionString);
-        if (!builder.ShouldSerialize("Max Auto Prepare"))
-        {
-            builder.MaxAutoPrepare = DefaultMaxAutoPrepare;
-        }
 
+        // The storage providers run a handful of statements; prepared on the server, they get about twice as many through.
+        SetUnlessGiven("Max Auto Prepare", 50);
+
+        // Orleans gives up a call after ten seconds. A server that does not answer must be known by then.
+        SetUnlessGiven("Timeout", 5);
+        SetUnlessGiven("Command Timeout", 10);
+
+        // A connection that a firewall has forgotten is noticed while it is idle, not by the next request.
+        SetUnlessGiven("Keepalive", 10);
         return builder.ConnectionString;
+
+        void SetUnlessGiven(string keyword, int value)
+        {
+            if (!builder.ShouldSerialize(keyword))
+            {
+                builder[keyword] = value;
+            }
+        }
     }
 }

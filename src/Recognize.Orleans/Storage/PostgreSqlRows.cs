@@ -4,7 +4,7 @@ using NpgsqlTypes;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>Groups on PostgreSQL: one prepared statement over arrays, one round trip, one commit.</summary>
-internal sealed class PostgreSqlRows(NpgsqlDataSource dataSource, string serviceId, SiloIdentity? silo) : IRows
+internal sealed class PostgreSqlRows(PostgreSqlDatabase database, string serviceId, SiloIdentity? silo, TimeProvider clock) : IRows
 {
     // Looks first, so that each item has its own fate and a duplicate costs no write. A writer on another silo that comes in
     // between makes an insert break the key or an update miss its row; the division by zero then takes the group back.
@@ -110,10 +110,9 @@ internal sealed class PostgreSqlRows(NpgsqlDataSource dataSource, string service
 
     private static readonly NpgsqlDbType[] RangeColumns = [Array(NpgsqlDbType.Text), Array(NpgsqlDbType.Text), Array(NpgsqlDbType.Integer)];
 
-    private readonly PreparedConnection writer = new(dataSource, WriteText, serviceId, [.. FenceColumns, .. KeyColumns, .. ValueColumns]);
-    private readonly PreparedConnection reader = new(dataSource, ReadText, serviceId, KeyColumns);
-    private readonly PreparedConnection pending = new(dataSource, PendingText, serviceId, RangeColumns);
-    private readonly PreparedConnection history = new(dataSource, HistoryText, serviceId, RangeColumns);
+    private readonly PreparedConnection writer = new(database, clock, serviceId, (WriteText, [.. FenceColumns, .. KeyColumns, .. ValueColumns]));
+    private readonly PreparedConnection reader = new(database, clock, serviceId, (ReadText, KeyColumns));
+    private readonly PreparedConnection ranges = new(database, clock, serviceId, (PendingText, RangeColumns), (HistoryText, RangeColumns));
 
     public Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken)
     {
@@ -130,23 +129,26 @@ internal sealed class PostgreSqlRows(NpgsqlDataSource dataSource, string service
             Column(writes, write => write.Keys.Pending),
         ];
         return writer.RunAsync(
+            WriteText,
             [.. fence, .. Keys(writes.Select(write => write.Row)), .. values],
             row => group[row.GetInt32(0) - 1].Outcome = (WriteOutcome)row.GetInt32(1),
             cancellationToken);
     }
 
     public Task ReadAsync(IReadOnlyList<ReadItem<RowKey, StoredRow?>> group, CancellationToken cancellationToken) => reader.RunAsync(
+        ReadText,
         Keys(group.Select(item => item.Question)),
         row => group[row.GetInt32(0) - 1].Answer = new(row.IsDBNull(1) ? null : row.GetFieldValue<byte[]>(1), row.GetInt32(2)),
         cancellationToken);
 
     public async Task ReadRangesAsync(IReadOnlyList<ReadItem<RowRange, List<RangeRow>>> group, CancellationToken cancellationToken)
     {
-        foreach (var ranges in group.GroupBy(item => item.Question.Index).Select(ranges => ranges.ToArray()))
+        foreach (var asked in group.GroupBy(item => item.Question.Index).Select(asked => asked.ToArray()))
         {
-            await (ranges[0].Question.Index is RowIndex.Pending ? pending : history).RunAsync(
-                [Column(ranges, item => item.Question.After), Column(ranges, item => item.Question.Before), Column(ranges, item => item.Question.Count)],
-                row => ranges[row.GetInt32(0) - 1].Answer.Add(new(row.GetString(1), row.IsDBNull(2) ? null : row.GetFieldValue<byte[]>(2))),
+            await ranges.RunAsync(
+                asked[0].Question.Index is RowIndex.Pending ? PendingText : HistoryText,
+                [Column(asked, item => item.Question.After), Column(asked, item => item.Question.Before), Column(asked, item => item.Question.Count)],
+                row => asked[row.GetInt32(0) - 1].Answer.Add(new(row.GetString(1), row.IsDBNull(2) ? null : row.GetFieldValue<byte[]>(2))),
                 cancellationToken);
         }
     }
@@ -155,8 +157,7 @@ internal sealed class PostgreSqlRows(NpgsqlDataSource dataSource, string service
     {
         await writer.DisposeAsync();
         await reader.DisposeAsync();
-        await pending.DisposeAsync();
-        await history.DisposeAsync();
+        await ranges.DisposeAsync();
     }
 
     private static NpgsqlDbType Array(NpgsqlDbType type) => NpgsqlDbType.Array | type;
@@ -169,11 +170,6 @@ internal sealed class PostgreSqlRows(NpgsqlDataSource dataSource, string service
     private static bool IsOvertaken(PostgresException fault) =>
         fault.SqlState is PostgresErrorCodes.UniqueViolation or PostgresErrorCodes.DivisionByZero or PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure;
 
-    // The server took the statement back for what is in it or in its way; the connection is as good as before. What else it says may be about the
-    // session: a read-only server, a statement that a pooler has dropped.
-    private static bool LeavesConnection(PostgresException fault) =>
-        IsOvertaken(fault) || fault.SqlState is PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled || fault.SqlState[..2] is "22" or "23";
-
     // The server says these when it goes away, and may have committed before.
     private static bool EndsConnection(PostgresException fault) =>
         fault.InvariantSeverity is "FATAL" or "PANIC"
@@ -181,79 +177,85 @@ internal sealed class PostgreSqlRows(NpgsqlDataSource dataSource, string service
         || fault.SqlState.StartsWith("08", StringComparison.Ordinal)
         || fault.SqlState is "40003";
 
-    /// <summary>One connection that is held open, with one statement prepared on it.</summary>
-    private sealed class PreparedConnection(NpgsqlDataSource dataSource, string text, string serviceId, NpgsqlDbType[] columns) : IAsyncDisposable
+    /// <summary>One connection that is held open, with its statements prepared on it.</summary>
+    private sealed class PreparedConnection(PostgreSqlDatabase database, TimeProvider clock, string serviceId, params (string Text, NpgsqlDbType[] Columns)[] statements) : IAsyncDisposable
     {
-        // Longer than a write may wait to begin (five seconds). Shorter would fail groups on a busy database.
-        private const int PatienceSeconds = 10;
+        private readonly HeldConnection held = new(database, clock);
+        private readonly Dictionary<string, NpgsqlCommand> commands = [];
 
-        private NpgsqlConnection? connection;
-        private NpgsqlCommand? command;
-
-        public async Task RunAsync(object[] values, Action<NpgsqlDataReader> read, CancellationToken cancellationToken)
+        public async Task RunAsync(string text, object[] values, Action<NpgsqlDataReader> read, CancellationToken cancellationToken)
         {
+            var isSent = false;
             try
             {
-                var prepared = command ?? await OpenAsync(cancellationToken);
+                var command = await PreparedAsync(text, cancellationToken);
                 for (var i = 0; i < values.Length; i++)
                 {
-                    prepared.Parameters[i + 1].Value = values[i];
+                    command.Parameters[i + 1].Value = values[i];
                 }
 
-                await using var rows = await prepared.ExecuteReaderAsync(cancellationToken);
-                while (await rows.ReadAsync(cancellationToken))
+                isSent = true;
+                await using (var rows = await command.ExecuteReaderAsync(cancellationToken))
                 {
-                    read(rows);
+                    while (await rows.ReadAsync(cancellationToken))
+                    {
+                        read(rows);
+                    }
                 }
+
+                held.Answered();
             }
-            catch (PostgresException fault) when (command is not null && !EndsConnection(fault))
+            catch (PostgresException fault) when (isSent && !EndsConnection(fault))
             {
-                if (!LeavesConnection(fault))
+                if (!PostgreSqlDatabase.IsOfStatement(fault))
                 {
-                    await DisposeAsync();
+                    await held.DisposeAsync();
                 }
 
                 throw new GroupRefusedException(fault, IsOvertaken(fault));
             }
+            catch (Exception fault) when (!isSent)
+            {
+                await held.DisposeAsync();
+                throw new NotSentException(fault);
+            }
             catch
             {
-                await DisposeAsync();
+                await held.DisposeAsync();
                 throw;
             }
         }
 
-        public async ValueTask DisposeAsync()
+        public ValueTask DisposeAsync() => held.DisposeAsync();
+
+        private async Task<NpgsqlCommand> PreparedAsync(string text, CancellationToken cancellationToken)
         {
-            var (closing, opened) = (connection, command);
-            (connection, command) = (null, null);
-            if (opened is not null)
+            var (opened, isNew) = await held.OpenAsync(cancellationToken);
+            if (!isNew)
             {
-                await opened.DisposeAsync();
+                return commands[text];
             }
 
-            if (closing is not null)
-            {
-                await closing.DisposeAsync();
-            }
-        }
-
-        private async Task<NpgsqlCommand> OpenAsync(CancellationToken cancellationToken)
-        {
-            connection = await dataSource.OpenConnectionAsync(cancellationToken);
-            await using (var session = new NpgsqlCommand(Session, connection) { CommandTimeout = PatienceSeconds })
+            var connection = (NpgsqlConnection)opened;
+            await using (var session = new NpgsqlCommand(Session, connection) { CommandTimeout = HeldConnection.StatementSeconds })
             {
                 await session.ExecuteNonQueryAsync(cancellationToken);
             }
 
-            var opened = new NpgsqlCommand(text, connection) { CommandTimeout = PatienceSeconds };
-            opened.Parameters.Add(new() { Value = serviceId, NpgsqlDbType = NpgsqlDbType.Text });
-            foreach (var type in columns)
+            foreach (var (statement, columns) in statements)
             {
-                opened.Parameters.Add(new() { NpgsqlDbType = type });
+                var command = new NpgsqlCommand(statement, connection) { CommandTimeout = HeldConnection.StatementSeconds };
+                command.Parameters.Add(new() { Value = serviceId, NpgsqlDbType = NpgsqlDbType.Text });
+                foreach (var type in columns)
+                {
+                    command.Parameters.Add(new() { NpgsqlDbType = type });
+                }
+
+                await command.PrepareAsync(cancellationToken);
+                commands[statement] = command;
             }
 
-            await opened.PrepareAsync(cancellationToken);
-            return command = opened;
+            return commands[text];
         }
     }
 }

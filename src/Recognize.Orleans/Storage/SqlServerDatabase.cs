@@ -27,6 +27,8 @@ internal sealed class SqlServerDatabase(string connectionString)
 
     protected override string ReadClockText => "SELECT SYSUTCDATETIME()";
 
+    protected override string IsReadOnlyText => "CASE DATABASEPROPERTYEX(DB_NAME(), 'Updateability') WHEN 'READ_ONLY' THEN 1 ELSE 0 END";
+
     // Of two that insert at once one finds the key taken, and whose it is decides below.
     protected override string ClaimText =>
         $"""
@@ -74,7 +76,22 @@ internal sealed class SqlServerDatabase(string connectionString)
 
     public override Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken) => Task.CompletedTask;
 
-    public override IRows CreateRows(string serviceId, SiloIdentity? silo) => new SqlServerRows(DataSource, serviceId, silo);
+    public override IRows CreateRows(string serviceId, SiloIdentity? silo, TimeProvider clock) => new SqlServerRows(DataSource, serviceId, silo);
+
+    public override async Task<DbConnection> OpenHeldAsync(CancellationToken cancellationToken)
+    {
+        var connection = new SqlConnection(new SqlConnectionStringBuilder(connectionString) { Pooling = false }.ConnectionString);
+        await connection.OpenAsync(cancellationToken);
+        return connection;
+    }
+
+    public override void ClearPool()
+    {
+        using var connection = (SqlConnection)DataSource.CreateConnection();
+        SqlConnection.ClearPool(connection);
+    }
+
+    public override FaultOf Classify(Exception fault) => FaultOf.Database;
 
     public override string FirstText(string columns, string rows) => $"SELECT TOP (@count) {columns} {rows};";
 

@@ -1,4 +1,5 @@
 using System.Data.Common;
+using System.Runtime.InteropServices;
 using Microsoft.Data.Sqlite;
 using SQLitePCL;
 
@@ -8,21 +9,50 @@ namespace Recognize.Orleans.Storage;
 /// Pooled connections to one SQLite file. Each is handed out with no transaction open, waits for other writers
 /// instead of failing, and has synced what it commits before it says so.
 /// </summary>
-internal sealed class SqliteDataSource(string connectionString) : DbDataSource
+internal sealed partial class SqliteDataSource(string connectionString) : DbDataSource
 {
+    // The wrapper around the library has no name for it: https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html
+    private const int HasMoved = 20;
+
     private readonly string connectionString = new SqliteConnectionStringBuilder(connectionString).ConnectionString;
+
+    // Only the first connection may create the file: later ones would put an empty one where a full one was.
+    private readonly string existing = WithMode(connectionString, SqliteOpenMode.ReadWrite);
+    private readonly Lock gate = new();
+    private SqliteConnection? first;
 
     public override string ConnectionString => connectionString;
 
-    protected override DbConnection CreateDbConnection() => new PreparedConnection(connectionString);
+    /// <summary>
+    /// Refuses to go on with a file that is not at its path any more: what is written to it then is gone with the process, while another process may
+    /// start at the path.
+    /// </summary>
+    /// <exception cref="IOException">The file that the first connection opened was deleted, moved or replaced.</exception>
+    public void ThrowIfMoved()
+    {
+        // Windows knows no answer, and does not let anybody delete a file that is open.
+        var moved = 0;
+        if (first is { Handle: { } handle } && FileControl(handle, "main", HasMoved, ref moved) == raw.SQLITE_OK && moved != 0)
+        {
+            throw new IOException($"The database file {first.DataSource} was deleted or replaced while this process used it: put it back, or start again with what is there");
+        }
+    }
 
     /// <summary>Closes the idle connections of the pool, so that the file can be moved or deleted.</summary>
+    public void ClearPool()
+    {
+        using var connection = new SqliteConnection(existing);
+        SqliteConnection.ClearPool(connection);
+    }
+
+    protected override DbConnection CreateDbConnection() => new PreparedConnection(this);
+
     protected override void Dispose(bool disposing)
     {
         if (disposing)
         {
-            using var connection = new SqliteConnection(connectionString);
-            SqliteConnection.ClearPool(connection);
+            ClearPool();
+            first?.Dispose();
         }
 
         base.Dispose(disposing);
@@ -34,12 +64,46 @@ internal sealed class SqliteDataSource(string connectionString) : DbDataSource
         return base.DisposeAsyncCore();
     }
 
-    private sealed class PreparedConnection(string connectionString) : SqliteConnection(connectionString)
+    private static string WithMode(string connectionString, SqliteOpenMode mode) =>
+        new SqliteConnectionStringBuilder(connectionString) { Mode = mode }.ConnectionString;
+
+    [LibraryImport("e_sqlite3", EntryPoint = "sqlite3_file_control", StringMarshalling = StringMarshalling.Utf8)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories | DllImportSearchPath.AssemblyDirectory)]
+    private static partial int FileControl(sqlite3 database, string name, int operation, ref int value);
+
+    private void OpenFirst()
+    {
+        lock (gate)
+        {
+            if (first is not null)
+            {
+                return;
+            }
+
+            var opening = new SqliteConnection(new SqliteConnectionStringBuilder(connectionString) { Pooling = false }.ConnectionString);
+            try
+            {
+                opening.Open();
+                first = opening;
+            }
+            finally
+            {
+                if (first is null)
+                {
+                    opening.Dispose();
+                }
+            }
+        }
+    }
+
+    private sealed class PreparedConnection(SqliteDataSource source) : SqliteConnection(source.existing)
     {
         private const int BusyTimeoutMilliseconds = 5_000;
 
         public override void Open()
         {
+            source.OpenFirst();
+            source.ThrowIfMoved();
             base.Open();
             try
             {

@@ -3,6 +3,7 @@ using DbUp;
 using DbUp.Builder;
 using DbUp.Sqlite.Helpers;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace Recognize.Orleans.Storage;
 
@@ -16,6 +17,8 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
     public override string HasSchemaText => "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'RecognizeSchema'";
 
     protected override string ReadClockText => "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')";
+
+    protected override string IsReadOnlyText => "0";
 
     // The file has one process, so that there is nobody to take it from. What was written last may be newer than the last renewal.
     protected override string ClaimText =>
@@ -58,11 +61,29 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
 
     public override Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken) => Task.CompletedTask;
 
-    public override IRows CreateRows(string serviceId, SiloIdentity? silo) => new SqliteRows((SqliteDataSource)DataSource, serviceId);
+    public override IRows CreateRows(string serviceId, SiloIdentity? silo, TimeProvider clock) => new SqliteRows((SqliteDataSource)DataSource, serviceId);
 
-    // The clock is the machine's, and nobody votes on the one process that has the file.
-    public override Task<DatabaseLook> LookAsync(string serviceId, SiloIdentity silo, CancellationToken cancellationToken) =>
-        Task.FromResult(new DatabaseLook(TimeProvider.System.GetUtcNow(), SiloStatus.Active, silo.ClusterId));
+    public override async Task<DbConnection> OpenHeldAsync(CancellationToken cancellationToken) => await DataSource.OpenConnectionAsync(cancellationToken);
+
+    public override void ClearPool() => ((SqliteDataSource)DataSource).ClearPool();
+
+    // The file is this node's alone. A lock that somebody else holds on it passes.
+    public override FaultOf Classify(Exception fault) => fault switch
+    {
+        SqliteException { SqliteErrorCode: raw.SQLITE_BUSY or raw.SQLITE_LOCKED } => FaultOf.Database,
+        SqliteException { SqliteErrorCode: raw.SQLITE_CONSTRAINT or raw.SQLITE_TOOBIG } => FaultOf.Statement,
+        SqliteException or IOException => FaultOf.Node,
+        _ => FaultOf.Database,
+    };
+
+    // The clock is the machine's, and nobody votes on the one process that has the file. The file is looked at all the same.
+    public override async Task<DatabaseLook> LookAsync(string serviceId, SiloIdentity silo, CancellationToken cancellationToken)
+    {
+        await using (await DataSource.OpenConnectionAsync(cancellationToken))
+        {
+            return new(TimeProvider.System.GetUtcNow(), SiloStatus.Active, silo.ClusterId, IsReadOnly: false);
+        }
+    }
 
     // The file is created on the first use.
     public override Task<bool> ExistsAsync() => Task.FromResult(true);

@@ -18,12 +18,19 @@ internal sealed class SqliteLock : IDisposable
     private SqliteLock(FileStream held) => this.held = held;
 
     /// <summary>Takes the lock of a database file, whether the file exists yet or not; false when another process has it.</summary>
+    /// <exception cref="DirectoryNotFoundException">The folder of the database file does not exist.</exception>
     /// <exception cref="IOException">The lock file cannot be made for another reason than being held.</exception>
     /// <exception cref="UnauthorizedAccessException">This user may not write beside the database file.</exception>
     public static bool TryAcquire(string databaseFile, [NotNullWhen(true)] out SqliteLock? held)
     {
         var file = TargetOf(Path.GetFullPath(databaseFile));
-        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
+
+        // A folder that is not there is a mistyped path or a volume that is not mounted: an empty database in a new one would look like a lost one.
+        if (!Directory.Exists(Path.GetDirectoryName(file)))
+        {
+            throw new DirectoryNotFoundException($"The folder {Path.GetDirectoryName(file)} does not exist: create it, or correct Data Source.");
+        }
+
         try
         {
             held = new SqliteLock(new FileStream(file + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));

@@ -43,27 +43,36 @@ internal sealed class SqliteRows(SqliteDataSource dataSource, string serviceId) 
     // The driver is synchronous: the pump's thread does the work. Nothing is on its way when it returns, so that nothing can be late.
     public Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken)
     {
-        var writing = false;
+        var (begun, committing) = (false, false);
         try
         {
             cancellationToken.ThrowIfCancellationRequested();
             var line = writer ??= new(dataSource, serviceId);
+            dataSource.ThrowIfMoved();
             line.Run("BEGIN IMMEDIATE");
-            writing = true;
+            begun = true;
             foreach (var item in group)
             {
                 item.Outcome = line.Write(item.Write) ? WriteOutcome.Written : WriteOutcome.Conflicts;
             }
 
-            writing = false;
+            committing = true;
             line.Run("COMMIT");
+
+            // Nothing is acknowledged that only a deleted file holds.
+            dataSource.ThrowIfMoved();
             return Task.CompletedTask;
         }
-        catch (Exception fault)
+        catch (Exception fault) when (!committing)
         {
             // If BEGIN fails, it would fail for every item. Only a failed write concerns a single one.
             Close(ref writer);
-            throw writing ? new GroupRefusedException(fault) : fault;
+            throw begun ? new GroupRefusedException(fault) : new NotSentException(fault);
+        }
+        catch
+        {
+            Close(ref writer);
+            throw;
         }
     }
 
@@ -87,6 +96,7 @@ internal sealed class SqliteRows(SqliteDataSource dataSource, string serviceId) 
         {
             cancellationToken.ThrowIfCancellationRequested();
             line ??= new(dataSource, serviceId);
+            dataSource.ThrowIfMoved();
             foreach (var item in group)
             {
                 read(line, item);

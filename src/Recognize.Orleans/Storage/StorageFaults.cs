@@ -8,7 +8,7 @@ namespace Recognize.Orleans.Storage;
 /// What becomes of a fault of the database: it is logged here, once, with its type and stack, and callers get one of the exceptions below, which any silo
 /// can read. A fault of the program stays what it is.
 /// </summary>
-internal sealed partial class StorageFaults(TimeProvider clock, ILogger<StorageFaults> logger)
+internal sealed partial class StorageFaults(Database database, TimeProvider clock, ILogger<StorageFaults> logger)
 {
     private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(10);
 
@@ -16,15 +16,15 @@ internal sealed partial class StorageFaults(TimeProvider clock, ILogger<StorageF
 
     public Exception OfRead(Exception fault) => Of(fault, mayBeWritten: false);
 
-    /// <param name="fault">What was thrown. Unless it is a <see cref="GroupRefusedException"/>, the write may have been done.</param>
-    public Exception OfWrite(Exception fault) => Of(fault, mayBeWritten: fault is not GroupRefusedException);
+    /// <param name="fault">What was thrown. Unless it says that nothing was written, the write may have been done.</param>
+    public Exception OfWrite(Exception fault) => Of(fault, mayBeWritten: fault is not (GroupRefusedException or NotSentException));
 
     /// <summary>Whether an exception that a storage threw says that nothing was written, and never will be.</summary>
     public static bool IsRefusal(Exception fault) => fault is StorageBusyException or SiloFencedException or StorageFaultException { MayBeWritten: false };
 
     private Exception Of(Exception fault, bool mayBeWritten)
     {
-        if (fault is GroupRefusedException { InnerException: { } cause })
+        if (fault is GroupRefusedException or NotSentException && fault.InnerException is { } cause)
         {
             fault = cause;
         }
@@ -34,6 +34,12 @@ internal sealed partial class StorageFaults(TimeProvider clock, ILogger<StorageF
             return new InvalidOperationException("The storage met a fault of the program.", fault);
         }
 
+        var whose = database.Classify(outage);
+        if (whose is FaultOf.Session)
+        {
+            database.DropSessions();
+        }
+
         // An outage fails every group: one line in ten seconds tells it.
         if (lastLine is not { } last || clock.GetElapsedTime(last) >= Quiet)
         {
@@ -41,7 +47,7 @@ internal sealed partial class StorageFaults(TimeProvider clock, ILogger<StorageF
             Log.Failed(logger, fault);
         }
 
-        return new StorageFaultException($"{outage.GetType().Name}: {outage.Message}", mayBeWritten);
+        return new StorageFaultException($"{outage.GetType().Name}: {outage.Message}", mayBeWritten, isOfNode: whose is FaultOf.Node);
     }
 
     // What the driver says itself: what lies beneath it is often "Success" or a number.
@@ -89,11 +95,15 @@ internal sealed class StockStorage(IGrainStorage stock, StorageFaults faults) : 
 /// <summary>The database did not take or answer a group.</summary>
 /// <param name="message">What it said.</param>
 /// <param name="mayBeWritten">Whether a write may have been done, or still be.</param>
+/// <param name="isOfNode">Whether the node that met it is to blame: its rights, its schema, its file.</param>
 [GenerateSerializer, Alias("recognize.storage-fault")]
-internal sealed class StorageFaultException(string message, bool mayBeWritten) : OrleansException($"The storage failed: {message}")
+internal sealed class StorageFaultException(string message, bool mayBeWritten, bool isOfNode = false) : OrleansException($"The storage failed: {message}")
 {
     [Id(0)]
     public bool MayBeWritten { get; private set; } = mayBeWritten;
+
+    [Id(1)]
+    public bool IsOfNode { get; private set; } = isOfNode;
 
     public static StorageFaultException Refused(string message) => new(message, mayBeWritten: false);
 }

@@ -16,10 +16,10 @@ internal static class FloorServer
         var builder = BaselineServer.CreateBuilder();
         await using var database = Database.Create(Enum.Parse<StorageEngine>(engine, ignoreCase: true), builder.Configuration.GetConnectionString("Baseline")!);
         await Schema.ApplyAsync(database, CancellationToken.None);
-        var (limits, faults) = (new GroupCommitLimits(), new StorageFaults(TimeProvider.System, NullLogger<StorageFaults>.Instance));
+        var (limits, faults) = (new GroupCommitLimits(), new StorageFaults(database, TimeProvider.System, NullLogger<StorageFaults>.Instance));
 
         // It is no silo, so that no membership is asked for.
-        var rows = database.CreateRows(ServiceRow.ServiceId, silo: null);
+        var rows = database.CreateRows(ServiceRow.ServiceId, silo: null, TimeProvider.System);
         using var reader = new RowReader(rows, faults, limits);
         using var storage = new GroupCommitStorage(rows, reader, new StateSerializer(StateJson.Stored), faults, limits, WriteGuard.None);
         reader.Start();

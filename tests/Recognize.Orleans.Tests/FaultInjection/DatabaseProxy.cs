@@ -68,6 +68,15 @@ internal sealed class DatabaseProxy : IAsyncDisposable
         }
     }
 
+    /// <summary>Goes silent on every connection there is, for good and without closing one; new ones are served. So does a firewall that drops what was idle.</summary>
+    public void ForgetConnections()
+    {
+        lock (gate)
+        {
+            connections.ForEach(connection => connection.Forget());
+        }
+    }
+
     /// <summary>Each message takes that much longer.</summary>
     public void Delay(TimeSpan toServer, TimeSpan toClient) => (delayToServer, delayToClient) = (toServer, toClient);
 
@@ -187,6 +196,7 @@ internal sealed class DatabaseProxy : IAsyncDisposable
         private readonly Channel<byte[]> messages = Channel.CreateUnbounded<byte[]>();
         private HeldStatement? held;
         private volatile bool isCut;
+        private volatile bool forgotten;
 
         public Connection(DatabaseProxy proxy, Socket client)
         {
@@ -212,6 +222,8 @@ internal sealed class DatabaseProxy : IAsyncDisposable
             {
             }
         }
+
+        public void Forget() => forgotten = true;
 
         public void Dispose()
         {
@@ -281,7 +293,10 @@ internal sealed class DatabaseProxy : IAsyncDisposable
                     }
 
                     await proxy.PassAsync(proxy.delayToServer);
-                    await server.SendAsync(message);
+                    if (!forgotten)
+                    {
+                        await server.SendAsync(message);
+                    }
                 }
 
                 server.Shutdown(SocketShutdown.Send);
@@ -304,7 +319,10 @@ internal sealed class DatabaseProxy : IAsyncDisposable
                         held.Answer();
                     }
 
-                    await SendAsync(buffer.AsMemory(0, count));
+                    if (!forgotten)
+                    {
+                        await SendAsync(buffer.AsMemory(0, count));
+                    }
                 }
             }
             catch (Exception end) when (end is SocketException or ObjectDisposedException)

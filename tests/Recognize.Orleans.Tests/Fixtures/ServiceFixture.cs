@@ -80,6 +80,9 @@ internal sealed class TestService : IAsyncDisposable
 
     public LogLines Logs { get; }
 
+    /// <summary>The database that goes away with the service.</summary>
+    public TestDatabase Database => ownDatabase!;
+
     public IServiceProvider Services => app.Services;
 
     /// <summary>The relying party and the approver of customer acme in one.</summary>

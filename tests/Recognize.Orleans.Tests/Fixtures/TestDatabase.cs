@@ -28,14 +28,17 @@ internal abstract class TestDatabase(StorageEngine engine, string connectionStri
     };
 
     /// <summary>Creates an empty database, and its schema unless told not to; skips the test when the engine is not there.</summary>
-    public static async Task<TestDatabase> CreateAsync(StorageEngine engine, bool applySchema = true)
+    /// <param name="engine">On which engine.</param>
+    /// <param name="applySchema">Whether it gets the service's tables.</param>
+    /// <param name="options">What follows CREATE DATABASE on PostgreSQL.</param>
+    public static async Task<TestDatabase> CreateAsync(StorageEngine engine, bool applySchema = true, string options = "")
     {
         Skip.If(WhyUnavailable(engine) is not null, WhyUnavailable(engine));
         var name = $"recognize_test_{Guid.NewGuid():N}";
         TestDatabase created = engine switch
         {
             StorageEngine.Sqlite => new SqliteFile(Path.Combine(Path.GetTempPath(), name)),
-            StorageEngine.PostgreSql => await PostgreSqlDatabase.CreateAsync(Server(PostgreSqlVariable)!, name),
+            StorageEngine.PostgreSql => await PostgreSqlDatabase.CreateAsync(Server(PostgreSqlVariable)!, name, options),
             StorageEngine.SqlServer => await SqlServerDatabase.CreateAsync(Server(SqlServerVariable)!, name),
             _ => throw new ArgumentOutOfRangeException(nameof(engine), engine, "No such storage engine."),
         };
@@ -50,6 +53,18 @@ internal abstract class TestDatabase(StorageEngine engine, string connectionStri
 
     /// <summary>A new set of connections to this database; the caller disposes it.</summary>
     public Database Open() => Database.Create(Engine, ConnectionString);
+
+    /// <summary>The same database by another way; it stays when this is disposed.</summary>
+    public TestDatabase At(string otherConnectionString) => new Borrowed(Engine, otherConnectionString);
+
+    /// <summary>Changes a setting of a PostgreSQL database for the sessions that begin after this.</summary>
+    public async Task SetAsync(string setting)
+    {
+        var builder = new NpgsqlConnectionStringBuilder(ConnectionString) { Pooling = false };
+        var name = builder.Database;
+        builder.Database = "postgres";
+        await ExecuteOnServerAsync(new NpgsqlConnection(builder.ConnectionString), $"ALTER DATABASE {name} SET {setting}");
+    }
 
     /// <summary>Runs one statement, with parameters named as in the statement.</summary>
     public async Task ExecuteAsync(string sql, params (string Name, object Value)[] parameters)
@@ -154,6 +169,11 @@ internal abstract class TestDatabase(StorageEngine engine, string connectionStri
         }
     }
 
+    private sealed class Borrowed(StorageEngine engine, string connectionString) : TestDatabase(engine, connectionString)
+    {
+        public override ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
     private sealed class SqliteFile(string folder) : TestDatabase(StorageEngine.Sqlite, $"Data Source={Created(folder)}")
     {
         public override ValueTask DisposeAsync()
@@ -168,9 +188,9 @@ internal abstract class TestDatabase(StorageEngine engine, string connectionStri
     private sealed class PostgreSqlDatabase(string server, string name)
         : TestDatabase(StorageEngine.PostgreSql, new NpgsqlConnectionStringBuilder(server) { Database = name }.ConnectionString)
     {
-        public static async Task<TestDatabase> CreateAsync(string server, string name)
+        public static async Task<TestDatabase> CreateAsync(string server, string name, string options)
         {
-            await ExecuteOnServerAsync(OnServer(server), $"CREATE DATABASE {name}");
+            await ExecuteOnServerAsync(OnServer(server), $"CREATE DATABASE {name} {options}");
             return new PostgreSqlDatabase(server, name);
         }
 

@@ -1,3 +1,4 @@
+using System.Data.Common;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Configuration;
@@ -27,7 +28,7 @@ internal sealed class TextStorage : IAsyncDisposable
     {
         this.database = database;
         var collection = new ServiceCollection().AddLogging().AddSerializer().AddSingleton(create);
-        collection.AddSingleton(TimeProvider.System).AddSingleton<StorageFaults>();
+        collection.AddSingleton(database).AddSingleton(TimeProvider.System).AddSingleton<StorageFaults>();
         collection.Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = ("test", ServiceId));
         configure(collection);
         services = collection.BuildServiceProvider();
@@ -54,15 +55,15 @@ internal sealed class TextStorage : IAsyncDisposable
         return storage;
     }
 
-    public static async Task<TextStorage> GroupCommitAsync(TestDatabase testDatabase, GroupCommitLimits? limits = null, WriteGuard? guard = null, SiloIdentity? silo = null)
+    public static async Task<TextStorage> GroupCommitAsync(TestDatabase testDatabase, GroupCommitLimits? limits = null, WriteGuard? guard = null, SiloIdentity? silo = null, TimeProvider? clock = null)
     {
-        var storage = GroupCommitToStart(testDatabase, limits, guard, silo);
+        var storage = GroupCommitToStart(testDatabase, limits, guard, silo, clock);
         await storage.StartAsync();
         return storage;
     }
 
     /// <summary>Takes work and begins with it when it is started, so that what comes before is in one group, in its order.</summary>
-    public static TextStorage GroupCommitToStart(TestDatabase testDatabase, GroupCommitLimits? limits = null, WriteGuard? guard = null, SiloIdentity? silo = null)
+    public static TextStorage GroupCommitToStart(TestDatabase testDatabase, GroupCommitLimits? limits = null, WriteGuard? guard = null, SiloIdentity? silo = null, TimeProvider? clock = null)
     {
         var database = testDatabase.Open();
         return new(
@@ -71,9 +72,12 @@ internal sealed class TextStorage : IAsyncDisposable
             services => services
                 .AddSingleton(limits ?? new())
                 .AddSingleton(guard ?? WriteGuard.None)
-                .AddSingleton(database.CreateRows(ServiceId, silo))
+                .AddSingleton(database.CreateRows(ServiceId, silo, clock ?? TimeProvider.System))
                 .AddSingleton<RowReader>());
     }
+
+    /// <summary>The connections that this storage uses.</summary>
+    public DbDataSource DataSource => database.DataSource;
 
     public Task StartAsync() => lifecycle.OnStart();
 

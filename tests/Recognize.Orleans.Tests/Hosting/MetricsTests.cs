@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Storage;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Http;
@@ -89,7 +90,7 @@ public sealed class MetricsTests
     public void Every_outcome_has_a_name_of_its_own()
     {
         using var services = new ServiceCollection().AddMetrics().BuildServiceProvider();
-        var metrics = new Metrics(services.GetRequiredService<IMeterFactory>());
+        var metrics = new Metrics(services.GetRequiredService<IMeterFactory>(), new(NullLogger<DatabaseHealth>.Instance));
         var names = new List<string>();
         using var listener = new MeterListener();
         listener.InstrumentPublished = (instrument, owner) =>

@@ -1,4 +1,5 @@
 using Microsoft.Data.SqlClient;
+using Microsoft.Data.Sqlite;
 using Npgsql;
 using Xunit;
 
@@ -10,6 +11,8 @@ public sealed class DatabaseTests
     [InlineData("Sqlite", "Data Source=recognize.db")]
     [InlineData("SqlServer", "Server=db;Database=recognize;User Id=sa;Password=s3cret;Encrypt=True")]
     [InlineData("PostgreSql", "Host=db;Database=recognize;Username=u;Password=s3cret")]
+    [InlineData("PostgreSql", "Host=db;Database=recognize;Maximum Pool Size=3")]
+    [InlineData("PostgreSql", "Host=db;Database=recognize;Pooling=false;Maximum Pool Size=2")]
     public void A_usable_connection_string_has_no_fault(string engine, string connectionString) =>
         Assert.Null(Database.FaultIn(Enum.Parse<StorageEngine>(engine), connectionString));
 
@@ -29,6 +32,8 @@ public sealed class DatabaseTests
     [InlineData("PostgreSql", "Database=recognize;Password=s3cret")]
     [InlineData("PostgreSql", "Host=db;Database=recognize;s3cret=1")]
     [InlineData("PostgreSql", "Host=db;Database=recognize;Port=s3cret")]
+    [InlineData("PostgreSql", "Host=db;Database=recognize;Password=s3cret;Multiplexing=true")]
+    [InlineData("PostgreSql", "Host=db;Database=recognize;Password=s3cret;Maximum Pool Size=2")]
     [InlineData("PostgreSql", "Host=db;Database=recognize;Password=s3cret;Minimum Pool Size=9;Maximum Pool Size=1")]
     public void A_faulty_connection_string_is_explained_without_repeating_it(string engine, string connectionString)
     {
@@ -47,6 +52,67 @@ public sealed class DatabaseTests
         await using var database = Database.Create(StorageEngine.PostgreSql, connectionString);
 
         Assert.Equal(expected, new NpgsqlConnectionStringBuilder(database.DataSource.ConnectionString).MaxAutoPrepare);
+    }
+
+    [Theory]
+    [InlineData("Host=db;Database=recognize", 5, 10, 10)]
+    [InlineData("Host=db;Database=recognize;Timeout=15;Command Timeout=30;Keepalive=0", 15, 30, 0)]
+    public async Task A_server_that_does_not_answer_is_noticed_before_orleans_gives_up_a_call(string connectionString, int open, int command, int keepalive)
+    {
+        await using var database = Database.Create(StorageEngine.PostgreSql, connectionString);
+
+        var settings = new NpgsqlConnectionStringBuilder(database.DataSource.ConnectionString);
+        Assert.Equal((open, command, keepalive), (settings.Timeout, settings.CommandTimeout, settings.KeepAlive));
+    }
+
+    [Theory]
+    [InlineData("40P01", FaultOf.Statement)]
+    [InlineData("40001", FaultOf.Statement)]
+    [InlineData("55P03", FaultOf.Statement)]
+    [InlineData("57014", FaultOf.Statement)]
+    [InlineData("23505", FaultOf.Statement)]
+    [InlineData("22021", FaultOf.Statement)]
+    [InlineData("25006", FaultOf.Session)]
+    [InlineData("26000", FaultOf.Session)]
+    [InlineData("42P05", FaultOf.Session)]
+    [InlineData("0A000", FaultOf.Session)]
+    [InlineData("08P01", FaultOf.Session)]
+    [InlineData("57P01", FaultOf.Session)]
+    [InlineData("53100", FaultOf.Session)]
+    [InlineData("42501", FaultOf.Node)]
+    [InlineData("42P01", FaultOf.Node)]
+    [InlineData("28P01", FaultOf.Node)]
+    internal async Task PostgreSql_says_whose_fault_it_is(string state, FaultOf whose)
+    {
+        await using var database = Database.Create(StorageEngine.PostgreSql, "Host=db;Database=recognize");
+
+        Assert.Equal(whose, database.Classify(new PostgresException("No.", "ERROR", "ERROR", state)));
+    }
+
+    [Theory]
+    [InlineData(5, FaultOf.Database)]
+    [InlineData(6, FaultOf.Database)]
+    [InlineData(19, FaultOf.Statement)]
+    [InlineData(1, FaultOf.Node)]
+    [InlineData(8, FaultOf.Node)]
+    [InlineData(10, FaultOf.Node)]
+    [InlineData(11, FaultOf.Node)]
+    [InlineData(13, FaultOf.Node)]
+    [InlineData(14, FaultOf.Node)]
+    internal async Task What_SQLite_cannot_do_with_its_file_is_the_nodes_fault(int code, FaultOf whose)
+    {
+        await using var database = Database.Create(StorageEngine.Sqlite, "Data Source=none.db");
+
+        Assert.Equal(whose, database.Classify(new SqliteException("No.", code)));
+    }
+
+    [Fact]
+    public async Task A_connection_that_broke_takes_the_others_with_it_and_a_time_out_does_not()
+    {
+        await using var database = Database.Create(StorageEngine.PostgreSql, "Host=db;Database=recognize");
+
+        Assert.Equal(FaultOf.Session, database.Classify(new NpgsqlException("Broken.", new IOException("Cut."))));
+        Assert.Equal(FaultOf.Database, database.Classify(new NpgsqlException("Late.", new TimeoutException())));
     }
 
     // The driver refuses to run at all in a process with invariant globalization.

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Time.Testing;
+using Recognize.Orleans.FaultInjection;
 using Recognize.Orleans.Fixtures;
 using Xunit;
 
@@ -11,6 +13,51 @@ public sealed class GroupCommitFaultsOnSqlite() : GroupCommitFaultTests(StorageE
         """;
 
     private protected override string Antidote => "DROP TRIGGER Poison";
+
+    [Fact]
+    public async Task A_full_disk_refuses_what_has_no_room_and_is_the_nodes_fault()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.Sqlite);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        var large = $"\"{new string('x', 100_000)}\"";
+
+        // The limit is one connection's, which the pool gives to the writer.
+        await LimitPagesAsync(storage, 1);
+        var full = await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/0/", large));
+        await LimitPagesAsync(storage, 1_000_000);
+
+        Assert.Contains("full", full.Message, StringComparison.Ordinal);
+        Assert.True(full.IsOfNode);
+        Assert.False(full.MayBeWritten);
+        await storage.InsertAsync("op/acme/0/", large);
+        Assert.Equal(["op/acme/0/"], (await test.VersionsAsync()).Keys);
+    }
+
+    [Fact]
+    public async Task What_a_deleted_file_would_hold_is_not_acknowledged()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.Sqlite);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        await storage.InsertAsync("op/acme/0/");
+        var file = SqliteDatabase.FileOf(test.ConnectionString);
+
+        File.Delete(file);
+        var deleted = await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/1/"));
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync("op/acme/0/"));
+        await File.WriteAllBytesAsync(file, []);
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/2/"));
+
+        Assert.Contains("deleted or replaced", deleted.Message, StringComparison.Ordinal);
+        Assert.False(deleted.MayBeWritten);
+    }
+
+    private static async Task LimitPagesAsync(TextStorage storage, int pages)
+    {
+        await using var connection = await storage.DataSource.OpenConnectionAsync();
+        await using var command = connection.CreateCommand();
+        command.CommandText = $"PRAGMA max_page_count = {pages}";
+        await command.ExecuteNonQueryAsync();
+    }
 }
 
 public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultTests(StorageEngine.PostgreSql)
@@ -144,19 +191,81 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultTests(Stor
     }
 
     [SkippableFact]
-    public async Task A_server_that_ended_its_connections_costs_one_write_and_one_read()
+    public async Task A_server_that_ended_its_connections_a_moment_ago_costs_one_write_and_no_read()
     {
         await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
-        await using var storage = await TextStorage.GroupCommitAsync(test);
-        await storage.InsertAsync("op/acme/before/");
-        Assert.Equal("1", (await storage.ReadAsync("op/acme/before/")).ETag);
+        await using var storage = await TextStorage.GroupCommitAsync(test, clock: new FakeTimeProvider());
+        await UseEveryConnectionAsync(storage);
 
-        await test.ExecuteAsync("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+        await EndSessionsAsync(test);
 
         await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/0/"));
-        await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync("op/acme/before/"));
-        await storage.InsertAsync("op/acme/0/");
-        Assert.Equal("1", (await storage.ReadAsync("op/acme/before/")).ETag);
+        await UseEveryConnectionAsync(storage);
+    }
+
+    [SkippableFact]
+    public async Task A_server_that_ended_idle_connections_costs_nothing()
+    {
+        var clock = new FakeTimeProvider();
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var storage = await TextStorage.GroupCommitAsync(test, clock: clock);
+        await UseEveryConnectionAsync(storage);
+
+        await EndSessionsAsync(test);
+        clock.Advance(TimeSpan.FromSeconds(1));
+
+        await UseEveryConnectionAsync(storage);
+    }
+
+    [SkippableFact]
+    public async Task A_firewall_that_forgot_idle_connections_costs_no_more_than_a_short_wait()
+    {
+        var clock = new FakeTimeProvider();
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var proxy = new DatabaseProxy(test);
+        await using var storage = await TextStorage.GroupCommitAsync(test.At(proxy.ConnectionString), clock: clock);
+        await UseEveryConnectionAsync(storage);
+
+        proxy.ForgetConnections();
+        clock.Advance(TimeSpan.FromSeconds(1));
+
+        await UseEveryConnectionAsync(storage);
+    }
+
+    [SkippableTheory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Sessions_that_were_opened_while_the_database_was_read_only_are_not_kept(bool groupCommit)
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var storage = groupCommit ? await TextStorage.GroupCommitAsync(test) : await TextStorage.StockAsync(test);
+        await storage.InsertAsync("op/acme/before/");
+        await test.SetAsync("default_transaction_read_only = on");
+        await EndSessionsAsync(test);
+        var refused = await Assert.ThrowsAsync<StorageFaultException>(async () =>
+        {
+            // The first may meet the end of the sessions.
+            await Record.ExceptionAsync(() => storage.InsertAsync("op/acme/first/"));
+            await storage.InsertAsync("op/acme/during/");
+        });
+        Assert.Contains("read-only", refused.Message, StringComparison.Ordinal);
+
+        await test.SetAsync("default_transaction_read_only = off");
+
+        await storage.InsertAsync("op/acme/after/");
+        Assert.Equal(["op/acme/after/", "op/acme/before/"], (await test.VersionsAsync()).Keys.Order());
+    }
+
+    [SkippableFact]
+    public async Task A_pool_of_three_connections_is_enough()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var storage = await TextStorage.GroupCommitAsync(test.At(test.ConnectionString + ";Maximum Pool Size=3"));
+        await using var first = await storage.DataSource.OpenConnectionAsync();
+        await using var second = await storage.DataSource.OpenConnectionAsync();
+        await using var third = await storage.DataSource.OpenConnectionAsync();
+
+        await UseEveryConnectionAsync(storage);
     }
 
     [SkippableFact]
@@ -178,6 +287,17 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultTests(Stor
         await storage.InsertAsync("op/acme/0/");
         Assert.Equal("1", (await storage.ReadAsync("op/acme/0/")).ETag);
     }
+
+    private static async Task UseEveryConnectionAsync(TextStorage storage)
+    {
+        var key = $"op/acme/{Guid.NewGuid()}/";
+        await storage.InsertAsync(key);
+        Assert.Equal("1", (await storage.ReadAsync(key)).ETag);
+        Assert.Empty(await storage.ReadAsync(new RowRange(RowIndex.Pending, "acme/A1/", "acme/A1/~", 10)));
+    }
+
+    private static Task EndSessionsAsync(TestDatabase test) =>
+        test.ExecuteAsync("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
 
     [SkippableFact]
     public async Task A_stop_that_runs_out_of_patience_does_not_wait_for_the_database()

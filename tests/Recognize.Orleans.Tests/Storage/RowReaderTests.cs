@@ -12,9 +12,10 @@ public sealed class RowReaderTests : IAsyncLifetime, IDisposable
 
     [System.Diagnostics.CodeAnalysis.SuppressMessage("Reliability", "CA2213", Justification = "The reader disposes of its rows.")]
     private readonly HeldRows rows = new();
+    private readonly Database database = Database.Create(StorageEngine.Sqlite, "Data Source=none.db");
     private readonly RowReader reader;
 
-    public RowReaderTests() => reader = new(rows, new(TimeProvider.System, NullLogger<StorageFaults>.Instance), new());
+    public RowReaderTests() => reader = new(rows, new(database, TimeProvider.System, NullLogger<StorageFaults>.Instance), new());
 
     public Task InitializeAsync()
     {

@@ -43,12 +43,23 @@ public sealed class SqliteLockTests : IDisposable
     }
 
     [Fact]
-    public void Two_files_are_two_locks_and_a_missing_directory_is_made()
+    public void Two_files_are_two_locks()
     {
-        Assert.True(SqliteLock.TryAcquire(Path.Combine(folder, "a", "b", "one.db"), out var one));
-        Assert.True(SqliteLock.TryAcquire(Path.Combine(folder, "a", "b", "two.db"), out var two));
+        Assert.True(SqliteLock.TryAcquire(Path.Combine(folder, "one.db"), out var one));
+        Assert.True(SqliteLock.TryAcquire(Path.Combine(folder, "two.db"), out var two));
         one.Dispose();
         two.Dispose();
+    }
+
+    [Fact]
+    public void A_folder_that_is_not_there_is_refused_and_not_made()
+    {
+        var missing = Path.Combine(folder, "not", "mounted");
+
+        var refusal = Assert.Throws<DirectoryNotFoundException>(() => SqliteLock.TryAcquire(Path.Combine(missing, "recognize.db"), out _));
+
+        Assert.Contains(missing, refusal.Message, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(missing));
     }
 
     [Fact]

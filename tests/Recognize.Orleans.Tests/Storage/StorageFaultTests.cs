@@ -15,7 +15,7 @@ public sealed class StorageFaultTests
     private readonly Lines log = new();
     private readonly StorageFaults faults;
 
-    public StorageFaultTests() => faults = new(clock, log);
+    public StorageFaultTests() => faults = new(Database.Create(StorageEngine.Sqlite, "Data Source=none.db"), clock, log);
 
     public static TheoryData<Exception> Told => [new StorageFaultException("The connection broke.", mayBeWritten: true), StorageFaultException.Refused("No."), new StorageBusyException(), new SiloFencedException()];
 
