@@ -82,7 +82,7 @@ internal static class ApiContract
         where T : class
     {
         using var buffer = new MemoryStream((int)Math.Min(context.Request.ContentLength ?? 1024, OperationLimits.BodyBytes));
-        await context.Request.Body.CopyToAsync(buffer, context.RequestAborted);
+        await ReadToEndAsync(context, buffer);
         var bytes = buffer.GetBuffer().AsMemory(0, (int)buffer.Length);
         if (!Utf8.IsValid(bytes.Span))
         {
@@ -145,6 +145,19 @@ internal static class ApiContract
                 metrics.Answered(call.Name, status, started);
             }
         }
+    // The server tells some breaches of HTTP by the exceptions of a connection that broke, a chunk size beyond 31 bits for one.
+    private static async Task ReadToEndAsync(HttpContext context, MemoryStream buffer)
+    {
+        try
+        {
+            await context.Request.Body.CopyToAsync(buffer, context.RequestAborted);
+        }
+        catch (Exception fault) when (fault is not (BadHttpRequestException or OperationCanceledException))
+        {
+            throw new BadHttpRequestException("The body could not be read.", fault);
+        }
+    }
+
     }
 
     private static async Task AnswerOtherAsync(HttpContext context, RequestDelegate next)
