@@ -55,8 +55,22 @@ internal static class ApiContract
     }
 
     /// <summary>Gives a route its name, its scope and the checks that come before its handler.</summary>
-    public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scopes anyOf, string answers = JsonType) =>
-        route.WithName(call).WithMetadata(new Call(call, anyOf, answers));
+    public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scopes anyOf, string answers = JsonType, bool bodyIsOptional = false) =>
+        route.WithName(call).WithMetadata(new Call(call, anyOf, answers, bodyIsOptional));
+
+    /// <summary>Answers HEAD at every route that answers GET (RFC 9110, 9.1). The server sends the headers and leaves the body out.</summary>
+    public static TBuilder AnswersHead<TBuilder>(this TBuilder routes)
+        where TBuilder : IEndpointConventionBuilder
+    {
+        routes.Finally(endpoint =>
+        {
+            if (endpoint.Metadata.OfType<IHttpMethodMetadata>().LastOrDefault() is { HttpMethods: var methods } && methods.Contains(HttpMethods.Get) && !methods.Contains(HttpMethods.Head))
+            {
+                endpoint.Metadata.Add(new HttpMethodMetadata([.. methods, HttpMethods.Head]));
+            }
+        });
+        return routes;
+    }
 
     /// <summary>Holds every call to what its route demands and measures it; what is no call and has no answer gets a problem for one.</summary>
     // A filter on each route would do the same with three more state machines for every call.
@@ -77,10 +91,18 @@ internal static class ApiContract
     public static IResult Json(byte[] body) => new JsonAnswer(body);
 
     /// <summary>Reads a body of one JSON object whose members are text, but for <c>expiresIn</c>.</summary>
+    /// <param name="context">The request.</param>
+    /// <param name="type">What the body is read as.</param>
+    /// <param name="otherwise">What a request without a body means, where that is allowed.</param>
     /// <returns>The body, or the sentence that says what is wrong with it.</returns>
-    public static async Task<(T? Body, string? Fault)> ReadBodyAsync<T>(HttpContext context, JsonTypeInfo<T> type)
+    public static async Task<(T? Body, string? Fault)> ReadBodyAsync<T>(HttpContext context, JsonTypeInfo<T> type, T? otherwise = null)
         where T : class
     {
+        if (otherwise is not null && !SendsBody(context))
+        {
+            return (otherwise, null);
+        }
+
         using var buffer = new MemoryStream((int)Math.Min(context.Request.ContentLength ?? 1024, OperationLimits.BodyBytes));
         await ReadToEndAsync(context, buffer);
         var bytes = buffer.GetBuffer().AsMemory(0, (int)buffer.Length);
@@ -190,7 +212,7 @@ internal static class ApiContract
             return Problem.NotAcceptable.Because($"Accept must admit {call.Answers}.");
         }
 
-        return HttpMethods.IsPost(request.Method) && !SendsJson(request) ? UnsupportedMediaType() : null;
+        return HttpMethods.IsPost(request.Method) && !SendsJson(request) && (SendsBody(context) || !call.BodyIsOptional) ? UnsupportedMediaType() : null;
     }
 
     public static IResult UnsupportedMediaType() =>
@@ -233,6 +255,10 @@ internal static class ApiContract
         return plain && range.MediaType.Equals(type, StringComparison.OrdinalIgnoreCase) ? 3 + parameters : 0;
     }
 
+    /// <summary>Whether the request has a body, or says of what type it would be.</summary>
+    public static bool SendsBody(HttpContext context) =>
+        context.Request.Headers.ContentType.Count > 0 || context.Features.GetRequiredFeature<IHttpRequestBodyDetectionFeature>().CanHaveBody;
+
     private static bool SendsJson(HttpRequest request) =>
         request.Headers.ContentType.Count == 1
         && MediaTypeHeaderValue.TryParse(request.ContentType, out var type)
@@ -257,4 +283,5 @@ internal static class ApiContract
 /// <param name="Name">Its operation id in the OpenAPI document.</param>
 /// <param name="AnyOf">The key must have one of these scopes.</param>
 /// <param name="Answers">The media type that it answers.</param>
-internal sealed record Call(string Name, Scopes AnyOf, string Answers);
+/// <param name="BodyIsOptional">Whether it can be called without a body although others of its method cannot.</param>
+internal sealed record Call(string Name, Scopes AnyOf, string Answers, bool BodyIsOptional);
