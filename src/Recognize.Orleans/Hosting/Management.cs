@@ -4,6 +4,7 @@ using System.Text;
 using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Orleans.Dashboard;
+using Recognize.Orleans.Http;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Hosting;
@@ -27,11 +28,11 @@ internal static class Management
         app.UseRouting();
         app.UseEndpoints(endpoints =>
         {
-            endpoints.MapGet("/health/live", () => "live");
+            endpoints.MapGet("/health/live", () => "live").AnswersHead();
             endpoints.MapHealthChecks("/health/ready", new HealthCheckOptions { ResponseWriter = WriteReadyAsync });
             if (settings.ServesDashboard)
             {
-                var dashboard = endpoints.MapOrleansDashboard("/dashboard");
+                var dashboard = endpoints.MapOrleansDashboard("/dashboard").AnswersHead();
                 if (settings.Password is { } password)
                 {
                     dashboard.AddEndpointFilter((invocation, next) => HasPassword(invocation.HttpContext, password)

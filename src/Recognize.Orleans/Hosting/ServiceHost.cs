@@ -201,7 +201,7 @@ internal static class ServiceHost
         app.UseRouting();
         app.UseCalls();
 
-        var v2 = app.MapGroup("/v2").WithTags("Operations");
+        var v2 = app.MapGroup("/v2").WithTags("Operations").AnswersHead();
         v2.MapOperations();
         v2.MapUsers();
         app.MapApiDocument();

@@ -145,6 +145,19 @@ internal static class ApiContract
         }
     }
 
+    // The server tells some breaches of HTTP by the exceptions of a connection that broke, a chunk size beyond 31 bits for one.
+    private static async Task ReadToEndAsync(HttpContext context, MemoryStream buffer)
+    {
+        try
+        {
+            await context.Request.Body.CopyToAsync(buffer, context.RequestAborted);
+        }
+        catch (Exception fault) when (fault is not (BadHttpRequestException or OperationCanceledException))
+        {
+            throw new BadHttpRequestException("The body could not be read.", fault);
+        }
+    }
+
     private static async Task AnswerAsync(HttpContext context, Call call, RequestDelegate next, Metrics metrics)
     {
         var started = Stopwatch.GetTimestamp();
@@ -167,19 +180,6 @@ internal static class ApiContract
                 metrics.Answered(call.Name, status, started);
             }
         }
-    // The server tells some breaches of HTTP by the exceptions of a connection that broke, a chunk size beyond 31 bits for one.
-    private static async Task ReadToEndAsync(HttpContext context, MemoryStream buffer)
-    {
-        try
-        {
-            await context.Request.Body.CopyToAsync(buffer, context.RequestAborted);
-        }
-        catch (Exception fault) when (fault is not (BadHttpRequestException or OperationCanceledException))
-        {
-            throw new BadHttpRequestException("The body could not be read.", fault);
-        }
-    }
-
     }
 
     private static async Task AnswerOtherAsync(HttpContext context, RequestDelegate next)
