@@ -184,3 +184,21 @@ public sealed class StartTests : IAsyncLifetime
         return refusal.Message;
     }
 }
+    [Theory]
+    [InlineData("[::1]")]
+    [InlineData("127.0.0.2")]
+    [InlineData("127.0.0.1")]
+    [InlineData("localhost")]
+    [InlineData("0.0.0.0")]
+    [InlineData("[::]")]
+    [InlineData("*")]
+    [InlineData("node-1.example")]
+    public async Task The_command_health_asks_at_the_address_where_the_service_listens(string host)
+    {
+        var settings = new Dictionary<string, string?> { ["Recognize:Management:Urls"] = $"http://{host}:{FreePorts.Next()}" };
+
+        await using var service = await TestService.StartAsync(database, settings);
+
+        Assert.Equal(0, await ServiceHost.RunAsync(["health", .. TestService.Arguments(database, settings)]));
+    }
+
