@@ -59,7 +59,7 @@ internal static class ServiceHost
             await StartAsync(app);
             await app.WaitForShutdownAsync();
         }
-        catch (Exception) when (fence.IsClosed || app.Lifetime.ApplicationStopping.IsCancellationRequested)
+        catch (Exception fault) when (fence.IsClosed || (fault is not StartRefusedException && app.Lifetime.ApplicationStopping.IsCancellationRequested))
         {
             // The reason has been logged, or an operator has stopped the start; what the host makes of it is no news.
         }
@@ -73,7 +73,7 @@ internal static class ServiceHost
         {
             await app.StartAsync();
         }
-        catch (Exception fault) when (fault is IOException or InvalidOperationException)
+        catch (Exception fault) when (fault is IOException or InvalidOperationException && !app.Lifetime.ApplicationStopping.IsCancellationRequested)
         {
             // What the web server finds only when it binds: a port that was taken a moment ago, https without a certificate.
             // The silo may have joined: the others need not find out by themselves that it is gone.
@@ -96,6 +96,11 @@ internal static class ServiceHost
         var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, faults);
         CustomerDirectory.Read(builder.Configuration, DemoCustomer.IsOffered(builder.Environment, settings), faults);
         faults.AddRange(Ports.FaultsIn(settings));
+        if (await Certificates.FaultInAsync(builder, settings) is { } unusable)
+        {
+            faults.Add(unusable);
+        }
+
         StartRefusedException.ThrowIfAny(faults);
 
         var clock = new ServiceClock();
