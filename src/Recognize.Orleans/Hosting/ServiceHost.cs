@@ -75,7 +75,7 @@ internal static class ServiceHost
         }
         catch (Exception fault) when (fault is IOException or InvalidOperationException && !app.Lifetime.ApplicationStopping.IsCancellationRequested)
         {
-            // What the web server finds only when it binds: a port that was taken a moment ago, https without a certificate.
+            // What the web server finds only when it binds: a port that was taken a moment ago.
             // The silo may have joined: the others need not find out by themselves that it is gone.
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(5));
             await app.StopAsync(patience.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -89,7 +89,7 @@ internal static class ServiceHost
     /// <exception cref="StartRefusedException">A fault of the configuration, the database's schema or the machine.</exception>
     public static async Task<WebApplication> BuildAsync(string[] args, Action<WebApplicationBuilder>? configure = null)
     {
-        var builder = CreateBuilder(args);
+        var builder = NewBuilder(args);
         configure?.Invoke(builder);
 
         var faults = new List<string>();
@@ -114,23 +114,6 @@ internal static class ServiceHost
         return app;
     }
 
-    private static WebApplicationBuilder CreateBuilder(string[] args)
-    {
-        var builder = NewBuilder(args);
-
-        // A file that is broken while the service runs must not stop it: its customers are refused and the last good ones stay.
-        var started = false;
-        var broken = new BrokenFiles();
-        builder.Services.AddSingleton(broken);
-        builder.Configuration.SetFileLoadExceptionHandler(context =>
-        {
-            context.Ignore = started;
-            broken.Add(context);
-        });
-        builder.Services.AddSingleton<IHostedService>(_ => new WhenStarted(() => started = true));
-        return builder;
-    }
-
     private static WebApplicationBuilder NewBuilder(string[] args)
     {
         // A published program finds its settings, and its database, beside itself wherever it is started from.
@@ -138,7 +121,8 @@ internal static class ServiceHost
         var root = File.Exists(Path.Combine(here, "appsettings.json")) ? here : AppContext.BaseDirectory;
         try
         {
-            return WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = root });
+            // The service looks at its settings files itself.
+            return WebApplication.CreateBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false", .. args], ContentRootPath = root });
         }
         catch (InvalidDataException fault)
         {
@@ -160,6 +144,8 @@ internal static class ServiceHost
 
         // Before the silo, so that it looks while the silo joins and leaves.
         services.AddHostedService(provider => provider.GetRequiredService<Lookout>());
+        services.AddSingleton<SettingsFiles>();
+        services.AddHostedService(provider => provider.GetRequiredService<SettingsFiles>());
         services.AddSingleton<CustomerDirectory>();
         services.AddSingleton<FrontEndWaits>();
         services.AddExceptionHandler<Faults.Handler>();
@@ -319,17 +305,6 @@ internal static class ServiceHost
         var management = ManagementSettings.Read(new SettingsReader(builder.Configuration, faults));
         StartRefusedException.ThrowIfAny(faults);
         return management.Urls[0];
-    }
-
-    private sealed class WhenStarted(Action action) : IHostedService
-    {
-        public Task StartAsync(CancellationToken cancellationToken)
-        {
-            action();
-            return Task.CompletedTask;
-        }
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 }
 
