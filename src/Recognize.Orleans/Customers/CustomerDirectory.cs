@@ -2,7 +2,6 @@ using System.Buffers;
 using System.Collections.Frozen;
 using System.Security.Cryptography;
 using System.Text;
-using Microsoft.Extensions.Primitives;
 using Recognize.Orleans.Hosting;
 
 namespace Recognize.Orleans.Customers;
@@ -30,7 +29,7 @@ internal sealed record Customer(string Name, string SdkApiKey);
 internal sealed record ApiKey(Customer Customer, Scopes Scopes, string Sha256);
 
 /// <summary>
-/// The customers and their keys, from the section <c>Recognize:Customers</c>. A changed configuration is taken over at once;
+/// The customers and their keys, from the section <c>Recognize:Customers</c>. A changed file is taken over;
 /// a faulty one is logged and the last good one stays.
 /// </summary>
 internal sealed partial class CustomerDirectory : IDisposable
@@ -41,22 +40,21 @@ internal sealed partial class CustomerDirectory : IDisposable
     private static readonly SearchValues<char> LowerHex = SearchValues.Create("0123456789abcdef");
 
     private readonly IConfiguration configuration;
-    private readonly BrokenFiles brokenFiles;
+    private readonly SettingsFiles files;
     private readonly bool withDemo;
     private readonly ILogger<CustomerDirectory> logger;
-    private readonly IDisposable subscription;
     private readonly Lock gate = new();
     private FrozenDictionary<string, ApiKey> keys;
     private string lastReport = "";
 
-    public CustomerDirectory(IConfiguration configuration, BrokenFiles brokenFiles, IHostEnvironment environment, Settings settings, ILogger<CustomerDirectory> logger)
+    public CustomerDirectory(IConfiguration configuration, SettingsFiles files, IHostEnvironment environment, Settings settings, ILogger<CustomerDirectory> logger)
     {
         this.configuration = configuration;
-        this.brokenFiles = brokenFiles;
+        this.files = files;
         this.logger = logger;
         withDemo = DemoCustomer.IsOffered(environment, settings);
         keys = FrozenDictionary<string, ApiKey>.Empty;
-        subscription = ChangeToken.OnChange(configuration.GetReloadToken, Reload);
+        files.Changed += Reload;
         Reload();
     }
 
@@ -141,7 +139,7 @@ internal sealed partial class CustomerDirectory : IDisposable
 
     public static string HashOf(string key) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)));
 
-    public void Dispose() => subscription.Dispose();
+    public void Dispose() => files.Changed -= Reload;
 
     private static void ReadKey(IConfigurationSection key, Customer customer, Dictionary<string, ApiKey> keys, bool withDemo, ICollection<string> faults)
     {
@@ -193,15 +191,16 @@ internal sealed partial class CustomerDirectory : IDisposable
 
     private void Reload()
     {
-        // A file watcher tells of one change several times, and concurrently.
+        // The first look at the files and the start may meet.
         lock (gate)
         {
-            var faults = new List<string>(brokenFiles.Faults);
+            var faults = new List<string>();
             var next = Read(configuration, withDemo, faults);
-            var report = string.Join(" ", faults);
+            var report = string.Join(" ", files.Faults.Concat(faults));
             if (faults.Count == 0)
             {
-                var changed = keys.Count > 0 && (lastReport.Length > 0 || !SameKeys(keys, next));
+                // A file that cannot be read has its last good content here, so that keys can end in the others.
+                var changed = keys.Count > 0 && ((lastReport.Length > 0 && report.Length == 0) || !SameKeys(keys, next));
                 Volatile.Write(ref keys, next);
                 if (changed)
                 {
@@ -209,7 +208,8 @@ internal sealed partial class CustomerDirectory : IDisposable
                     Changed?.Invoke();
                 }
             }
-            else if (report != lastReport)
+
+            if (report.Length > 0 && report != lastReport)
             {
                 Log.Refused(logger, report);
             }

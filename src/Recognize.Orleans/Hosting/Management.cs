@@ -4,6 +4,7 @@ using System.Text;
 using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Orleans.Dashboard;
+using Recognize.Orleans.Http;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Hosting;
@@ -20,18 +21,19 @@ internal static class Management
         var localPorts = settings.Urls.GroupBy(url => url.Port).Where(port => port.All(Urls.IsLoopback)).Select(port => port.Key).ToHashSet();
 
         // A web page that the operator visits can point a name of its own at 127.0.0.1 (DNS rebinding); its requests carry that name.
-        app.Use((context, next) => !localPorts.Contains(context.Connection.LocalPort) || Urls.IsLoopbackHost(context.Request.Host.Host)
+        // A request without a name is no browser's: health probes of HTTP/1.0 send none.
+        app.Use((context, next) => !localPorts.Contains(context.Connection.LocalPort) || !context.Request.Host.HasValue || Urls.IsLoopbackHost(context.Request.Host.Host)
             ? next(context)
             : RefuseAsync(context, StatusCodes.Status421MisdirectedRequest, "On loopback this port answers to loopback host names only."));
 
         app.UseRouting();
         app.UseEndpoints(endpoints =>
         {
-            endpoints.MapGet("/health/live", () => "live");
+            endpoints.MapGet("/health/live", () => "live").AnswersHead();
             endpoints.MapHealthChecks("/health/ready", new HealthCheckOptions { ResponseWriter = WriteReadyAsync });
             if (settings.ServesDashboard)
             {
-                var dashboard = endpoints.MapOrleansDashboard("/dashboard");
+                var dashboard = endpoints.MapOrleansDashboard("/dashboard").AnswersHead();
                 if (settings.Password is { } password)
                 {
                     dashboard.AddEndpointFilter((invocation, next) => HasPassword(invocation.HttpContext, password)
@@ -45,10 +47,13 @@ internal static class Management
     /// <summary>Asks the service on this machine, as the command <c>health</c>.</summary>
     public static async Task<bool> AskReadyAsync(BindingAddress url)
     {
-        var host = Urls.IsLoopback(url) || !System.Net.IPAddress.TryParse(url.Host.Trim('[', ']'), out var address) || System.Net.IPAddress.Any.Equals(address) || System.Net.IPAddress.IPv6Any.Equals(address)
-            ? "localhost"
-            : url.Host;
-        using var client = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
+        // A service that listens at one address of this machine is found there only, one of the loopback addresses included.
+        var host = System.Net.IPAddress.TryParse(url.Host.Trim('[', ']'), out var address) && !System.Net.IPAddress.Any.Equals(address) && !System.Net.IPAddress.IPv6Any.Equals(address)
+            ? url.Host
+            : "localhost";
+
+        // No proxy that the environment names finds the service on this machine.
+        using var client = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(5) };
         try
         {
             var answer = await client.GetAsync(new Uri($"{url.Scheme}://{host}:{url.Port}/health/ready"));

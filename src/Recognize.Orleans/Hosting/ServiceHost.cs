@@ -59,7 +59,7 @@ internal static class ServiceHost
             await StartAsync(app);
             await app.WaitForShutdownAsync();
         }
-        catch (Exception) when (fence.IsClosed || app.Lifetime.ApplicationStopping.IsCancellationRequested)
+        catch (Exception fault) when (fence.IsClosed || (fault is not StartRefusedException && app.Lifetime.ApplicationStopping.IsCancellationRequested))
         {
             // The reason has been logged, or an operator has stopped the start; what the host makes of it is no news.
         }
@@ -73,9 +73,9 @@ internal static class ServiceHost
         {
             await app.StartAsync();
         }
-        catch (Exception fault) when (fault is IOException or InvalidOperationException)
+        catch (Exception fault) when (fault is IOException or InvalidOperationException && !app.Lifetime.ApplicationStopping.IsCancellationRequested)
         {
-            // What the web server finds only when it binds: a port that was taken a moment ago, https without a certificate.
+            // What the web server finds only when it binds: a port that was taken a moment ago.
             // The silo may have joined: the others need not find out by themselves that it is gone.
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(5));
             await app.StopAsync(patience.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -89,13 +89,18 @@ internal static class ServiceHost
     /// <exception cref="StartRefusedException">A fault of the configuration, the database's schema or the machine.</exception>
     public static async Task<WebApplication> BuildAsync(string[] args, Action<WebApplicationBuilder>? configure = null)
     {
-        var builder = CreateBuilder(args);
+        var builder = NewBuilder(args);
         configure?.Invoke(builder);
 
         var faults = new List<string>();
         var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, faults);
         CustomerDirectory.Read(builder.Configuration, DemoCustomer.IsOffered(builder.Environment, settings), faults);
         faults.AddRange(Ports.FaultsIn(settings));
+        if (await Certificates.FaultInAsync(builder, settings) is { } unusable)
+        {
+            faults.Add(unusable);
+        }
+
         StartRefusedException.ThrowIfAny(faults);
 
         var clock = new ServiceClock();
@@ -109,23 +114,6 @@ internal static class ServiceHost
         return app;
     }
 
-    private static WebApplicationBuilder CreateBuilder(string[] args)
-    {
-        var builder = NewBuilder(args);
-
-        // A file that is broken while the service runs must not stop it: its customers are refused and the last good ones stay.
-        var started = false;
-        var broken = new BrokenFiles();
-        builder.Services.AddSingleton(broken);
-        builder.Configuration.SetFileLoadExceptionHandler(context =>
-        {
-            context.Ignore = started;
-            broken.Add(context);
-        });
-        builder.Services.AddSingleton<IHostedService>(_ => new WhenStarted(() => started = true));
-        return builder;
-    }
-
     private static WebApplicationBuilder NewBuilder(string[] args)
     {
         // A published program finds its settings, and its database, beside itself wherever it is started from.
@@ -133,7 +121,8 @@ internal static class ServiceHost
         var root = File.Exists(Path.Combine(here, "appsettings.json")) ? here : AppContext.BaseDirectory;
         try
         {
-            return WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = root });
+            // The service looks at its settings files itself.
+            return WebApplication.CreateBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false", .. args], ContentRootPath = root });
         }
         catch (InvalidDataException fault)
         {
@@ -156,6 +145,8 @@ internal static class ServiceHost
 
         // Before the silo, so that it looks while the silo joins and leaves.
         services.AddHostedService(provider => provider.GetRequiredService<Lookout>());
+        services.AddSingleton<SettingsFiles>();
+        services.AddHostedService(provider => provider.GetRequiredService<SettingsFiles>());
         services.AddSingleton<CustomerDirectory>();
         services.AddSingleton<FrontEndWaits>();
         services.AddExceptionHandler<Faults.Handler>();
@@ -202,7 +193,7 @@ internal static class ServiceHost
         app.UseRouting();
         app.UseCalls();
 
-        var v2 = app.MapGroup("/v2").WithTags("Operations");
+        var v2 = app.MapGroup("/v2").WithTags("Operations").AnswersHead();
         v2.MapOperations();
         v2.MapUsers();
         app.MapApiDocument();
@@ -317,17 +308,6 @@ internal static class ServiceHost
         var management = ManagementSettings.Read(new SettingsReader(builder.Configuration, faults));
         StartRefusedException.ThrowIfAny(faults);
         return management.Urls[0];
-    }
-
-    private sealed class WhenStarted(Action action) : IHostedService
-    {
-        public Task StartAsync(CancellationToken cancellationToken)
-        {
-            action();
-            return Task.CompletedTask;
-        }
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 }
 

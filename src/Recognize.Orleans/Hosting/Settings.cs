@@ -97,6 +97,13 @@ internal sealed record Settings
             faults.Add($"{string.Join(" and ", shared.Select(use => use.Setting))} must not share a port; both have {shared.Key}.");
         }
 
+        AddSharedAddresses(ApiUrls, "The API's URLs (--urls or ASPNETCORE_URLS)", faults);
+        AddSharedAddresses(Management.Urls, "The management URLs (Recognize:Management:Urls)", faults);
+        if (ApiUrls.FirstOrDefault(url => url.Port == 0 && url.Host.Equals("localhost", StringComparison.OrdinalIgnoreCase)) is { } local)
+        {
+            faults.Add($"The API's URL {local} lets the system choose a port for each of two addresses: write 127.0.0.1 or [::1] instead of localhost.");
+        }
+
         if (Management.Urls.Any(url => url.Port == 0))
         {
             faults.Add("Recognize:Management:Urls must name a port other than 0.");
@@ -105,6 +112,17 @@ internal sealed record Settings
         if (configuration.GetSection("Kestrel:Endpoints").Exists())
         {
             faults.Add("Kestrel:Endpoints is not supported, because it would switch off the management port: use --urls or ASPNETCORE_URLS, and Kestrel:Certificates for TLS.");
+        }
+    }
+
+    private static void AddSharedAddresses(IReadOnlyList<BindingAddress> urls, string setting, ICollection<string> faults)
+    {
+        foreach (var (index, url) in urls.Index())
+        {
+            if (urls.Skip(index + 1).FirstOrDefault(other => Urls.ShareAddress(url, other)) is { } shared)
+            {
+                faults.Add($"{setting} must not share an address: {url} and {shared} do.");
+            }
         }
     }
 
@@ -256,6 +274,21 @@ internal static class Urls
     public static bool IsLoopbackHost(string host) =>
         string.Equals(host, "localhost", StringComparison.OrdinalIgnoreCase)
         || (IPAddress.TryParse(host.Trim('[', ']'), out var address) && IPAddress.IsLoopback(address));
+
+    /// <summary>Whether only one of two URLs can be listened on. A host that is no address means all of them; that is how the web server takes it.</summary>
+    public static bool ShareAddress(BindingAddress one, BindingAddress other)
+    {
+        return one.Port == other.Port && one.Port != 0 && Addresses(one).Any(address => Addresses(other).Any(second => Overlap(address, second) || Overlap(second, address)));
+
+        static IPAddress[] Addresses(BindingAddress url) =>
+            url.Host.Equals("localhost", StringComparison.OrdinalIgnoreCase) ? [IPAddress.Loopback, IPAddress.IPv6Loopback]
+            : IPAddress.TryParse(url.Host.Trim('[', ']'), out var address) ? [address]
+            : [IPAddress.IPv6Any];
+
+        // A socket at [::] takes connections of both families.
+        static bool Overlap(IPAddress wide, IPAddress address) =>
+            wide.Equals(address) || wide.Equals(IPAddress.IPv6Any) || (wide.Equals(IPAddress.Any) && address.AddressFamily == wide.AddressFamily);
+    }
 
     /// <summary>What container images set instead of URLs: ports on every address.</summary>
     public static string? FromPorts(IConfiguration configuration)

@@ -55,8 +55,22 @@ internal static class ApiContract
     }
 
     /// <summary>Gives a route its name, its scope and the checks that come before its handler.</summary>
-    public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scopes anyOf, string answers = JsonType) =>
-        route.WithName(call).WithMetadata(new Call(call, anyOf, answers));
+    public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scopes anyOf, string answers = JsonType, bool bodyIsOptional = false) =>
+        route.WithName(call).WithMetadata(new Call(call, anyOf, answers, bodyIsOptional));
+
+    /// <summary>Answers HEAD at every route that answers GET (RFC 9110, 9.1). The server sends the headers and leaves the body out.</summary>
+    public static TBuilder AnswersHead<TBuilder>(this TBuilder routes)
+        where TBuilder : IEndpointConventionBuilder
+    {
+        routes.Finally(endpoint =>
+        {
+            if (endpoint.Metadata.OfType<IHttpMethodMetadata>().LastOrDefault() is { HttpMethods: var methods } && methods.Contains(HttpMethods.Get) && !methods.Contains(HttpMethods.Head))
+            {
+                endpoint.Metadata.Add(new HttpMethodMetadata([.. methods, HttpMethods.Head]));
+            }
+        });
+        return routes;
+    }
 
     /// <summary>Holds every call to what its route demands and measures it; what is no call and has no answer gets a problem for one.</summary>
     // A filter on each route would do the same with three more state machines for every call.
@@ -77,13 +91,21 @@ internal static class ApiContract
     public static IResult Json(byte[] body) => new JsonAnswer(body);
 
     /// <summary>Reads a body of one JSON object whose members are text, but for <c>expiresIn</c>.</summary>
+    /// <param name="context">The request.</param>
+    /// <param name="type">What the body is read as.</param>
+    /// <param name="otherwise">What a request without a body means, where that is allowed.</param>
     /// <returns>The body, or the sentence that says what is wrong with it.</returns>
-    public static async Task<(T? Body, string? Fault)> ReadBodyAsync<T>(HttpContext context, JsonTypeInfo<T> type)
+    public static async Task<(T? Body, string? Fault)> ReadBodyAsync<T>(HttpContext context, JsonTypeInfo<T> type, T? otherwise = null)
         where T : class
     {
         using var buffer = new MemoryStream((int)Math.Min(context.Request.ContentLength ?? 1024, OperationLimits.BodyBytes));
-        await context.Request.Body.CopyToAsync(buffer, context.RequestAborted);
+        await ReadToEndAsync(context, buffer);
         var bytes = buffer.GetBuffer().AsMemory(0, (int)buffer.Length);
+        if (otherwise is not null && bytes.IsEmpty)
+        {
+            return (otherwise, null);
+        }
+
         if (!Utf8.IsValid(bytes.Span))
         {
             return (null, "The body must be UTF-8.");
@@ -120,6 +142,19 @@ internal static class ApiContract
         catch (InvalidOperationException)
         {
             return (null, "The names of the body's members must be valid Unicode.");
+        }
+    }
+
+    // The server tells some breaches of HTTP by the exceptions of a connection that broke, a chunk size beyond 31 bits for one.
+    private static async Task ReadToEndAsync(HttpContext context, MemoryStream buffer)
+    {
+        try
+        {
+            await context.Request.Body.CopyToAsync(buffer, context.RequestAborted);
+        }
+        catch (Exception fault) when (fault is not (BadHttpRequestException or OperationCanceledException))
+        {
+            throw new BadHttpRequestException("The body could not be read.", fault);
         }
     }
 
@@ -177,7 +212,7 @@ internal static class ApiContract
             return Problem.NotAcceptable.Because($"Accept must admit {call.Answers}.");
         }
 
-        return HttpMethods.IsPost(request.Method) && !SendsJson(request) ? UnsupportedMediaType() : null;
+        return HttpMethods.IsPost(request.Method) && !SendsJson(request) && (SendsBody(context) || !call.BodyIsOptional) ? UnsupportedMediaType() : null;
     }
 
     public static IResult UnsupportedMediaType() =>
@@ -220,6 +255,9 @@ internal static class ApiContract
         return plain && range.MediaType.Equals(type, StringComparison.OrdinalIgnoreCase) ? 3 + parameters : 0;
     }
 
+    // Clients that send no body may name a type all the same.
+    private static bool SendsBody(HttpContext context) => context.Features.GetRequiredFeature<IHttpRequestBodyDetectionFeature>().CanHaveBody;
+
     private static bool SendsJson(HttpRequest request) =>
         request.Headers.ContentType.Count == 1
         && MediaTypeHeaderValue.TryParse(request.ContentType, out var type)
@@ -244,4 +282,5 @@ internal static class ApiContract
 /// <param name="Name">Its operation id in the OpenAPI document.</param>
 /// <param name="AnyOf">The key must have one of these scopes.</param>
 /// <param name="Answers">The media type that it answers.</param>
-internal sealed record Call(string Name, Scopes AnyOf, string Answers);
+/// <param name="BodyIsOptional">Whether it can be called without a body although others of its method cannot.</param>
+internal sealed record Call(string Name, Scopes AnyOf, string Answers, bool BodyIsOptional);

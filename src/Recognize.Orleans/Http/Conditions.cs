@@ -16,10 +16,15 @@ internal static class Conditions
 
     /// <summary>
     /// How long the client would rather wait than hear that nothing has changed (RFC 7240, 4.3). As that standard says, a preference that
-    /// cannot be followed is ignored; one for longer than a minute is followed for a minute.
+    /// cannot be followed is ignored; one for longer than a minute is followed for a minute. A HEAD asks for no news and is answered at once.
     /// </summary>
     public static TimeSpan? PreferredWait(HttpContext context)
     {
+        if (HttpMethods.IsHead(context.Request.Method))
+        {
+            return null;
+        }
+
         foreach (var preference in context.Request.Headers["Prefer"].SelectMany(header => (header ?? "").Split(',')))
         {
             // The first of several counts; what follows a semicolon are parameters, of which wait has none.

@@ -18,7 +18,7 @@ internal static class OpenApi
 
     public static void AddApiDocument(this IServiceCollection services) => services.AddOpenApi("v2", options =>
     {
-        options.ShouldInclude = description => description.RelativePath?.StartsWith("v2/", StringComparison.Ordinal) is true;
+        options.ShouldInclude = description => description.RelativePath?.StartsWith("v2/", StringComparison.Ordinal) is true && description.HttpMethod != HttpMethods.Head;
         options.AddDocumentTransformer((document, _, _) =>
         {
             document.Info = new()
@@ -91,7 +91,7 @@ internal static class OpenApi
 
     public static void MapApiDocument(this IEndpointRouteBuilder app)
     {
-        app.MapOpenApi("/openapi/{documentName:regex(^v2$)}.json");
+        app.MapOpenApi("/openapi/{documentName:regex(^v2$)}.json").AnswersHead();
         app.MapScalarApiReference("/docs", options => options
             .HideDeveloperTools()
             .DisableMcp()
@@ -101,6 +101,7 @@ internal static class OpenApi
             .DisableTelemetry()
             .DisableAgent()
             .HideClientButton())
+            .AnswersHead()
             .AddEndpointFilter((invocation, next) =>
             {
                 // Whatever the page would like to load or to tell, it stays on this server.

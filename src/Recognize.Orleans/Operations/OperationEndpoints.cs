@@ -41,8 +41,8 @@ internal static class OperationEndpoints
             .WithDescription("The first decision counts and never changes. Sending the same decision again is answered 200. At or after the deadline no decision is taken.");
 
         v2.MapPost("/operations/{operationId}/cancel", CancelAsync)
-            .Demands("cancelOperation", Scopes.Operations)
-            .Accepts<CancelBody>("application/json")
+            .Demands("cancelOperation", Scopes.Operations, bodyIsOptional: true)
+            .Accepts<CancelBody>(isOptional: true, "application/json")
             .Produces<SuccessBody>()
             .Refuses(Problem.InvalidRequest, Problem.OperationNotFound, Problem.AlreadyDecided, Problem.OperationExpired)
             .Refuses(Problem.UnsupportedMediaType, Problem.BodyTooLarge)
@@ -142,7 +142,7 @@ internal static class OperationEndpoints
 
     private static async Task<IResult> CancelAsync(string operationId, HttpContext context, IGrainFactory grains, TimeProvider clock)
     {
-        var (body, fault) = await ApiContract.ReadBodyAsync(context, HttpJson.Web.CancelBody);
+        var (body, fault) = await ApiContract.ReadBodyAsync(context, HttpJson.Web.CancelBody, otherwise: new());
         fault = FaultInPath(ref operationId) ?? fault ?? OperationLimits.FaultInReason(body!.Reason);
         if (fault is not null)
         {

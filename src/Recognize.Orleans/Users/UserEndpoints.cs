@@ -139,6 +139,11 @@ internal static class UserEndpoints
         context.Response.ContentType = EventStream;
         context.Response.Headers["X-Accel-Buffering"] = "no";
 
+        if (HttpMethods.IsHead(context.Request.Method))
+        {
+            return Results.Empty;
+        }
+
         var shown = context.Request.Headers["Last-Event-ID"].ToString();
         var spoken = DateTimeOffset.MinValue;
         while (!wait.IsOver)

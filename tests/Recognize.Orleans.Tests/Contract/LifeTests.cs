@@ -96,8 +96,50 @@ public abstract class LifeTests(ServiceFixture fixture)
     }
 
     [SkippableTheory]
+    [InlineData("application/json")]
+    [InlineData("application/x-www-form-urlencoded")]
+    public async Task A_cancel_needs_no_body(string type)
+    {
+        var api = fixture.Service.Acme;
+        (await api.CreateAsync(user, id)).ShouldBeSuccess();
+        (await api.CreateAsync(user, $"{id}-2")).ShouldBeSuccess();
+        (await api.CreateAsync(user, $"{id}-3")).ShouldBeSuccess();
+
+        (await api.SendRawAsync("POST", $"/v2/operations/{id}/cancel")).ShouldBeSuccess();
+        (await api.SendRawAsync("POST", $"/v2/operations/{id}-2/cancel", null, ("Content-Length", "0"), ("Content-Type", type))).ShouldBeSuccess();
+        (await api.CancelAsync($"{id}-3", "{}")).ShouldBeSuccess();
+
+        Assert.Empty(await api.PendingIdsAsync(user));
+        var operation = (await api.ReadAsync(id)).Json;
+        Assert.Equal("cancelled", operation.GetProperty("status").GetString());
+        Assert.False(operation.TryGetProperty("reason", out _));
+    }
+
+    [SkippableTheory]
+    [InlineData("text/plain", "{}")]
+    [InlineData("", "{}")]
+    public async Task A_cancel_with_a_body_that_is_not_said_to_be_json_is_415_and_changes_nothing(string type, string body)
+    {
+        var api = fixture.Service.Acme;
+        (await api.CreateAsync(user, id)).ShouldBeSuccess();
+
+        (await api.SendRawAsync("POST", $"/v2/operations/{id}/cancel", Encoding.UTF8.GetBytes(body), ("Content-Type", type))).ShouldBe(Problem.UnsupportedMediaType);
+
+        Assert.Equal([id], await api.PendingIdsAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task Only_a_cancel_needs_no_body()
+    {
+        var api = fixture.Service.Acme;
+        (await api.CreateAsync(user, id)).ShouldBeSuccess();
+
+        (await api.SendRawAsync("POST", $"/v2/operations/{id}/decision")).ShouldBe(Problem.UnsupportedMediaType);
+        (await api.SendRawAsync("POST", $"/v2/users/{user}/operations")).ShouldBe(Problem.UnsupportedMediaType);
+    }
+
+    [SkippableTheory]
     [InlineData("[]", "object")]
-    [InlineData("", "JSON")]
     [InlineData("""{"reason":5}""", "reason")]
     [InlineData("""{"reason":"a\u0000b"}""", "reason")]
     public async Task A_cancel_that_breaks_a_rule_is_400_and_changes_nothing(string body, string named)

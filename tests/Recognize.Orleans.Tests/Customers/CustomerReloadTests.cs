@@ -23,7 +23,7 @@ public sealed class CustomerReloadTests : IAsyncLifetime
         Write(File(OldKey));
         service = await TestService.StartAsync(
             StorageEngine.Sqlite,
-            configure: builder => builder.Configuration.AddJsonFile(Path.Combine(folder, "customers.json"), optional: false, reloadOnChange: true));
+            configure: builder => builder.Configuration.AddJsonFile(Path.Combine(folder, "customers.json"), optional: false, reloadOnChange: false));
     }
 
     public async Task DisposeAsync()

@@ -40,6 +40,18 @@ internal static class RawHttp
         return Parse(answer.ToArray());
     }
 
+    /// <summary>Sends what may be less than a request on a connection of its own, says that nothing more comes, and reads whatever comes back.</summary>
+    public static async Task SendAndLeaveAsync(Uri server, byte[] request)
+    {
+        using var timeout = new CancellationTokenSource(Patience);
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        await socket.ConnectAsync(IPEndPoint.Parse(server.Authority), timeout.Token);
+        await using var stream = new NetworkStream(socket);
+        await stream.WriteAsync(request, timeout.Token);
+        socket.Shutdown(SocketShutdown.Send);
+        await stream.CopyToAsync(Stream.Null, timeout.Token);
+    }
+
     private static Answer Parse(byte[] bytes)
     {
         var end = bytes.AsSpan().IndexOf("\r\n\r\n"u8);

@@ -56,11 +56,31 @@ public sealed class ManagementTests(SqliteService fixture)
     [InlineData("rebound.example", 421)]
     [InlineData("localhost.example", 421)]
     [InlineData("10.0.0.1", 421)]
-    [InlineData("", 421)]
+    [InlineData("", 200)]
     public async Task On_loopback_the_host_must_be_loopback_too(string host, int status)
     {
         (await Management(fixture.Service, "/health/live", host)).ShouldBe(status);
         (await Management(fixture.Service, "/dashboard/", host)).ShouldBe(status);
+    }
+
+    // A browser always names a host; a probe of HTTP/1.0 does not.
+    [Theory]
+    [InlineData("/health/live")]
+    [InlineData("/health/ready")]
+    public async Task On_loopback_a_probe_that_names_no_host_is_answered(string path) =>
+        (await RawHttp.SendAsync(fixture.Service.Management, Encoding.ASCII.GetBytes($"GET {path} HTTP/1.0\r\n\r\n"))).ShouldBe(200);
+
+    [Theory]
+    [InlineData("/health/live", "live")]
+    [InlineData("/health/ready", "ready")]
+    [InlineData("/dashboard/", "<!DOCTYPE html>")]
+    public async Task A_head_is_answered_like_a_get_without_the_body(string path, string start)
+    {
+        var got = (await Management(fixture.Service, path)).ShouldBe(200);
+        var asked = await RawHttp.SendAsync(fixture.Service.Management, RawHttp.Request("HEAD", path, [("Host", fixture.Service.Management.Authority)]));
+
+        Assert.StartsWith(start, got.Body, StringComparison.OrdinalIgnoreCase);
+        Assert.Equal((200, "", got["Content-Type"]), (asked.Status, asked.Body, asked["Content-Type"]));
     }
 
     [Fact]

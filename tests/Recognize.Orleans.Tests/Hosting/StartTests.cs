@@ -52,6 +52,45 @@ public sealed class StartTests : IAsyncLifetime
         Assert.Contains("another process uses it", refusal, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("http://127.0.0.1:{0};http://127.0.0.1:{0}")]
+    [InlineData("http://127.0.0.1:{0};https://127.0.0.1:{0}")]
+    [InlineData("http://localhost:{0};http://127.0.0.1:{0}")]
+    [InlineData("http://localhost:{0};http://[::1]:{0}")]
+    [InlineData("http://*:{0};http://127.0.0.1:{0}")]
+    [InlineData("http://[::]:{0};http://127.0.0.1:{0}")]
+    [InlineData("http://0.0.0.0:{0};http://127.0.0.1:{0}")]
+    [InlineData("http://0.0.0.0:{0};http://node-1.example:{0}")]
+    public async Task Two_urls_at_one_address_are_refused(string urls)
+    {
+        var text = urls.Replace("{0}", $"{FreePorts.Next()}", StringComparison.Ordinal);
+
+        Assert.Contains("share an address", await RefusalAsync(new() { ["urls"] = text }), StringComparison.Ordinal);
+        Assert.Contains("share an address", await RefusalAsync(new() { ["Recognize:Management:Urls"] = text }), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_port_that_the_system_chooses_needs_an_address() =>
+        Assert.Contains("http://localhost:0", await RefusalAsync(new() { ["urls"] = "http://localhost:0" }), StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("http_ports", "eighty")]
+    [InlineData("http_ports", "-1")]
+    [InlineData("https_ports", "8080x")]
+    [InlineData("urls", "https://")]
+    [InlineData("urls", "ftp://127.0.0.1:0")]
+    [InlineData("urls", "https://127.0.0.1:0/path")]
+    [InlineData("urls", "https://unix:/run/recognize.sock")]
+    [InlineData("urls", "http://[::1:8080")]
+    [InlineData("urls", "http://127.0.0.1:65536")]
+    [InlineData("urls", ";")]
+    public async Task A_url_that_is_none_is_refused(string key, string value)
+    {
+        var refusal = await RefusalAsync(new() { ["urls"] = null, [key] = value });
+
+        Assert.Contains("urls must", refusal, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_second_service_on_a_sqlite_file_is_refused_until_the_first_is_gone()
     {
@@ -156,6 +195,24 @@ public sealed class StartTests : IAsyncLifetime
 
         await using var service = await TestService.StartAsync(database);
         Assert.Equal(0, await ServiceHost.RunAsync(["health", .. TestService.Arguments(database, new() { ["Recognize:Management:Port"] = $"{service.Management.Port}" })]));
+    }
+
+    [Theory]
+    [InlineData("[::1]")]
+    [InlineData("127.0.0.2")]
+    [InlineData("127.0.0.1")]
+    [InlineData("localhost")]
+    [InlineData("0.0.0.0")]
+    [InlineData("[::]")]
+    [InlineData("*")]
+    [InlineData("node-1.example")]
+    public async Task The_command_health_asks_at_the_address_where_the_service_listens(string host)
+    {
+        var settings = new Dictionary<string, string?> { ["Recognize:Management:Urls"] = $"http://{host}:{FreePorts.Next()}" };
+
+        await using var service = await TestService.StartAsync(database, settings);
+
+        Assert.Equal(0, await ServiceHost.RunAsync(["health", .. TestService.Arguments(database, settings)]));
     }
 
     [Fact]

@@ -92,7 +92,7 @@ public sealed class WaitEndTests
         var folder = Directory.CreateTempSubdirectory("recognize-waits-").FullName;
         var file = Path.Combine(folder, "customers.json");
         await File.WriteAllTextAsync(file, KeysOf("initech-old", "initech-new"));
-        await using var service = await WaitingClock.StartServiceAsync(clock, configure: builder => builder.Configuration.AddJsonFile(file, optional: false, reloadOnChange: true));
+        await using var service = await WaitingClock.StartServiceAsync(clock, configure: builder => builder.Configuration.AddJsonFile(file, optional: false, reloadOnChange: false));
         var (removed, kept) = (new ApiClient(service.Api, "initech-old"), new ApiClient(service.Api, "initech-new"));
         (await removed.CreateAsync(user, id)).ShouldBeSuccess();
         using var stream = await removed.FollowAsync(user);

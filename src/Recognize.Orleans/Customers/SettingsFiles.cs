@@ -1,0 +1,92 @@
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+
+namespace Recognize.Orleans.Customers;
+
+/// <summary>
+/// Takes over the settings files that change while the service runs. A file that cannot be read keeps its last good content
+/// and holds up no change of another.
+/// </summary>
+// A file watcher looks at the file and its time. It does not see that a link further up points to another folder, which is how
+// Kubernetes changes a mounted ConfigMap or Secret. So the contents themselves are compared.
+internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundService
+{
+    private const string Absent = "absent";
+
+    private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
+
+    private readonly Dictionary<FileConfigurationProvider, string> contents = [];
+    private readonly ConcurrentDictionary<FileConfigurationProvider, string> broken = new();
+
+    /// <summary>Raised when a file has changed, after all that changed at once were read.</summary>
+    public event Action? Changed;
+
+    /// <summary>A sentence for each file that cannot be read now.</summary>
+    public IEnumerable<string> Faults => broken.Values.Order(StringComparer.Ordinal);
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        // A key that is revoked ends in the machine's time, whatever the service's clock says.
+        using var timer = new PeriodicTimer(Pause);
+        do
+        {
+            Look();
+        }
+        while (await timer.WaitForNextTickAsync(stoppingToken));
+    }
+
+    private void Look()
+    {
+        var changed = false;
+        foreach (var file in ((IConfigurationRoot)configuration).Providers.OfType<FileConfigurationProvider>())
+        {
+            // The content is looked at before it is loaded: what changes in between differs again the next time.
+            var content = ContentOf(file.Source);
+            if (contents.GetValueOrDefault(file) != content)
+            {
+                contents[file] = content;
+                Load(file);
+                changed = true;
+            }
+        }
+
+        if (changed)
+        {
+            Changed?.Invoke();
+        }
+    }
+
+    private void Load(FileConfigurationProvider file)
+    {
+        try
+        {
+            // One that was there at the start and is deleted has no settings any more.
+            file.Source.Optional = true;
+            file.Load();
+            broken.TryRemove(file, out _);
+        }
+        catch (Exception fault)
+        {
+            broken[file] = $"{file.Source.Path} cannot be read: {fault.GetBaseException().Message}";
+        }
+    }
+
+    private static string ContentOf(FileConfigurationSource source)
+    {
+        try
+        {
+            var file = source.FileProvider?.GetFileInfo(source.Path ?? "");
+            if (file is not { Exists: true })
+            {
+                return Absent;
+            }
+
+            using var stream = file.CreateReadStream();
+            return Convert.ToHexString(SHA256.HashData(stream));
+        }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            return fault.Message;
+        }
+    }
+}
