@@ -13,7 +13,7 @@ internal sealed class HeldConnection(Database database, TimeProvider clock) : IA
     /// <summary>How long a statement may take, in seconds: as long as a write may wait to begin.</summary>
     public const int StatementSeconds = 5;
 
-    private const int ProbeSeconds = 2;
+    private const int ProbeSeconds = 1;
 
     // A firewall that forgets a connection tells nobody, and a server that closes one is not heard before the next statement.
     private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(1);
@@ -71,6 +71,8 @@ internal sealed class HeldConnection(Database database, TimeProvider clock) : IA
         }
         catch (Exception fault) when (fault is DbException or InvalidOperationException or IOException or TimeoutException)
         {
+            // Where one died unnoticed, the others have too: they need not find out one after the other.
+            database.DropSessions();
             return false;
         }
     }

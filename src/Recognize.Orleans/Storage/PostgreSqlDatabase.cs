@@ -21,8 +21,9 @@ internal sealed class PostgreSqlDatabase(string connectionString)
     // The data source does not tell its password.
     private readonly string connectionString = connectionString;
 
+    // A statement that timed out ends its connection: nobody waits for the server's word on the cancellation.
     private readonly NpgsqlDataSource unpooled = NpgsqlDataSource.Create(
-        new NpgsqlConnectionStringBuilder(WithDefaults(connectionString)) { Pooling = false, CancellationTimeout = 500 });
+        new NpgsqlConnectionStringBuilder(WithDefaults(connectionString)) { Pooling = false, CancellationTimeout = -1 });
 
     public override string Invariant => "Npgsql";
 
