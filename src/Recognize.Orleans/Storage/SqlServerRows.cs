@@ -116,28 +116,18 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId, S
 
     private static readonly SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> ReadingHistory = ReadingRanges("HistoryKey", "DESC");
 
-    public async Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken)
-    {
-        try
-        {
-            await RunAsync(
-                Writing,
-                group,
-                row => group[row.GetInt32(0)].Outcome = (WriteOutcome)row.GetInt32(1),
-                cancellationToken,
-                new("@until", SqlDbType.DateTime2) { Value = until },
-                new("@cluster", SqlDbType.NVarChar, 150) { Value = (object?)silo?.ClusterId ?? DBNull.Value },
-                new("@address", SqlDbType.VarChar, 45) { Value = (object?)silo?.Address ?? DBNull.Value },
-                new("@port", SqlDbType.Int) { Value = (object?)silo?.Port ?? DBNull.Value },
-                new("@generation", SqlDbType.Int) { Value = (object?)silo?.Generation ?? DBNull.Value });
-        }
-        catch (SqlException fault) when (IsOfTheBatch(fault))
-        {
-            throw new GroupRefusedException(fault, overtaken: fault.Number is Overtaken or DuplicateIndexKey or DuplicateKey or Deadlock);
-        }
-    }
+    public Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken) => RunAsync(
+        Writing,
+        group,
+        row => group[row.GetInt32(0)].Outcome = (WriteOutcome)row.GetInt32(1),
+        cancellationToken,
+        new("@until", SqlDbType.DateTime2) { Value = until },
+        new("@cluster", SqlDbType.NVarChar, 150) { Value = (object?)silo?.ClusterId ?? DBNull.Value },
+        new("@address", SqlDbType.VarChar, 45) { Value = (object?)silo?.Address ?? DBNull.Value },
+        new("@port", SqlDbType.Int) { Value = (object?)silo?.Port ?? DBNull.Value },
+        new("@generation", SqlDbType.Int) { Value = (object?)silo?.Generation ?? DBNull.Value });
 
-    public Task ReadAsync(IReadOnlyList<ReadItem<RowKey, StoredRow?>> group, CancellationToken cancellationToken) => ReadAsync(
+    public Task ReadAsync(IReadOnlyList<ReadItem<RowKey, StoredRow?>> group, CancellationToken cancellationToken) => RunAsync(
         Reading,
         group,
         row => group[row.GetInt32(0)].Answer = new(row.IsDBNull(1) ? null : row.GetFieldValue<byte[]>(1), row.GetInt32(2)),
@@ -147,7 +137,7 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId, S
     {
         foreach (var ranges in group.GroupBy(item => item.Question.Index).Select(ranges => ranges.ToArray()))
         {
-            await ReadAsync(
+            await RunAsync(
                 ranges[0].Question.Index is RowIndex.Pending ? ReadingPending : ReadingHistory,
                 ranges,
                 row => ranges[row.GetInt32(0)].Answer.Add(new(row.GetString(1), row.IsDBNull(2) ? null : row.GetFieldValue<byte[]>(2))),
@@ -185,38 +175,36 @@ internal sealed class SqlServerRows(DbDataSource dataSource, string serviceId, S
         new("[Key]", 'k', SqlDbType.NVarChar, 512, item => key(item).Key),
     ];
 
-    private async Task ReadAsync<TItem>(SqlServerStatement<TItem> statement, IReadOnlyList<TItem> group, Action<DbDataReader> read, CancellationToken cancellationToken)
-    {
-        try
-        {
-            await RunAsync(statement, group, read, cancellationToken);
-        }
-        catch (SqlException fault) when (IsOfTheBatch(fault))
-        {
-            throw new GroupRefusedException(fault);
-        }
-    }
+    private static bool IsOvertaken(SqlException fault) => fault.Number is Overtaken or DuplicateIndexKey or DuplicateKey or Deadlock;
 
     private static bool IsOfTheBatch(SqlException fault) => fault.Errors.Cast<SqlError>().All(error => error.Class < LowestErrorClass || IsOfTheBatch(error));
 
-    // An error of the batch itself, which XACT_ABORT takes back before the server answers. From class 17 on the server is in
-    // trouble and may have committed, and so it may with Azure's numbers, whatever their class. A negative number is the client's own, a time-out for example.
+    // An error of the batch itself, which XACT_ABORT takes back before the server answers. From class 17 on the server is in trouble and may
+    // have committed, and so it may with Azure's numbers, whatever their class. A negative number is the client's own, a time-out for example.
     private static bool IsOfTheBatch(SqlError error) =>
         error.Number is Deadlock or DuplicateIndexKey or DuplicateKey or LockTimeout || (error.Class is ErrorOfTheBatch && error.Number is > 0 and not (>= 40_000 and <= 49_999));
 
     private async Task RunAsync<TItem>(
         SqlServerStatement<TItem> statement, IReadOnlyList<TItem> group, Action<DbDataReader> read, CancellationToken cancellationToken, params SqlParameter[] parameters)
     {
+        // A login that is refused would be so for every item: it refuses no group.
         await using var connection = await dataSource.OpenConnectionAsync(cancellationToken);
         await using var command = connection.CreateCommand();
         command.CommandTimeout = PatienceSeconds;
         command.Parameters.Add(new SqlParameter("@service", SqlDbType.NVarChar, 150) { Value = serviceId });
         command.Parameters.AddRange(parameters);
         statement.AddTo(command, group);
-        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
-        while (await reader.ReadAsync(cancellationToken))
+        try
         {
-            read(reader);
+            await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+            while (await reader.ReadAsync(cancellationToken))
+            {
+                read(reader);
+            }
+        }
+        catch (SqlException fault) when (IsOfTheBatch(fault))
+        {
+            throw new GroupRefusedException(fault, IsOvertaken(fault));
         }
     }
 }

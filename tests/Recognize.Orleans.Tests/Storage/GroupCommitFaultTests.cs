@@ -269,5 +269,5 @@ public abstract class GroupCommitFaultTests
     private static IEnumerable<string> Keys(string name) => Enumerable.Range(0, 5).Select(number => $"op/acme/{name} {number}/");
 
     private static Task RenameAsync(TestDatabase test, string from, string to) => test.ExecuteAsync(
-        test.Engine is StorageEngine.SqlServer ? $"EXEC sp_rename '{from}', '{to}'" : $"ALTER TABLE {from} RENAME TO {to}");
+        test.Engine is StorageEngine.SqlServer ? $"EXEC sp_rename '{from}', '{to}', 'OBJECT'" : $"ALTER TABLE {from} RENAME TO {to}");
 }
