@@ -111,6 +111,19 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
         Assert.Equal(3, server.Logins);
     }
 
+    // What the driver does by itself: it remembers the fault, and asks nobody.
+    [Fact]
+    public async Task A_connection_string_may_ask_the_driver_to_remember_an_outage()
+    {
+        await using var database = Database.Create(StorageEngine.SqlServer, $"{server.ConnectionString};Pool Blocking Period=AlwaysBlock");
+        server.RefusesLoginsWith = new(4_060, 11);
+
+        await Assert.ThrowsAsync<SqlException>(() => database.ReadClockAsync(CancellationToken.None));
+        await Assert.ThrowsAsync<SqlException>(() => database.ReadClockAsync(CancellationToken.None));
+
+        Assert.Equal(1, server.Logins);
+    }
+
     [Theory]
     [InlineData("", PoolBlockingPeriod.NeverBlock, 1)]
     [InlineData(";PoolBlockingPeriod=AlwaysBlock;ConnectRetryInterval=5", PoolBlockingPeriod.AlwaysBlock, 5)]
