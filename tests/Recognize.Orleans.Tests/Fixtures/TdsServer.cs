@@ -5,7 +5,7 @@ using System.Text;
 
 namespace Recognize.Orleans.Fixtures;
 
-/// <summary>As much of a SQL Server as its driver needs: it lets everybody in or refuses them, and answers every statement with nothing or with an error.</summary>
+/// <summary>As much of a SQL Server as its driver needs: it lets everybody in or refuses them, and answers every statement with rows, with nothing or with an error.</summary>
 /// <remarks>The protocol is Microsoft's MS-TDS: https://learn.microsoft.com/openspecs/windows_protocols/ms-tds.</remarks>
 internal sealed class TdsServer : IAsyncDisposable
 {
@@ -14,6 +14,10 @@ internal sealed class TdsServer : IAsyncDisposable
     private const byte Attention = 0x06;
     private const byte Login = 0x10;
     private const byte PreLogin = 0x12;
+
+    // At most 4,000 characters in Latin1_General.
+    private static readonly byte[] TextType = [0xE7, 0x40, 0x1F, 0x09, 0x04, 0xD0, 0x00, 0x34];
+    private static readonly byte[] IntegerType = [0x26, 4];
 
     private readonly TcpListener listener = new(IPAddress.Loopback, 0);
     private readonly Lock gate = new();
@@ -37,6 +41,9 @@ internal sealed class TdsServer : IAsyncDisposable
 
     /// <summary>What every statement is answered with; none: done.</summary>
     public IReadOnlyList<TdsError> Answers { get; set; } = [];
+
+    /// <summary>The rows that every statement finds, one result after the other; the values of a row are texts, numbers and null.</summary>
+    public IReadOnlyList<object?[][]> Finds { get; set; } = [];
 
     /// <summary>How many logins have come, refused ones included.</summary>
     public int Logins => Volatile.Read(ref logins);
@@ -138,7 +145,7 @@ internal sealed class TdsServer : IAsyncDisposable
                     statements.Add(type is Rpc ? new TdsReader(message).Rpc() : new TdsReader(message).Batch());
                 }
 
-                return [.. Answers.SelectMany(ErrorToken), .. DoneToken(type is Rpc ? (byte)0xFE : (byte)0xFD, failed: Answers.Count > 0)];
+                return [.. Finds.SelectMany(ResultTokens), .. Answers.SelectMany(ErrorToken), .. DoneToken(type is Rpc ? (byte)0xFE : (byte)0xFD, failed: Answers.Count > 0)];
             case Attention:
                 return [0xFD, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
             default:
@@ -161,6 +168,21 @@ internal sealed class TdsServer : IAsyncDisposable
         byte[] body = [.. Number(error.Number), 1, error.Class, .. Number((short)error.Message.Length), .. Encoding.Unicode.GetBytes(error.Message), .. ShortText("test"), .. ShortText(""), .. Number(1)];
         return [error.Class > 10 ? (byte)0xAA : (byte)0xAB, .. Number((short)body.Length), .. body];
     }
+
+    // A column is a number where its first row has one, and else a text.
+    private static byte[] ResultTokens(object?[][] rows) =>
+    [
+        0x81, .. Number((short)rows[0].Length), .. rows[0].SelectMany(value => (byte[])[0, 0, 0, 0, 1, 0, .. value is int ? IntegerType : TextType, 0]),
+        .. rows.SelectMany(row => (byte[])[0xD1, .. row.SelectMany(Value)]),
+        0xFF, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+
+    private static byte[] Value(object? value) => value switch
+    {
+        int number => [4, .. Number(number)],
+        string text => [.. Number((short)(text.Length * 2)), .. Encoding.Unicode.GetBytes(text)],
+        _ => [0xFF, 0xFF],
+    };
 
     private static byte[] DoneToken(byte token, bool failed) => [token, failed ? (byte)2 : (byte)0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 

@@ -138,6 +138,49 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task All_that_is_wrong_with_a_database_is_told_at_once()
+    {
+        server.Finds =
+        [
+            [["READ_ONLY", "15.0.4430.1", 3, 120]],
+            [["GrainTypeString", "Latin1_General_100_BIN2"], ["HistoryKey", "SQL_Latin1_General_CP1_CI_AS"], ["PendingKey", null]],
+        ];
+        var faults = new List<string>();
+
+        await Database.AddServerFaultsAsync(faults, CancellationToken.None);
+
+        Assert.Collection(
+            faults,
+            fault => Assert.StartsWith("The database is read-only", fault, StringComparison.Ordinal),
+            fault => Assert.StartsWith("The database has compatibility level 120", fault, StringComparison.Ordinal),
+            fault => Assert.StartsWith("The column HistoryKey of OrleansStorage has the collation SQL_Latin1_General_CP1_CI_AS", fault, StringComparison.Ordinal),
+            fault => Assert.StartsWith("The column PendingKey of OrleansStorage", fault, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_database_without_the_tables_yet_has_no_columns_to_look_at()
+    {
+        server.Finds = [[["READ_WRITE", "15.0.4430.1", 3, 150]]];
+        var faults = new List<string>();
+
+        await Database.AddServerFaultsAsync(faults, CancellationToken.None);
+
+        Assert.Empty(faults);
+    }
+
+    [Fact]
+    public async Task Each_item_of_a_group_is_told_its_own_outcome()
+    {
+        server.Finds = [[[0, 1], [1, 2], [2, 3], [3, 4]]];
+        WriteItem[] group = [.. Enumerable.Range(0, 4).Select(SqlServerStatements.WriteOf)];
+        await using var rows = Database.CreateRows("recognize", silo: null);
+
+        await rows.WriteAsync(group, DateTime.MaxValue, CancellationToken.None);
+
+        Assert.Equal([WriteOutcome.Written, WriteOutcome.Conflicts, WriteOutcome.TooLate, WriteOutcome.Fenced], group.Select(item => item.Outcome));
+    }
+
+    [Fact]
     public async Task Idle_connections_are_closed_with_the_database()
     {
         await WriteAsync();
