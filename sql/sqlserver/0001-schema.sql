@@ -31,8 +31,11 @@ CREATE TABLE OrleansQuery
 -- sorts as the history does. The first write sets it. What is left of a removed operation is a tombstone,
 -- {"v":3,"id":...,"removedAt":"..."}: its HistoryKey is ~removedAt/id, in nobody's history, behind all of them.
 -- PendingKey is the same text while the stored status is "pending", and NULL from the write on that ends the operation.
+-- RowId is what the table is clustered by, and no query names it: it is narrow, because every index holds it, and it grows, so that
+-- an insert appends to the last page and an update that makes a row longer leaves no forwarding address behind, as it does in a heap.
 CREATE TABLE OrleansStorage
 (
+    RowId BIGINT IDENTITY(1, 1) NOT NULL CONSTRAINT PK_OrleansStorage PRIMARY KEY,
     GrainIdHash INT NOT NULL,
     GrainIdN0 BIGINT NOT NULL,
     GrainIdN1 BIGINT NOT NULL,
@@ -58,10 +61,12 @@ CREATE INDEX IX_OrleansStorage_History ON OrleansStorage (ServiceId, HistoryKey)
 
 CREATE INDEX IX_OrleansStorage_Pending ON OrleansStorage (ServiceId, PendingKey);
 
+-- Every query waits for a lock no longer than two seconds, so that a row that somebody holds locked does not stop a silo.
 -- The storage queries answer with exactly one row; a NULL in it says that the write was refused.
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('WriteToStorageKey', N'
 SET NOCOUNT ON;
+SET LOCK_TIMEOUT 2000;
 DECLARE @NewGrainStateVersion INT;
 DECLARE @Document VARCHAR(MAX);
 DECLARE @Number VARCHAR(17);
@@ -106,8 +111,9 @@ SELECT @NewGrainStateVersion AS NewGrainStateVersion;
 ');
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('ReadFromStorageKey', N'
+SET LOCK_TIMEOUT 2000;
 SELECT PayloadBinary, Version
-FROM OrleansStorage
+FROM OrleansStorage WITH (FORCESEEK)
 WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
     AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
     AND ServiceId = @ServiceId;
@@ -115,6 +121,7 @@ WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('ClearStorageKey', N'
 SET NOCOUNT ON;
+SET LOCK_TIMEOUT 2000;
 DECLARE @NewGrainStateVersion INT;
 UPDATE OrleansStorage
 SET PayloadBinary = NULL, ModifiedOn = SYSUTCDATETIME(), Version = Version + 1, PendingKey = NULL
@@ -127,6 +134,7 @@ SELECT @NewGrainStateVersion AS NewGrainStateVersion;
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('DeleteStorageKey', N'
 SET NOCOUNT ON;
+SET LOCK_TIMEOUT 2000;
 DECLARE @NewGrainStateVersion INT;
 DELETE FROM OrleansStorage
 WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
@@ -164,6 +172,7 @@ CREATE TABLE OrleansMembershipTable
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('InsertMembershipVersionKey', N'
 SET NOCOUNT ON;
+SET LOCK_TIMEOUT 2000;
 DECLARE @Added INT;
 SET @Added = 0;
 BEGIN TRY
@@ -181,6 +190,7 @@ SELECT @Added AS Added;
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('InsertMembershipKey', N'
 SET NOCOUNT ON;
 SET XACT_ABORT ON;
+SET LOCK_TIMEOUT 2000;
 DECLARE @Changed INT;
 BEGIN TRANSACTION;
 UPDATE OrleansMembershipVersionTable
@@ -209,6 +219,7 @@ SELECT @Changed AS Changed;
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('UpdateMembershipKey', N'
 SET NOCOUNT ON;
 SET XACT_ABORT ON;
+SET LOCK_TIMEOUT 2000;
 DECLARE @Changed INT;
 BEGIN TRANSACTION;
 UPDATE OrleansMembershipVersionTable
@@ -232,12 +243,14 @@ SELECT @Changed AS Changed;
 -- By this clock and not by the machine's, which @IAmAliveTime is of: others judge the sign of life by the database's clock.
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('UpdateIAmAlivetimeKey', N'
 SET NOCOUNT ON;
+SET LOCK_TIMEOUT 2000;
 UPDATE OrleansMembershipTable
 SET IAmAliveTime = SYSUTCDATETIME()
 WHERE DeploymentId = @DeploymentId AND Address = @Address AND Port = @Port AND Generation = @Generation;
 ');
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('MembershipReadRowKey', N'
+SET LOCK_TIMEOUT 2000;
 SELECT cluster.DeploymentId, silo.Address, silo.Port, silo.Generation, silo.SiloName, silo.HostName, silo.Status,
     silo.ProxyPort, silo.SuspectTimes, silo.StartTime, silo.IAmAliveTime, cluster.Version
 FROM OrleansMembershipVersionTable AS cluster
@@ -247,6 +260,7 @@ WHERE cluster.DeploymentId = @DeploymentId;
 ');
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('MembershipReadAllKey', N'
+SET LOCK_TIMEOUT 2000;
 SELECT cluster.DeploymentId, silo.Address, silo.Port, silo.Generation, silo.SiloName, silo.HostName, silo.Status,
     silo.ProxyPort, silo.SuspectTimes, silo.StartTime, silo.IAmAliveTime, cluster.Version
 FROM OrleansMembershipVersionTable AS cluster
@@ -255,6 +269,7 @@ WHERE cluster.DeploymentId = @DeploymentId;
 ');
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('GatewaysQueryKey', N'
+SET LOCK_TIMEOUT 2000;
 SELECT Address, ProxyPort, Generation
 FROM OrleansMembershipTable
 WHERE DeploymentId = @DeploymentId AND Status = @Status AND ProxyPort > 0;
@@ -263,6 +278,7 @@ WHERE DeploymentId = @DeploymentId AND Status = @Status AND ProxyPort > 0;
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('DeleteMembershipTableEntriesKey', N'
 SET NOCOUNT ON;
 SET XACT_ABORT ON;
+SET LOCK_TIMEOUT 2000;
 BEGIN TRANSACTION;
 DELETE FROM OrleansMembershipTable WHERE DeploymentId = @DeploymentId;
 DELETE FROM OrleansMembershipVersionTable WHERE DeploymentId = @DeploymentId;
@@ -273,6 +289,7 @@ COMMIT TRANSACTION;
 -- back to this query when the next one is missing.
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('CleanupDefunctSiloEntriesKey', N'
 SET NOCOUNT ON;
+SET LOCK_TIMEOUT 2000;
 DELETE FROM OrleansMembershipTable
 WHERE DeploymentId = @DeploymentId AND IAmAliveTime < @IAmAliveTime AND Status <> 3;
 ');
@@ -280,6 +297,7 @@ WHERE DeploymentId = @DeploymentId AND IAmAliveTime < @IAmAliveTime AND Status <
 -- Status 6 is a dead silo. The provider names the row as it read it: a row that has changed since stays.
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('CleanupDefunctSiloEntryKey', N'
 SET NOCOUNT ON;
+SET LOCK_TIMEOUT 2000;
 DELETE FROM OrleansMembershipTable
 WHERE DeploymentId = @DeploymentId AND Address = @Address AND Port = @Port AND Generation = @Generation
     AND Status = 6 AND StartTime = @StartTime AND IAmAliveTime = @IAmAliveTime

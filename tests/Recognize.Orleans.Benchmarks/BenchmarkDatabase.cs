@@ -98,7 +98,20 @@ internal sealed class BenchmarkDatabase(string engine, string connectionString, 
             Benchmarks.Engine.SqlServer,
             new SqlConnectionStringBuilder(server) { InitialCatalog = name }.ConnectionString,
             cpu: null,
-            () => OnServerAsync(new SqlConnection(server), $"ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE; DROP DATABASE {name}", CancellationToken.None));
+            () => DropOnSqlServerAsync(server, name));
+    }
+
+    // The servers have ended and their sessions with them. Not every server that speaks T-SQL knows SINGLE_USER, for when one has not noticed yet.
+    private static async Task DropOnSqlServerAsync(string server, string name)
+    {
+        try
+        {
+            await OnServerAsync(new SqlConnection(server), $"DROP DATABASE {name}", CancellationToken.None);
+        }
+        catch (BenchmarkException)
+        {
+            await OnServerAsync(new SqlConnection(server), $"ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE; DROP DATABASE {name}", CancellationToken.None);
+        }
     }
 
     private static string Name() => $"recognize_bench_{Guid.NewGuid():N}";

@@ -267,7 +267,7 @@ internal static class ServiceHost
 
     // A database that is not there or refuses, a script that fails, a folder that may not be written.
     private static bool IsFaultOfTheDatabase(Exception fault) =>
-        fault is System.Data.Common.DbException or InvalidOperationException or IOException or UnauthorizedAccessException;
+        fault is System.Data.Common.DbException or InvalidOperationException or TimeoutException or IOException or UnauthorizedAccessException;
 
     private static async Task ApplySchemaAsync(string[] args)
     {

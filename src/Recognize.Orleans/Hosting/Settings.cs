@@ -37,7 +37,7 @@ internal sealed record Settings
                 Engine = engine,
                 ConnectionString = ConnectionString(reader, engine, contentRoot),
                 ApplySchema = reader.Flag("Recognize:Storage:ApplySchema", engine is StorageEngine.Sqlite),
-                GroupCommit = reader.Flag("Recognize:Storage:GroupCommit", engine is not StorageEngine.SqlServer),
+                GroupCommit = reader.Flag("Recognize:Storage:GroupCommit", true),
             },
             Silo = new()
             {

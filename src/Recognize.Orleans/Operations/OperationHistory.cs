@@ -55,7 +55,7 @@ internal sealed partial class OperationHistory(Database database, RowReader read
     private static string RowsIn(Database database) => RangeIn(database, "HistoryKey, GrainIdExtensionString");
 
     private static string RangeIn(Database database, string columns) =>
-        database.FirstText(columns, "FROM OrleansStorage WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey");
+        database.FirstText(columns, "OrleansStorage", "WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey");
 
     private OperationState? StateOf(RangeRow row)
     {
@@ -70,16 +70,16 @@ internal sealed partial class OperationHistory(Database database, RowReader read
         }
     }
 
-    [System.Diagnostics.CodeAnalysis.SuppressMessage("Security", "CA2100", Justification = "The texts are constants; values are parameters.")]
     private async Task<IReadOnlyList<TRow>> QueryAsync<TRow>(string text, (string After, string Before) range, int count, Func<DbDataReader, TRow> read, CancellationToken cancellationToken)
     {
         await using var connection = await database.DataSource.OpenConnectionAsync(cancellationToken);
-        await using var command = connection.CreateCommand();
-        command.CommandText = text;
-        Add(command, "service", cluster.Value.ServiceId, DbType.String);
-        Add(command, "after", range.After, DbType.AnsiString);
-        Add(command, "before", range.Before, DbType.AnsiString);
-        Add(command, "count", count, DbType.Int32);
+        await using var command = database.CommandOf(
+            connection,
+            text,
+            new("@service", cluster.Value.ServiceId, DbType.String, 150),
+            new("@after", range.After, DbType.AnsiString, 220),
+            new("@before", range.Before, DbType.AnsiString, 220),
+            new("@count", count, DbType.Int32));
         var found = new List<TRow>(count);
         await using var rows = await command.ExecuteReaderAsync(cancellationToken);
         while (await rows.ReadAsync(cancellationToken))
@@ -88,13 +88,6 @@ internal sealed partial class OperationHistory(Database database, RowReader read
         }
 
         return found;
-    }
-
-    private static void Add(DbCommand command, string name, object value, DbType type)
-    {
-        var parameter = command.CreateParameter();
-        (parameter.ParameterName, parameter.Value, parameter.DbType) = ($"@{name}", value, type);
-        command.Parameters.Add(parameter);
     }
 
     private static partial class Log

@@ -1,3 +1,4 @@
+using System.Data;
 using System.Data.Common;
 using System.Diagnostics.CodeAnalysis;
 using DbUp.Builder;
@@ -36,6 +37,12 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     /// life within <see cref="ClusterClaim.Patience"/>; answers with whose it is now, the newest stored time, and until when removals are held.
     /// </summary>
     protected abstract string ClaimText { get; }
+
+    /// <summary>Comes before every statement: what a session needs and no connection string can say.</summary>
+    protected virtual string SessionText => "";
+
+    /// <summary>The type of a moment in UTC.</summary>
+    protected virtual DbType TimeType => DbType.DateTime;
 
     /// <summary>Stores until when nothing may be removed.</summary>
     protected abstract string HoldSweepsText { get; }
@@ -108,8 +115,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     public async Task<DateTimeOffset> ReadClockAsync(CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
-        await using var command = connection.CreateCommand();
-        command.CommandText = ReadClockText;
+        await using var command = CommandOf(connection, ReadClockText);
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         await reader.ReadAsync(cancellationToken);
         return Utc(reader, 0);
@@ -130,11 +136,11 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
                 (SELECT ClusterId FROM RecognizeCluster WHERE ServiceId = @ServiceId),
                 {IsReadOnlyText}
             """,
-            ("@ServiceId", serviceId),
-            ("@ClusterId", silo.ClusterId),
-            ("@Address", silo.Address),
-            ("@Port", silo.Port),
-            ("@Generation", silo.Generation));
+            Id("@ServiceId", serviceId),
+            Id("@ClusterId", silo.ClusterId),
+            new("@Address", silo.Address, DbType.AnsiString, 45),
+            new("@Port", silo.Port, DbType.Int32),
+            new("@Generation", silo.Generation, DbType.Int32));
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         await reader.ReadAsync(cancellationToken);
         return new(
@@ -148,7 +154,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     public async Task<ClusterClaim> ClaimAsync(string serviceId, string clusterId, CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
-        await using var command = CommandOf(connection, ClaimText, ("@ServiceId", serviceId), ("@ClusterId", clusterId));
+        await using var command = CommandOf(connection, ClaimText, Id("@ServiceId", serviceId), Id("@ClusterId", clusterId));
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         await reader.ReadAsync(cancellationToken);
         return new(reader.GetString(0), Utc(reader, 1), await reader.IsDBNullAsync(2, cancellationToken) ? null : Utc(reader, 2));
@@ -158,7 +164,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     public async Task HoldSweepsAsync(string serviceId, DateTimeOffset until, CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
-        await using var command = CommandOf(connection, HoldSweepsText, ("@ServiceId", serviceId), ("@Until", until.UtcDateTime));
+        await using var command = CommandOf(connection, HoldSweepsText, Id("@ServiceId", serviceId), new("@Until", until.UtcDateTime, TimeType));
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 
@@ -166,7 +172,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     public async Task RenewClaimAsync(string serviceId, string clusterId, DateTimeOffset newest, CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
-        await using var command = CommandOf(connection, RenewClaimText, ("@ServiceId", serviceId), ("@ClusterId", clusterId), ("@Newest", newest.UtcDateTime));
+        await using var command = CommandOf(connection, RenewClaimText, Id("@ServiceId", serviceId), Id("@ClusterId", clusterId), new("@Newest", newest.UtcDateTime, TimeType));
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 
@@ -192,10 +198,32 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     /// <summary>Closes the pool's idle connections now, and those in use when they come back.</summary>
     public abstract void ClearPool();
 
-    /// <summary>A query for the first <c>@count</c> rows.</summary>
+    /// <summary>A query for the first <c>@count</c> rows of a table, which an index must find.</summary>
     /// <param name="columns">Its columns.</param>
-    /// <param name="rows">The rest of it, from FROM to ORDER BY.</param>
-    public virtual string FirstText(string columns, string rows) => $"SELECT {columns} {rows} LIMIT @count";
+    /// <param name="table">The table.</param>
+    /// <param name="rows">The rest of it, from WHERE to ORDER BY.</param>
+    public virtual string FirstText(string columns, string table, string rows) => $"SELECT {columns} FROM {table} {rows} LIMIT @count";
+
+    /// <summary>A statement with its values.</summary>
+    [SuppressMessage("Security", "CA2100", Justification = "The texts are constants; values are parameters.")]
+    public DbCommand CommandOf(DbConnection connection, string text, params ReadOnlySpan<StatementValue> values)
+    {
+        var command = connection.CreateCommand();
+        command.CommandText = SessionText + text;
+        foreach (var value in values)
+        {
+            var parameter = command.CreateParameter();
+            (parameter.ParameterName, parameter.Value, parameter.DbType) = (value.Name, value.Value, value.Type);
+            if (value.Size > 0)
+            {
+                parameter.Size = value.Size;
+            }
+
+            command.Parameters.Add(parameter);
+        }
+
+        return command;
+    }
 
     /// <summary>Whether the server has the database itself.</summary>
     public abstract Task<bool> ExistsAsync();
@@ -234,20 +262,15 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
 
     private static DateTimeOffset Utc(DbDataReader reader, int column) => new(DateTime.SpecifyKind(reader.GetDateTime(column), DateTimeKind.Unspecified), TimeSpan.Zero);
 
-    private static DbCommand CommandOf(DbConnection connection, string text, params ReadOnlySpan<(string Name, object Value)> parameters)
-    {
-        var command = connection.CreateCommand();
-        command.CommandText = text;
-        foreach (var (name, value) in parameters)
-        {
-            var parameter = command.CreateParameter();
-            (parameter.ParameterName, parameter.Value) = (name, value);
-            command.Parameters.Add(parameter);
-        }
-
-        return command;
-    }
+    private static StatementValue Id(string name, string value) => new(name, value, DbType.String, 150);
 }
+
+/// <summary>A value of a statement.</summary>
+/// <param name="Name">Its parameter.</param>
+/// <param name="Value">The value.</param>
+/// <param name="Type">The column's type.</param>
+/// <param name="Size">The column's size. It belongs to the statement and not to the value, because SQL Server makes a plan for each size.</param>
+internal readonly record struct StatementValue(string Name, object Value, DbType Type, int Size = 0);
 
 /// <summary>What the database says of a silo.</summary>
 /// <param name="Now">The database's clock.</param>

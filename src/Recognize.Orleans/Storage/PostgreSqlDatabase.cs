@@ -106,6 +106,9 @@ internal sealed class PostgreSqlDatabase(string connectionString)
         PostgresException known when IsOfStatement(known) => FaultOf.Statement,
         PostgresException known when IsOfNode(known) => FaultOf.Node,
 
+        // Its disk or memory is full, or it has too many sessions.
+        PostgresException { SqlState: ['5', '3', ..] } => FaultOf.Database,
+
         // What else a server says may be about the session: it was made read-only, or lost the statements that were prepared.
         PostgresException => FaultOf.Session,
 
@@ -149,11 +152,6 @@ internal sealed class PostgreSqlDatabase(string connectionString)
         }
     }
 
-    /// <summary>Whether a fault concerns the statement only, and the session is as good as before.</summary>
-    public static bool IsOfStatement(PostgresException fault) =>
-        fault.SqlState is PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled
-        || fault.SqlState[..2] is "22" or "23";
-
     public override async Task<bool> ExistsAsync()
     {
         await using var connection = new NpgsqlConnection(new NpgsqlConnectionStringBuilder(connectionString) { Pooling = false }.ConnectionString);
@@ -180,6 +178,11 @@ internal sealed class PostgreSqlDatabase(string connectionString)
         await unpooled.DisposeAsync();
         await base.DisposeConnectionsAsync();
     }
+
+    // The session is as good as before.
+    private static bool IsOfStatement(PostgresException fault) =>
+        fault.SqlState is PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled
+        || fault.SqlState[..2] is "22" or "23";
 
     private static bool IsOfNode(PostgresException fault) => fault.SqlState is PostgresErrorCodes.InsufficientPrivilege
         or PostgresErrorCodes.InvalidPassword or PostgresErrorCodes.InvalidAuthorizationSpecification

@@ -207,17 +207,18 @@ internal sealed class PostgreSqlRows(PostgreSqlDatabase database, string service
             }
             catch (PostgresException fault) when (isSent && !EndsConnection(fault))
             {
-                if (!PostgreSqlDatabase.IsOfStatement(fault))
+                var whose = database.Classify(fault);
+                if (whose is not FaultOf.Statement)
                 {
                     await held.DisposeAsync();
                 }
 
-                throw new GroupRefusedException(fault, IsOvertaken(fault));
+                throw whose is FaultOf.Node or FaultOf.Database ? new UnavailableException(fault) : new GroupRefusedException(fault, IsOvertaken(fault));
             }
             catch (Exception fault) when (!isSent)
             {
                 await held.DisposeAsync();
-                throw new NotSentException(fault);
+                throw new UnavailableException(fault);
             }
             catch
             {

@@ -145,7 +145,7 @@ internal interface IRows : IAsyncDisposable
     /// <param name="until">By the database's clock: the group is refused when it arrives later than that. Not on SQLite, to which nothing arrives late.</param>
     /// <param name="cancellationToken">Ends the wait for the database.</param>
     /// <exception cref="GroupRefusedException">Nothing was written, for certain.</exception>
-    /// <exception cref="NotSentException">Nothing was written, for certain, and nothing can be at the moment.</exception>
+    /// <exception cref="UnavailableException">Nothing was written, for certain, and nothing can be at the moment.</exception>
     /// <exception cref="Exception">It is unknown whether anything was written.</exception>
     Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken);
 
@@ -169,6 +169,6 @@ internal sealed class GroupRefusedException(Exception cause, bool overtaken = fa
     public bool IsOvertaken => overtaken;
 }
 
-/// <summary>There is no connection on which a group could be sent.</summary>
+/// <summary>There is no connection on which a group could be sent, or the database refuses every other one as well.</summary>
 /// <param name="cause">What the driver said.</param>
-internal sealed class NotSentException(Exception cause) : Exception(cause.Message, cause);
+internal sealed class UnavailableException(Exception cause) : Exception(cause.Message, cause);

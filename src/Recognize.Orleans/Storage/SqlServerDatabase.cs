@@ -1,3 +1,4 @@
+using System.Data;
 using System.Data.Common;
 using DbUp;
 using DbUp.Builder;
@@ -8,8 +9,14 @@ namespace Recognize.Orleans.Storage;
 
 /// <summary>A database on a SQL Server, or Azure SQL.</summary>
 internal sealed class SqlServerDatabase(string connectionString)
-    : Database(StorageEngine.SqlServer, SqlClientFactory.Instance.CreateDataSource(connectionString))
+    : Database(StorageEngine.SqlServer, new SqlServerDataSource(connectionString))
 {
+    // A look at the database, Orleans' membership, and one more.
+    private const int FewestConnections = 3;
+
+    private const int OldestCompatibilityLevel = 130;
+    private const int OldestMajorVersion = 13;
+    private const int FirstEditionInAzure = 5;
     private const string SchemaLock = "Recognize.Orleans.Schema";
 
     private readonly string connectionString = connectionString;
@@ -24,6 +31,12 @@ internal sealed class SqlServerDatabase(string connectionString)
         """;
 
     public override string HasSchemaText => "SELECT CASE WHEN OBJECT_ID(N'RecognizeSchema', N'U') IS NULL THEN 0 ELSE 1 END";
+
+    // Above what a write takes, below what a caller waits: a row that somebody holds locked must not stop everything for as long as it is held.
+    protected override string SessionText => "SET LOCK_TIMEOUT 2000;\n";
+
+    // DATETIME would round to three milliseconds and let the server convert the column.
+    protected override DbType TimeType => DbType.DateTime2;
 
     protected override string ReadClockText => "SELECT SYSUTCDATETIME()";
 
@@ -71,29 +84,69 @@ internal sealed class SqlServerDatabase(string connectionString)
     {
         { DataSource: "" } => "names no server: set Data Source.",
         { InitialCatalog: "", AttachDBFilename: "" } => "names no database: set Initial Catalog.",
+        { MaxPoolSize: < FewestConnections } => $"allows fewer connections than the {FewestConnections} that are used at once: set Max Pool Size to {FewestConnections} or more.",
         _ => null,
     };
 
-    public override Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken) => Task.CompletedTask;
+    public override async Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken)
+    {
+        await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
+        await using var command = CommandOf(
+            connection,
+            """
+            SELECT
+                CAST(DATABASEPROPERTYEX(DB_NAME(), 'Updateability') AS NVARCHAR(60)),
+                CAST(SERVERPROPERTY('ProductVersion') AS NVARCHAR(128)),
+                CAST(SERVERPROPERTY('EngineEdition') AS INT),
+                (SELECT CAST(compatibility_level AS INT) FROM sys.databases WHERE name = DB_NAME());
+            SELECT name, collation_name
+            FROM sys.columns
+            WHERE object_id = OBJECT_ID(N'OrleansStorage')
+                AND name IN (N'GrainIdExtensionString', N'GrainTypeString', N'ServiceId', N'HistoryKey', N'PendingKey');
+            """);
+        await using var reader = await command.ExecuteReaderAsync(cancellationToken);
+        if (await reader.ReadAsync(cancellationToken))
+        {
+            AddFaultsOfDatabase(faults, TextOrNull(reader, 0), TextOrNull(reader, 1), NumberOrNull(reader, 2), NumberOrNull(reader, 3));
+        }
 
-    public override IRows CreateRows(string serviceId, SiloIdentity? silo, TimeProvider clock) => new SqlServerRows(DataSource, serviceId, silo);
+        // Without the table there is no row: its columns come with the schema.
+        await reader.NextResultAsync(cancellationToken);
+        while (await reader.ReadAsync(cancellationToken))
+        {
+            AddFaultsOfColumn(faults, reader.GetString(0), TextOrNull(reader, 1));
+        }
+    }
+
+    public override IRows CreateRows(string serviceId, SiloIdentity? silo, TimeProvider clock) => new SqlServerRows(this, serviceId, silo, clock);
 
     public override async Task<DbConnection> OpenHeldAsync(CancellationToken cancellationToken)
     {
-        var connection = new SqlConnection(new SqlConnectionStringBuilder(connectionString) { Pooling = false }.ConnectionString);
-        await connection.OpenAsync(cancellationToken);
-        return connection;
+        var connection = new SqlConnection(new SqlConnectionStringBuilder(DataSource.ConnectionString) { Pooling = false }.ConnectionString);
+        try
+        {
+            await connection.OpenAsync(cancellationToken);
+            return connection;
+        }
+        catch
+        {
+            await connection.DisposeAsync();
+            throw;
+        }
     }
 
-    public override void ClearPool()
+    public override void ClearPool() => ((SqlServerDataSource)DataSource).ClearPool();
+
+    public override FaultOf Classify(Exception fault) => fault switch
     {
-        using var connection = (SqlConnection)DataSource.CreateConnection();
-        SqlConnection.ClearPool(connection);
-    }
+        SqlException known when known.Errors.Cast<SqlError>().Any(error => IsOfNode(error.Number)) => FaultOf.Node,
+        SqlException known when known.Errors.Cast<SqlError>().Any(IsOfSession) => FaultOf.Session,
+        SqlException known when SqlServerRows.IsOfTheBatch(known) => FaultOf.Statement,
+        _ => FaultOf.Database,
+    };
 
-    public override FaultOf Classify(Exception fault) => FaultOf.Database;
-
-    public override string FirstText(string columns, string rows) => $"SELECT TOP (@count) {columns} {rows};";
+    // FORCESEEK: a plan that was made for a nearly empty table must not scan it when it is full.
+    public override string FirstText(string columns, string table, string rows) => $"SELECT TOP (@count) {columns} FROM {table} WITH (FORCESEEK) {rows};";
 
     public override async Task<bool> ExistsAsync()
     {
@@ -116,6 +169,42 @@ internal sealed class SqlServerDatabase(string connectionString)
 
     public override UpgradeEngineBuilder MigrationUnder(DbConnection locked) =>
         DeployChanges.To.SqlDatabase(() => (SqlConnection)DataSource.CreateConnection()).WithTransactionPerScript();
+
+    /// <summary>What is wrong with a database, by what it says of itself.</summary>
+    internal static void AddFaultsOfDatabase(ICollection<string> faults, string? updateability, string? version, int? edition, int? compatibilityLevel)
+    {
+        if (updateability == "READ_ONLY")
+        {
+            faults.Add("The database is read-only: connect to the primary replica (without ApplicationIntent=ReadOnly), or run ALTER DATABASE CURRENT SET READ_WRITE.");
+        }
+
+        // The view needs OPENJSON, which a SQL Server has from this level on. Azure has the levels of the newest server under an old version
+        // number. Any other server with an old number is not judged by a level: it has OPENJSON, or the schema cannot be applied.
+        var hasLevels = edition >= FirstEditionInAzure || (Version.TryParse(version, out var number) && number.Major >= OldestMajorVersion);
+        if (hasLevels && compatibilityLevel < OldestCompatibilityLevel)
+        {
+            faults.Add($"The database has compatibility level {compatibilityLevel} and this program needs {OldestCompatibilityLevel} or higher: run ALTER DATABASE CURRENT SET COMPATIBILITY_LEVEL = {OldestCompatibilityLevel}.");
+        }
+    }
+
+    /// <summary>What is wrong with a key column, by its collation.</summary>
+    internal static void AddFaultsOfColumn(ICollection<string> faults, string column, string? collation)
+    {
+        if (collation?.EndsWith("_BIN2", StringComparison.OrdinalIgnoreCase) is not true)
+        {
+            faults.Add($"The column {column} of OrleansStorage has the collation {collation}, by which different keys are one or sort in another order: make the table as sql/sqlserver/0001-schema.sql does, with Latin1_General_100_BIN2, and copy its rows.");
+        }
+    }
+
+    // No permission, no such object or column, no valid login. https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors
+    private static bool IsOfNode(int number) => number is 207 or 208 or 229 or 230 or 262 or 18_452 or 18_456;
+
+    // The database is read-only, or a secondary replica by now. From class 20 on the session is gone, and idle ones are with it.
+    private static bool IsOfSession(SqlError error) => error.Number is 976 or 978 or 983 or 3_906 || error.Class >= 20;
+
+    private static string? TextOrNull(DbDataReader reader, int column) => reader.IsDBNull(column) ? null : reader.GetString(column);
+
+    private static int? NumberOrNull(DbDataReader reader, int column) => reader.IsDBNull(column) ? null : reader.GetInt32(column);
 
     // A login to a missing database is answered with several numbers; from class 20 on no server answered at all.
     private static bool MayMeanNoSuchDatabase(SqlException fault) => fault.Class < 20;

@@ -67,7 +67,7 @@ internal sealed class SqliteRows(SqliteDataSource dataSource, string serviceId) 
         {
             // If BEGIN fails, it would fail for every item. Only a failed write concerns a single one.
             Close(ref writer);
-            throw begun ? new GroupRefusedException(fault) : new NotSentException(fault);
+            throw begun ? new GroupRefusedException(fault) : new UnavailableException(fault);
         }
         catch
         {

@@ -17,14 +17,14 @@ internal sealed partial class StorageFaults(Database database, TimeProvider cloc
     public Exception OfRead(Exception fault) => Of(fault, mayBeWritten: false);
 
     /// <param name="fault">What was thrown. Unless it says that nothing was written, the write may have been done.</param>
-    public Exception OfWrite(Exception fault) => Of(fault, mayBeWritten: fault is not (GroupRefusedException or NotSentException));
+    public Exception OfWrite(Exception fault) => Of(fault, mayBeWritten: fault is not (GroupRefusedException or UnavailableException));
 
     /// <summary>Whether an exception that a storage threw says that nothing was written, and never will be.</summary>
     public static bool IsRefusal(Exception fault) => fault is StorageBusyException or SiloFencedException or StorageFaultException { MayBeWritten: false };
 
     private Exception Of(Exception fault, bool mayBeWritten)
     {
-        if (fault is GroupRefusedException or NotSentException && fault.InnerException is { } cause)
+        if (fault is GroupRefusedException or UnavailableException && fault.InnerException is { } cause)
         {
             fault = cause;
         }

@@ -204,6 +204,8 @@ internal abstract class TestDatabase(StorageEngine engine, string connectionStri
     private sealed class SqlServerDatabase(string server, string name)
         : TestDatabase(StorageEngine.SqlServer, new SqlConnectionStringBuilder(server) { InitialCatalog = name }.ConnectionString)
     {
+        private const int DropAttempts = 10;
+
         public static async Task<TestDatabase> CreateAsync(string server, string name)
         {
             await ExecuteOnServerAsync(OnServer(server), $"CREATE DATABASE {name}");
@@ -212,15 +214,40 @@ internal abstract class TestDatabase(StorageEngine engine, string connectionStri
 
         public override async ValueTask DisposeAsync()
         {
-            SqlConnection.ClearPool(new SqlConnection(ConnectionString));
-            try
+            foreach (var attempt in Enumerable.Range(1, DropAttempts))
             {
-                await ExecuteOnServerAsync(OnServer(server), $"DROP DATABASE {name}");
+                try
+                {
+                    await ExecuteOnServerAsync(OnServer(server), $"DROP DATABASE {name}");
+                    return;
+                }
+                catch (SqlException) when (attempt < DropAttempts)
+                {
+                    // A test that ended a process leaves sessions behind, and a server notices that late. Not every one knows SET SINGLE_USER.
+                    await EndSessionsAsync();
+                }
             }
-            catch (SqlException)
+        }
+
+        // One that has ended by itself meanwhile is not there to be ended.
+        private async Task EndSessionsAsync()
+        {
+            await using var connection = OnServer(server);
+            await connection.OpenAsync();
+            var sessions = new List<short>();
+            await using (var command = connection.CreateCommand())
             {
-                // A test that ended a process leaves sessions behind.
-                await ExecuteOnServerAsync(OnServer(server), $"ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE", $"DROP DATABASE {name}");
+                command.CommandText = $"SELECT CAST(session_id AS SMALLINT) FROM sys.dm_exec_sessions WHERE database_id = DB_ID(N'{name}') AND session_id <> @@SPID";
+                await using var reader = await command.ExecuteReaderAsync();
+                while (await reader.ReadAsync())
+                {
+                    sessions.Add(reader.GetInt16(0));
+                }
+            }
+
+            foreach (var session in sessions)
+            {
+                await Record.ExceptionAsync(() => ExecuteOnServerAsync(OnServer(server), $"KILL {session}"));
             }
         }
 

@@ -76,5 +76,5 @@ public abstract class FaultTests
     }
 
     private static Task RenameAsync(TestDatabase database, string from, string to) => database.ExecuteAsync(
-        database.Engine is StorageEngine.SqlServer ? $"EXEC sp_rename '{from}', '{to}'" : $"ALTER TABLE {from} RENAME TO {to}");
+        database.Engine is StorageEngine.SqlServer ? $"EXEC sp_rename '{from}', '{to}', 'OBJECT'" : $"ALTER TABLE {from} RENAME TO {to}");
 }

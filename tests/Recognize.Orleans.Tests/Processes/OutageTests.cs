@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Http.Json;
 using Npgsql;
+using Recognize.Orleans.FaultInjection;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Storage;
 using Xunit;
@@ -8,18 +9,97 @@ using Xunit;
 namespace Recognize.Orleans.Processes;
 
 [Collection(RealProcesses.Name)]
-public sealed class OutageTests
+public sealed class OutagesOnPostgreSql() : OutageTests(StorageEngine.PostgreSql)
 {
     [SkippableFact]
-    public async Task While_the_database_is_away_nothing_is_denied_and_afterwards_nothing_is_missing()
+    public async Task While_the_server_lets_nobody_in_nothing_is_denied_and_afterwards_nothing_is_missing()
     {
         await using var database = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
         await using var service = await ServiceProcess.StartAsync(database, "node-1");
+
+        await AssertNothingIsLostAsync(service, () => AllowConnectionsAsync(database, allowed: false), () => AllowConnectionsAsync(database, allowed: true));
+    }
+
+    private static async Task AllowConnectionsAsync(TestDatabase database, bool allowed)
+    {
+        var settings = new NpgsqlConnectionStringBuilder(database.ConnectionString);
+        var name = settings.Database;
+        settings.Database = "postgres";
+        settings.Pooling = false;
+        await using var connection = new NpgsqlConnection(settings.ConnectionString);
+        await connection.OpenAsync();
+        await using var command = connection.CreateCommand();
+        command.CommandText = $"""
+            ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed};
+            SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}' AND NOT {allowed};
+            """;
+        await command.ExecuteNonQueryAsync();
+    }
+}
+
+[Collection(RealProcesses.Name)]
+public sealed class OutagesOnSqlServer() : OutageTests(StorageEngine.SqlServer);
+
+public abstract class OutageTests
+{
+    private readonly StorageEngine engine;
+
+    private protected OutageTests(StorageEngine engine) => this.engine = engine;
+
+    [SkippableFact]
+    public async Task While_the_network_to_the_database_is_cut_nothing_is_denied_and_afterwards_nothing_is_missing()
+    {
+        await using var database = await TestDatabase.CreateAsync(engine);
+        await using var network = new NetworkProxy(database);
+        await using var service = await ServiceProcess.StartAsync(database, "node-1", ("ConnectionStrings:Recognize", network.ConnectionString));
+
+        await AssertNothingIsLostAsync(service, () => Done(network.Cut), () => Done(network.GoOn));
+    }
+
+    [SkippableFact]
+    public async Task While_the_network_to_the_database_is_silent_every_answer_is_503_and_afterwards_nothing_is_missing()
+    {
+        await using var database = await TestDatabase.CreateAsync(engine);
+        await using var network = new NetworkProxy(database);
+        await using var service = await ServiceProcess.StartAsync(database, "node-1", ("ConnectionStrings:Recognize", network.ConnectionString));
+        var id = Journey.NewId();
+        Assert.Equal(HttpStatusCode.OK, await service.CreateAsync("A1", id));
+
+        network.GoSilent();
+        var statuses = await Task.WhenAll(service.CreateAsync("B2", Journey.NewId()), service.DecideAsync("A1", id), StatusAsync(service, Journey.NewId()));
+        network.GoOn();
+
+        Assert.All(statuses, status => Assert.Equal(HttpStatusCode.ServiceUnavailable, status));
+        Assert.Equal((HttpStatusCode.OK, true), (await StatusAsync(service, id), (await service.HistoryAsync("A1")).Contains(id)));
+        Assert.Equal(HttpStatusCode.OK, await service.CreateAsync("A1", Journey.NewId()));
+    }
+
+    [SkippableFact]
+    public async Task When_all_processes_were_killed_one_at_another_address_goes_on_where_they_ended()
+    {
+        await using var database = await TestDatabase.CreateAsync(engine);
+        var id = Journey.NewId();
+        await using (var killed = await ServiceProcess.StartAsync(database, "node-1"))
+        {
+            Assert.Equal(HttpStatusCode.OK, await killed.CreateAsync("A1", id));
+            await killed.KillAsync();
+        }
+
+        await using var service = await ServiceProcess.StartAsync(database, "node-2");
+
+        Assert.Equal((HttpStatusCode.OK, "pending"), ((await service.ReadAsync(id)).Status, (await service.ReadAsync(id)).Body.GetProperty("state").GetString()));
+        Assert.Equal([id], await service.ListAsync("A1"));
+        Assert.Equal([id], await service.HistoryAsync("A1"));
+        Assert.Equal(HttpStatusCode.OK, await service.DecideAsync("A1", id));
+    }
+
+    private protected static async Task AssertNothingIsLostAsync(ServiceProcess service, Func<Task> outage, Func<Task> end)
+    {
         var ids = Enumerable.Range(0, 20).Select(_ => Journey.NewId()).ToList();
         Assert.All(await Task.WhenAll(ids.Select(id => service.CreateAsync("A1", id))), status => Assert.Equal(HttpStatusCode.OK, status));
         var lost = Journey.NewId();
 
-        await AllowConnectionsAsync(database, allowed: false);
+        await outage();
         foreach (var _ in Enumerable.Range(0, 3))
         {
             using var refused = await service.Api.PostAsJsonAsync("/v2/users/A1/operations", new { operationId = lost });
@@ -39,7 +119,7 @@ public sealed class OutageTests
             Assert.Equal((HttpStatusCode.OK, "degraded: the database does not answer"), (ready.StatusCode, await ready.Content.ReadAsStringAsync()));
         }
 
-        await AllowConnectionsAsync(database, allowed: true);
+        await end();
 
         Assert.Equal(ids.Order(), (await service.ListAsync("A1")).Order());
         Assert.Equal(ids.Order(), (await service.HistoryAsync("A1")).Order());
@@ -56,38 +136,15 @@ public sealed class OutageTests
         Assert.InRange(service.Output.Count, 5, 7);
     }
 
-    [SkippableFact]
-    public async Task When_all_processes_were_killed_one_at_another_address_goes_on_where_they_ended()
+    private static async Task<HttpStatusCode> StatusAsync(ServiceProcess service, string id)
     {
-        await using var database = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
-        var id = Journey.NewId();
-        await using (var killed = await ServiceProcess.StartAsync(database, "node-1"))
-        {
-            Assert.Equal(HttpStatusCode.OK, await killed.CreateAsync("A1", id));
-            await killed.KillAsync();
-        }
-
-        await using var service = await ServiceProcess.StartAsync(database, "node-2");
-
-        Assert.Equal((HttpStatusCode.OK, "pending"), ((await service.ReadAsync(id)).Status, (await service.ReadAsync(id)).Body.GetProperty("state").GetString()));
-        Assert.Equal([id], await service.ListAsync("A1"));
-        Assert.Equal([id], await service.HistoryAsync("A1"));
-        Assert.Equal(HttpStatusCode.OK, await service.DecideAsync("A1", id));
+        using var answer = await service.Api.GetAsync($"/v2/operations/{id}");
+        return answer.StatusCode;
     }
 
-    private static async Task AllowConnectionsAsync(TestDatabase database, bool allowed)
+    private static Task Done(Action act)
     {
-        var settings = new NpgsqlConnectionStringBuilder(database.ConnectionString);
-        var name = settings.Database;
-        settings.Database = "postgres";
-        settings.Pooling = false;
-        await using var connection = new NpgsqlConnection(settings.ConnectionString);
-        await connection.OpenAsync();
-        await using var command = connection.CreateCommand();
-        command.CommandText = $"""
-            ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed};
-            SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}' AND NOT {allowed};
-            """;
-        await command.ExecuteNonQueryAsync();
+        act();
+        return Task.CompletedTask;
     }
 }

@@ -28,6 +28,7 @@ public sealed class DatabaseTests
     [InlineData("SqlServer", "Database=recognize;Password=s3cret")]
     [InlineData("SqlServer", "Server=db;Database=recognize;s3cret=1")]
     [InlineData("SqlServer", "Server=db;Database=recognize;Connect Timeout=s3cret")]
+    [InlineData("SqlServer", "Server=db;Database=recognize;Password=s3cret;Max Pool Size=2")]
     [InlineData("PostgreSql", "Host=db;Password=s3cret")]
     [InlineData("PostgreSql", "Database=recognize;Password=s3cret")]
     [InlineData("PostgreSql", "Host=db;Database=recognize;s3cret=1")]
@@ -78,7 +79,9 @@ public sealed class DatabaseTests
     [InlineData("0A000", FaultOf.Session)]
     [InlineData("08P01", FaultOf.Session)]
     [InlineData("57P01", FaultOf.Session)]
-    [InlineData("53100", FaultOf.Session)]
+    [InlineData("53100", FaultOf.Database)]
+    [InlineData("53300", FaultOf.Database)]
+    [InlineData("XX000", FaultOf.Session)]
     [InlineData("42501", FaultOf.Node)]
     [InlineData("42P01", FaultOf.Node)]
     [InlineData("28P01", FaultOf.Node)]
@@ -113,6 +116,49 @@ public sealed class DatabaseTests
 
         Assert.Equal(FaultOf.Session, database.Classify(new NpgsqlException("Broken.", new IOException("Cut."))));
         Assert.Equal(FaultOf.Database, database.Classify(new NpgsqlException("Late.", new TimeoutException())));
+    }
+
+    [Theory]
+    [InlineData("READ_ONLY", "16.0.4135.4", 3, 160, "ALTER DATABASE CURRENT SET READ_WRITE")]
+    [InlineData("READ_WRITE", "16.0.4135.4", 3, 120, "SET COMPATIBILITY_LEVEL = 130")]
+    [InlineData("READ_WRITE", "12.0.2000.8", 5, 120, "SET COMPATIBILITY_LEVEL = 130")]
+    public void A_database_on_SQL_Server_that_does_not_fit_is_refused_with_what_to_do(string updateability, string version, int edition, int level, string remedy)
+    {
+        var faults = new List<string>();
+
+        SqlServerDatabase.AddFaultsOfDatabase(faults, updateability, version, edition, level);
+
+        Assert.Contains(remedy, Assert.Single(faults), StringComparison.Ordinal);
+    }
+
+    // The third is no SQL Server but speaks like an old one; the last one tells nothing.
+    [Theory]
+    [InlineData("READ_WRITE", "13.0.5026.0", 2, 130)]
+    [InlineData("READ_WRITE", "12.0.2000.8", 5, 160)]
+    [InlineData("READ_WRITE", "12.0.2000.8", 2, 120)]
+    [InlineData(null, null, null, null)]
+    public void A_database_on_SQL_Server_that_fits_is_not_refused(string? updateability, string? version, int? edition, int? level)
+    {
+        var faults = new List<string>();
+
+        SqlServerDatabase.AddFaultsOfDatabase(faults, updateability, version, edition, level);
+
+        Assert.Empty(faults);
+    }
+
+    [Theory]
+    [InlineData("Latin1_General_100_BIN2", true)]
+    [InlineData("bbf_unicode_bin2", true)]
+    [InlineData("SQL_Latin1_General_CP1_CI_AS", false)]
+    [InlineData(null, false)]
+    public void A_key_column_compares_bytes(string? collation, bool fits)
+    {
+        var faults = new List<string>();
+
+        SqlServerDatabase.AddFaultsOfColumn(faults, "HistoryKey", collation);
+
+        Assert.Equal(fits, faults.Count == 0);
+        Assert.All(faults, fault => Assert.Contains("HistoryKey", fault, StringComparison.Ordinal));
     }
 
     // The driver refuses to run at all in a process with invariant globalization.

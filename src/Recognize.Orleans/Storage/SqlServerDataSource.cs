@@ -1,0 +1,102 @@
+using System.Data.Common;
+using Microsoft.Data.SqlClient;
+
+namespace Recognize.Orleans.Storage;
+
+/// <summary>Pooled connections to SQL Server. A server that comes back is seen at once, and a pool that is used up is an outage, not a fault of the program.</summary>
+internal sealed class SqlServerDataSource(string connectionString) : DbDataSource
+{
+    private readonly string connectionString = WithDefaults(connectionString);
+
+    public override string ConnectionString => connectionString;
+
+    protected override DbConnection CreateDbConnection() => new SqlConnection(connectionString);
+
+    protected override DbConnection OpenDbConnection()
+    {
+        var connection = new SqlConnection(connectionString);
+        try
+        {
+            connection.Open();
+            return connection;
+        }
+        catch (Exception fault) when (IsUsedUp(fault))
+        {
+            connection.Dispose();
+            throw NoneFree(fault);
+        }
+        catch
+        {
+            connection.Dispose();
+            throw;
+        }
+    }
+
+    protected override async ValueTask<DbConnection> OpenDbConnectionAsync(CancellationToken cancellationToken = default)
+    {
+        var connection = new SqlConnection(connectionString);
+        try
+        {
+            await connection.OpenAsync(cancellationToken);
+            return connection;
+        }
+        catch (Exception fault) when (IsUsedUp(fault))
+        {
+            await connection.DisposeAsync();
+            throw NoneFree(fault);
+        }
+        catch
+        {
+            await connection.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Closes the idle connections of the pool.</summary>
+    public void ClearPool()
+    {
+        using var connection = new SqlConnection(connectionString);
+        SqlConnection.ClearPool(connection);
+    }
+
+    /// <summary>Closes the idle connections of the pool, so that the database can be dropped.</summary>
+    protected override void Dispose(bool disposing)
+    {
+        if (disposing)
+        {
+            ClearPool();
+        }
+
+        base.Dispose(disposing);
+    }
+
+    protected override ValueTask DisposeAsyncCore()
+    {
+        Dispose(disposing: true);
+        return base.DisposeAsyncCore();
+    }
+
+    // The driver says it with the type of a program's fault: no connection was free within Connect Timeout.
+    private static bool IsUsedUp(Exception fault) => fault is InvalidOperationException and not ObjectDisposedException;
+
+    private static TimeoutException NoneFree(Exception fault) => new(fault.Message, fault);
+
+    private static string WithDefaults(string connectionString)
+    {
+        var builder = new SqlConnectionStringBuilder(connectionString);
+
+        // After a failed login the driver repeats its fault for up to a minute without asking the server again: an outage lasts that much longer.
+        if (!builder.ShouldSerialize("Pool Blocking Period"))
+        {
+            builder.PoolBlockingPeriod = PoolBlockingPeriod.NeverBlock;
+        }
+
+        // Orleans gives a call up after ten seconds, which is the driver's pause between two attempts.
+        if (!builder.ShouldSerialize("Connect Retry Interval"))
+        {
+            builder.ConnectRetryInterval = 1;
+        }
+
+        return builder.ConnectionString;
+    }
+}
