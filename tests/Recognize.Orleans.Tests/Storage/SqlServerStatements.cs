@@ -49,7 +49,7 @@ internal static class SqlServerStatements
 
             // The server answers with no row, which some of them cannot do without.
             await Record(send);
-            sent.AddRange(server.Statements.Skip(before).Select(statement => (call, statement)));
+            sent.AddRange(server.Statements.Skip(before).Select((statement, index) => (index == 0 ? call : $"{call}, {index + 1}", statement)));
         }
 
         return sent;

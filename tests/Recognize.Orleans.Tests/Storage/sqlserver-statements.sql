@@ -313,67 +313,67 @@ SET LOCK_TIMEOUT 2000;
 INSERT INTO OrleansStorage (ServiceId) SELECT ServiceId FROM OrleansStorage WHERE 1 = 0
 GO
 
--- Check the rights
+-- Check the rights, 2
 --
 SET LOCK_TIMEOUT 2000;
 UPDATE OrleansStorage SET ServiceId = ServiceId WHERE 1 = 0
 GO
 
--- Check the rights
+-- Check the rights, 3
 --
 SET LOCK_TIMEOUT 2000;
 DELETE FROM OrleansStorage WHERE 1 = 0
 GO
 
--- Check the rights
+-- Check the rights, 4
 --
 SET LOCK_TIMEOUT 2000;
 INSERT INTO RecognizeCluster (ServiceId) SELECT ServiceId FROM RecognizeCluster WHERE 1 = 0
 GO
 
--- Check the rights
+-- Check the rights, 5
 --
 SET LOCK_TIMEOUT 2000;
 UPDATE RecognizeCluster SET ServiceId = ServiceId WHERE 1 = 0
 GO
 
--- Check the rights
+-- Check the rights, 6
 --
 SET LOCK_TIMEOUT 2000;
 DELETE FROM RecognizeCluster WHERE 1 = 0
 GO
 
--- Check the rights
+-- Check the rights, 7
 --
 SET LOCK_TIMEOUT 2000;
 INSERT INTO OrleansMembershipTable (DeploymentId) SELECT DeploymentId FROM OrleansMembershipTable WHERE 1 = 0
 GO
 
--- Check the rights
+-- Check the rights, 8
 --
 SET LOCK_TIMEOUT 2000;
 UPDATE OrleansMembershipTable SET DeploymentId = DeploymentId WHERE 1 = 0
 GO
 
--- Check the rights
+-- Check the rights, 9
 --
 SET LOCK_TIMEOUT 2000;
 DELETE FROM OrleansMembershipTable WHERE 1 = 0
 GO
 
--- Check the rights
+-- Check the rights, 10
 --
 SET LOCK_TIMEOUT 2000;
 INSERT INTO OrleansMembershipVersionTable (DeploymentId) SELECT DeploymentId FROM OrleansMembershipVersionTable WHERE 1 = 0
 GO
 
--- Check the rights
+-- Check the rights, 11
 --
 SET LOCK_TIMEOUT 2000;
 UPDATE OrleansMembershipVersionTable SET DeploymentId = DeploymentId WHERE 1 = 0
 GO
 
--- Check the rights
+-- Check the rights, 12
 --
 SET LOCK_TIMEOUT 2000;
 DELETE FROM OrleansMembershipVersionTable WHERE 1 = 0
