@@ -70,9 +70,9 @@ internal sealed class LeavingTable(IMembershipTable table, IOptions<ClusterMembe
         isLeaving = true;
         overdue.CancelAfter(Patience);
         var begin = Stopwatch.GetTimestamp();
-        while (!await IsThereAsync(cancellationToken))
+        while (!await IsThereAsync())
         {
-            if (Stopwatch.GetElapsedTime(begin) > Patience)
+            if (cancellationToken.IsCancellationRequested || Stopwatch.GetElapsedTime(begin) > Patience)
             {
                 // For so long Orleans repeats a change of the silo's status, and zero would be for ever. Silos that change the
                 // table at once need it; here the others find out by themselves that the silo is gone.
@@ -85,11 +85,12 @@ internal sealed class LeavingTable(IMembershipTable table, IOptions<ClusterMembe
         }
     }
 
-    private async Task<bool> IsThereAsync(CancellationToken cancellationToken)
+    private async Task<bool> IsThereAsync()
     {
         try
         {
-            await ReadAllAsync(cancellationToken);
+            // A stop that is cut off tells the others all the same, if the database answers.
+            await ReadAllAsync(CancellationToken.None);
             return true;
         }
         catch (Exception)

@@ -68,7 +68,7 @@ internal sealed partial class Lifecycle(
     {
         if (cancellationToken.IsCancellationRequested)
         {
-            Log.CutOff(logger);
+            Log.CutOff(logger, fence.IsClosed ? Storage.Fence.ExitCode : Storage.StopDeadline.CutOff);
         }
         else
         {
@@ -117,8 +117,8 @@ internal sealed partial class Lifecycle(
         [LoggerMessage(25, LogLevel.Information, "Stopped.")]
         public static partial void Stopped(ILogger logger);
 
-        [LoggerMessage(29, LogLevel.Warning, "Stopped, but cut off: what was under way did not end in time. Whatever was answered is stored.")]
-        public static partial void CutOff(ILogger logger);
+        [LoggerMessage(29, LogLevel.Error, "The stop was cut off, with exit code {ExitCode}: something did not end in time, as a rule what waits for the database. Whatever was answered is stored.")]
+        public static partial void CutOff(ILogger logger, int exitCode);
 
         [LoggerMessage(26, LogLevel.Information, "Silo {Name} ({Address}) joined.")]
         public static partial void Joined(ILogger logger, string name, SiloAddress address);

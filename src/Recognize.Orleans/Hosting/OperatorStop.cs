@@ -15,8 +15,10 @@ internal sealed partial class OperatorStop(Settings settings, IHostApplicationLi
     // What is given up needs a moment to end by itself: connections are closed, and the silo tells the others that it leaves.
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(5);
 
+    // The end of a process takes a moment too.
+    private static readonly TimeSpan Margin = TimeSpan.FromSeconds(1);
+
     private static readonly TimeSpan LongestHastened = TimeSpan.FromSeconds(3);
-    private static readonly TimeSpan LongestHastenedEnd = TimeSpan.FromSeconds(1);
 
     private readonly TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource hastened = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -52,9 +54,8 @@ internal sealed partial class OperatorStop(Settings settings, IHostApplicationLi
 
     private void Begin()
     {
-        // A little before the time that was promised, which the end of a process takes too.
-        deadline.Set(LongestOf(settings) - LongestHastenedEnd);
-        patience.CancelAfter(LongestOf(settings) - LongestEnd);
+        deadline.Set(LongestOf(settings) - Margin);
+        GiveUpAfter(LongestOf(settings) - LongestEnd);
         begun.TrySetResult();
     }
 
@@ -71,7 +72,19 @@ internal sealed partial class OperatorStop(Settings settings, IHostApplicationLi
         {
             Log.Hastened(logger, LongestHastened.TotalSeconds);
             deadline.Set(LongestHastened);
-            patience.CancelAfter(LongestHastened - LongestHastenedEnd);
+            GiveUpAfter(LongestHastened - Margin);
+        }
+    }
+
+    private void GiveUpAfter(TimeSpan time)
+    {
+        try
+        {
+            patience.CancelAfter(time);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The stop is over: the signal came while the process was ending.
         }
     }
 

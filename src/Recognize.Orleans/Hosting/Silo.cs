@@ -57,10 +57,11 @@ internal static class Silo
         silo.Configure<ClusterMembershipOptions>(options =>
         {
             // A killed silo is noticed in under three seconds; the defaults take twelve. One that is frozen, or whose network is
-            // silent, keeps its connections: no vote counts until nothing came over them for MaxProbeTimeout times the limit.
-            // Its default is four times ProbeTimeout, which made twelve seconds of three.
+            // silent, keeps its connections: no vote counts until nothing came over them for MaxProbeTimeout times the limit,
+            // 3.6 s. By default MaxProbeTimeout is four times ProbeTimeout, which made it twelve. Much less is no good either: on an
+            // overloaded machine a silo that lives can be silent for three seconds.
             options.ProbeTimeout = TimeSpan.FromSeconds(1);
-            options.MaxProbeTimeout = TimeSpan.FromSeconds(1);
+            options.MaxProbeTimeout = TimeSpan.FromSeconds(1.2);
             options.NumMissedProbesLimit = 3;
             options.TableRefreshTimeout = TimeSpan.FromSeconds(5);
 

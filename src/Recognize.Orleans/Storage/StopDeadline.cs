@@ -90,7 +90,7 @@ internal sealed partial class StopDeadline(ILogger<StopDeadline> logger, IEnumer
 
     private static partial class Log
     {
-        [LoggerMessage(66, LogLevel.Error, "The stop is cut off after {Seconds:F0} s, with exit code {ExitCode}: something did not end in time, as a rule what waits for the database. Whatever was answered is stored.")]
+        [LoggerMessage(66, LogLevel.Error, "The stop was cut off after {Seconds:F0} s, with exit code {ExitCode}: something did not end in time, as a rule what waits for the database. Whatever was answered is stored.")]
         public static partial void CutOff(ILogger logger, double seconds, int exitCode);
     }
 }

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Http.Json;
-using Npgsql;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Storage;
 using Xunit;
@@ -19,7 +18,7 @@ public sealed class OutageTests
         Assert.All(await Task.WhenAll(ids.Select(id => service.CreateAsync("A1", id))), status => Assert.Equal(HttpStatusCode.OK, status));
         var lost = Journey.NewId();
 
-        await AllowConnectionsAsync(database, allowed: false);
+        await Outage.AllowConnectionsAsync(database, allowed: false);
         foreach (var _ in Enumerable.Range(0, 3))
         {
             using var refused = await service.Api.PostAsJsonAsync("/v2/users/A1/operations", new { operationId = lost });
@@ -38,7 +37,7 @@ public sealed class OutageTests
             Assert.Equal((HttpStatusCode.ServiceUnavailable, "the database does not answer"), (ready.StatusCode, await ready.Content.ReadAsStringAsync()));
         }
 
-        await AllowConnectionsAsync(database, allowed: true);
+        await Outage.AllowConnectionsAsync(database, allowed: true);
 
         Assert.Equal(ids.Order(), (await service.ListAsync("A1")).Order());
         Assert.Equal(ids.Order(), (await service.HistoryAsync("A1")).Order());
@@ -71,21 +70,5 @@ public sealed class OutageTests
         Assert.Equal([id], await service.ListAsync("A1"));
         Assert.Equal([id], await service.HistoryAsync("A1"));
         Assert.Equal(HttpStatusCode.OK, await service.DecideAsync("A1", id));
-    }
-
-    private static async Task AllowConnectionsAsync(TestDatabase database, bool allowed)
-    {
-        var settings = new NpgsqlConnectionStringBuilder(database.ConnectionString);
-        var name = settings.Database;
-        settings.Database = "postgres";
-        settings.Pooling = false;
-        await using var connection = new NpgsqlConnection(settings.ConnectionString);
-        await connection.OpenAsync();
-        await using var command = connection.CreateCommand();
-        command.CommandText = $"""
-            ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed};
-            SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}' AND NOT {allowed};
-            """;
-        await command.ExecuteNonQueryAsync();
     }
 }
