@@ -14,6 +14,7 @@ internal sealed partial class Lifecycle(
     FrontEndWaits waits,
     IHostEnvironment environment,
     Storage.Fence fence,
+    OperatorStop stop,
     TimeProvider clock,
     ILogger<Lifecycle> logger) : IHostedLifecycleService, ISiloStatusListener
 {
@@ -57,7 +58,7 @@ internal sealed partial class Lifecycle(
             Log.Stopping(logger, settings.Silo.DrainDelay);
         }
 
-        await Task.WhenAny(fence.Closed, Task.Delay(settings.Silo.DrainDelay, clock, cancellationToken));
+        await Task.WhenAny(fence.Closed, stop.Hastened, Task.Delay(settings.Silo.DrainDelay, clock, cancellationToken));
         waits.Stop();
     }
 
@@ -65,7 +66,15 @@ internal sealed partial class Lifecycle(
 
     public Task StoppedAsync(CancellationToken cancellationToken)
     {
-        Log.Stopped(logger);
+        if (cancellationToken.IsCancellationRequested)
+        {
+            Log.CutOff(logger, fence.IsClosed ? Storage.Fence.ExitCode : Storage.StopDeadline.CutOff);
+        }
+        else
+        {
+            Log.Stopped(logger);
+        }
+
         return Task.CompletedTask;
     }
 
@@ -107,6 +116,9 @@ internal sealed partial class Lifecycle(
 
         [LoggerMessage(25, LogLevel.Information, "Stopped.")]
         public static partial void Stopped(ILogger logger);
+
+        [LoggerMessage(29, LogLevel.Error, "The stop was cut off, with exit code {ExitCode}: something did not end in time, as a rule what waits for the database. Whatever was answered is stored.")]
+        public static partial void CutOff(ILogger logger, int exitCode);
 
         [LoggerMessage(26, LogLevel.Information, "Silo {Name} ({Address}) joined.")]
         public static partial void Joined(ILogger logger, string name, SiloAddress address);

@@ -54,17 +54,20 @@ internal static class ServiceHost
     {
         await using var app = await BuildAsync(args);
         var fence = app.Services.GetRequiredService<Fence>();
+        var stop = app.Services.GetRequiredService<OperatorStop>();
+        stop.Listen();
         try
         {
             await StartAsync(app);
-            await app.WaitForShutdownAsync();
+            await stop.Begun;
+            await app.StopAsync(stop.Patience);
         }
         catch (Exception fault) when (fence.IsClosed || (fault is not StartRefusedException && app.Lifetime.ApplicationStopping.IsCancellationRequested))
         {
             // The reason has been logged, or an operator has stopped the start; what the host makes of it is no news.
         }
 
-        return fence.IsClosed ? Fence.ExitCode : 0;
+        return fence.IsClosed ? Fence.ExitCode : stop.Patience.IsCancellationRequested ? StopDeadline.CutOff : 0;
     }
 
     private static async Task StartAsync(WebApplication app)
@@ -108,6 +111,9 @@ internal static class ServiceHost
         AddServices(builder, settings, database, clock);
         var app = builder.Build();
 
+        // Disposed last, so that it watches whatever else is disposed.
+        _ = app.Services.GetRequiredService<StopDeadline>();
+
         // The container disposes what it has handed out, and the lock of a SQLite file must end with the service.
         _ = app.Services.GetRequiredService<OpenDatabase>();
         UsePipeline(app, settings);
@@ -138,6 +144,8 @@ internal static class ServiceHost
         services.AddSingleton(provider => provider.GetRequiredService<OpenDatabase>().Database);
         services.AddSingleton(clock);
         services.TryAddSingleton<TimeProvider>(clock);
+        services.AddSingleton<StopDeadline>();
+        services.AddSingleton<OperatorStop>();
         services.AddSingleton<Fence>();
         services.AddSingleton<WriteProbe>();
         services.AddSingleton<Lookout>();
@@ -154,7 +162,7 @@ internal static class ServiceHost
         services.AddManagement();
         services.AddTelemetry(builder.Configuration);
         services.AddHostedService<Lifecycle>();
-        services.Configure<HostOptions>(options => options.ShutdownTimeout = settings.Silo.DrainDelay + TimeSpan.FromSeconds(30));
+        services.Configure<HostOptions>(options => options.ShutdownTimeout = OperatorStop.LongestOf(settings));
         builder.Host.UseOrleans(silo =>
         {
             silo.AddRecognize(settings, database.Database);

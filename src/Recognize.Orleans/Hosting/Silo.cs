@@ -5,6 +5,7 @@ using Orleans.Configuration;
 using Orleans.Dashboard;
 using Orleans.Providers;
 using Orleans.Runtime.Hosting;
+using Orleans.Runtime.MembershipService;
 using Orleans.Storage;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
@@ -47,13 +48,20 @@ internal static class Silo
                 options.Invariant = database.Invariant;
                 options.DataSource = database.DataSource;
             });
+            silo.Services.AddSingleton(services => new LeavingTable(ActivatorUtilities.CreateInstance<AdoNetClusteringTable>(services), services.GetRequiredService<IOptions<ClusterMembershipOptions>>()));
+            silo.Services.AddSingleton<IMembershipTable>(services => services.GetRequiredService<LeavingTable>());
+            silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => services.GetRequiredService<LeavingTable>());
         }
 
         silo.AddRecognizeStorage(database, settings.Storage.GroupCommit);
         silo.Configure<ClusterMembershipOptions>(options =>
         {
-            // A killed silo is noticed in under three seconds; the defaults take twelve.
+            // A killed silo is noticed in under three seconds; the defaults take twelve. One that is frozen, or whose network is
+            // silent, keeps its connections: no vote counts until nothing came over them for MaxProbeTimeout times the limit,
+            // 3.6 s. By default MaxProbeTimeout is four times ProbeTimeout, which made it twelve. Much less is no good either: on an
+            // overloaded machine a silo that lives can be silent for three seconds.
             options.ProbeTimeout = TimeSpan.FromSeconds(1);
+            options.MaxProbeTimeout = TimeSpan.FromSeconds(1.2);
             options.NumMissedProbesLimit = 3;
             options.TableRefreshTimeout = TimeSpan.FromSeconds(5);
 

@@ -4,7 +4,7 @@ namespace Recognize.Orleans.Storage;
 /// Ends a process that may not write any more, because the others have gone on without it, or that has met a fault it
 /// cannot go on with. It says why, once, stops as an operator would stop it, and exits with <see cref="ExitCode"/>.
 /// </summary>
-internal sealed partial class Fence(IHostApplicationLifetime lifetime, ILogger<Fence> logger) : IDisposable
+internal sealed partial class Fence(IHostApplicationLifetime lifetime, StopDeadline deadline, ILogger<Fence> logger)
 {
     public const int ExitCode = 3;
 
@@ -12,8 +12,6 @@ internal sealed partial class Fence(IHostApplicationLifetime lifetime, ILogger<F
     private static readonly TimeSpan LongestStop = TimeSpan.FromSeconds(30);
 
     private readonly TaskCompletionSource closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-    private readonly TaskCompletionSource ended = new();
 
     /// <summary>Completes when the process may not write any more.</summary>
     public Task Closed => closed.Task;
@@ -41,24 +39,13 @@ internal sealed partial class Fence(IHostApplicationLifetime lifetime, ILogger<F
         }
     }
 
-    /// <summary>The service has stopped, and ends without help.</summary>
-    public void Dispose() => ended.TrySetResult();
-
     private void Stop()
     {
-        new Thread(EndAtLast) { IsBackground = true, Name = "Recognize.Orleans stop" }.Start();
+        deadline.ExitCode = ExitCode;
+        deadline.Set(LongestStop);
 
         // The caller may hold a lock or a grain's turn that the stop waits for.
         ThreadPool.QueueUserWorkItem(_ => lifetime.StopApplication());
-    }
-
-    // A thread of its own: that the pool has none left may be what the stop hangs on.
-    private void EndAtLast()
-    {
-        if (!ended.Task.Wait(LongestStop))
-        {
-            Environment.Exit(ExitCode);
-        }
     }
 
     private static partial class Log

@@ -1,13 +1,16 @@
+using System.Diagnostics;
+using System.Net;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Processes;
 using Recognize.Orleans.Storage;
 using Xunit;
+using Xunit.Abstractions;
 
 namespace Recognize.Orleans.FaultInjection;
 
 // A silo that the others have given up goes on where it stopped.
 [Collection(RealProcesses.Name)]
-public sealed class LostSiloTests
+public sealed class LostSiloTests(ITestOutputHelper output)
 {
     private const int Operations = 20;
 
@@ -55,6 +58,61 @@ public sealed class LostSiloTests
             list => Assert.Contains(list.Next, list.Ids));
         Assert.Equal(Fence.ExitCode, exit);
         Assert.DoesNotContain(frozen.Output, line => line.StartsWith("   at ", StringComparison.Ordinal));
+    }
+
+    [SkippableFact]
+    public async Task The_grains_of_a_silo_that_stands_still_answer_elsewhere_within_five_seconds()
+    {
+        await using var database = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        var services = await ServiceProcess.StartAsync(database, ThreeNodes);
+        await using var frozen = services[0];
+        await using var two = services[1];
+        await using var three = services[2];
+        var ids = await HoldAsync(frozen);
+
+        await frozen.FreezeAsync();
+        var time = Stopwatch.StartNew();
+        var answers = await Task.WhenAll(ids.SelectMany(_ => new[] { two, three }, (id, service) => new ApiClient(service.ApiUrl, ServiceProcess.Key).ReadAsync(id)));
+        output.WriteLine($"all answered after {time.Elapsed.TotalSeconds:F2} s");
+
+        Assert.All(answers, answer => answer.ShouldBe(200));
+        Assert.True(time.Elapsed < TimeSpan.FromSeconds(5), $"It took {time.Elapsed}.");
+    }
+
+    [SkippableFact]
+    public async Task A_silo_that_stands_still_for_a_second_now_and_then_is_not_voted_dead()
+    {
+        await using var database = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        var services = await ServiceProcess.StartAsync(database, ThreeNodes);
+        await using var frozen = services[0];
+        await using var two = services[1];
+        await using var three = services[2];
+        var ids = await HoldAsync(frozen);
+
+        foreach (var id in ids)
+        {
+            await frozen.FreezeAsync();
+            var answer = new ApiClient(two.ApiUrl, ServiceProcess.Key).ReadAsync(id);
+            await Task.Delay(TimeSpan.FromSeconds(1));
+            await frozen.ThawAsync();
+            (await answer).ShouldBe(200);
+        }
+
+        Assert.DoesNotContain(services.SelectMany(service => service.Output), line => line.Contains(" is gone.", StringComparison.Ordinal));
+        Assert.All(services, service => Assert.False(service.HasExited));
+    }
+
+    private static async Task<List<string>> HoldAsync(ServiceProcess service)
+    {
+        var ids = Enumerable.Range(0, Operations).Select(_ => ApiClient.NewId()).ToList();
+        foreach (var id in ids)
+        {
+            // Whoever is asked first holds the grain.
+            Assert.Equal(HttpStatusCode.OK, await service.CreateAsync("A1", id));
+            Assert.Equal(HttpStatusCode.OK, (await service.ReadAsync(id)).Status);
+        }
+
+        return ids;
     }
 
     // The process may stop before it has answered.

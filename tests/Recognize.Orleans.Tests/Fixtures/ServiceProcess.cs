@@ -180,6 +180,8 @@ internal sealed class ServiceProcess : IAsyncDisposable
     /// <summary>Asks the process to stop, as an operator or an orchestrator does.</summary>
     public Task TerminateAsync() => Signals.SendAsync("TERM", process.Id);
 
+    public Task SignalAsync(string signal) => Signals.SendAsync(signal, process.Id);
+
     /// <summary>The process stands still where it is, with its connections open, until it is thawed.</summary>
     public Task FreezeAsync() => Signals.SendAsync("STOP", process.Id);
 

@@ -12,17 +12,19 @@ public sealed class FatalErrorTests : IDisposable
     private readonly ApplicationLifetime lifetime = new(NullLogger<ApplicationLifetime>.Instance);
     private readonly LogLines logs = new();
     private readonly LoggerFactory loggers = new();
+    private readonly StopDeadline deadline;
     private readonly Fence fence;
 
     public FatalErrorTests()
     {
         loggers.AddProvider(logs);
-        fence = new(lifetime, loggers.CreateLogger<Fence>());
+        deadline = new(loggers.CreateLogger<StopDeadline>(), []);
+        fence = new(lifetime, deadline, loggers.CreateLogger<Fence>());
     }
 
     public void Dispose()
     {
-        fence.Dispose();
+        deadline.Dispose();
         loggers.Dispose();
     }
 

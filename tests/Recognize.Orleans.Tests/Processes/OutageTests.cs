@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Http.Json;
-using Npgsql;
 using Recognize.Orleans.FaultInjection;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Storage;
@@ -17,23 +16,7 @@ public sealed class OutagesOnPostgreSql() : OutageTests(StorageEngine.PostgreSql
         await using var database = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
         await using var service = await ServiceProcess.StartAsync(database, "node-1");
 
-        await AssertNothingIsLostAsync(service, () => AllowConnectionsAsync(database, allowed: false), () => AllowConnectionsAsync(database, allowed: true));
-    }
-
-    private static async Task AllowConnectionsAsync(TestDatabase database, bool allowed)
-    {
-        var settings = new NpgsqlConnectionStringBuilder(database.ConnectionString);
-        var name = settings.Database;
-        settings.Database = "postgres";
-        settings.Pooling = false;
-        await using var connection = new NpgsqlConnection(settings.ConnectionString);
-        await connection.OpenAsync();
-        await using var command = connection.CreateCommand();
-        command.CommandText = $"""
-            ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed};
-            SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}' AND NOT {allowed};
-            """;
-        await command.ExecuteNonQueryAsync();
+        await AssertNothingIsLostAsync(service, () => Outage.AllowConnectionsAsync(database, allowed: false), () => Outage.AllowConnectionsAsync(database, allowed: true));
     }
 }
 
