@@ -55,7 +55,7 @@ CREATE TABLE OrleansStorage
 -- The widest key is 1,632 bytes of the 1,700 that an index takes. The collation tells apart everything but trailing
 -- blanks, which no collation does: keys that may end with a blank end with a slash instead.
 CREATE UNIQUE INDEX UX_OrleansStorage_Identity
-    ON OrleansStorage (GrainIdExtensionString, GrainTypeString, ServiceId, GrainIdHash, GrainTypeHash);
+    ON OrleansStorage (GrainIdExtensionString, GrainTypeString, ServiceId, GrainIdHash, GrainTypeHash) INCLUDE (Version);
 
 CREATE INDEX IX_OrleansStorage_History ON OrleansStorage (ServiceId, HistoryKey);
 

@@ -45,8 +45,7 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
             if (contents.GetValueOrDefault(file) != content)
             {
                 contents[file] = content;
-                Load(file);
-                changed = true;
+                changed |= TryLoad(file);
             }
         }
 
@@ -56,7 +55,8 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
         }
     }
 
-    private void Load(FileConfigurationProvider file)
+    /// <returns>Whether there is something new to say of the file.</returns>
+    private bool TryLoad(FileConfigurationProvider file)
     {
         try
         {
@@ -64,10 +64,14 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
             file.Source.Optional = true;
             file.Load();
             broken.TryRemove(file, out _);
+            return true;
         }
         catch (Exception fault)
         {
-            broken[file] = $"{file.Source.Path} cannot be read: {fault.GetBaseException().Message}";
+            // What kept it from being read may pass without a change of its content.
+            contents.Remove(file);
+            var before = broken.GetValueOrDefault(file);
+            return before != (broken[file] = $"{file.Source.Path} cannot be read: {fault.GetBaseException().Message}");
         }
     }
 

@@ -76,9 +76,9 @@ internal static class ServiceHost
         {
             await app.StartAsync();
         }
-        catch (Exception fault) when (fault is IOException or InvalidOperationException && !app.Lifetime.ApplicationStopping.IsCancellationRequested)
+        catch (Exception fault) when (fault is IOException or InvalidOperationException or System.Data.Common.DbException && !app.Lifetime.ApplicationStopping.IsCancellationRequested)
         {
-            // What the web server finds only when it binds: a port that was taken a moment ago.
+            // What the web server finds only when it binds: a port that was taken a moment ago. And what Orleans finds in the database, which has gone since.
             // The silo may have joined: the others need not find out by themselves that it is gone.
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(5));
             await app.StopAsync(patience.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);

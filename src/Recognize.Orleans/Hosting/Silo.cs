@@ -119,7 +119,7 @@ internal static class Silo
         {
             services.AddGrainStorage(
                 ProviderConstants.DEFAULT_STORAGE_PROVIDER_NAME,
-                (provider, name) => new StockStorage(NewStock(provider, name, database, serializer), provider.GetRequiredService<StorageFaults>()));
+                (provider, name) => new StockStorage(NewStock(provider, name, database, serializer), database, provider.GetRequiredService<StorageFaults>()));
         }
     }
 

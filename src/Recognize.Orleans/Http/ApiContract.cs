@@ -152,6 +152,10 @@ internal static class ApiContract
         {
             await context.Request.Body.CopyToAsync(buffer, context.RequestAborted);
         }
+        catch (Exception) when (context.RequestAborted.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(context.RequestAborted);
+        }
         catch (Exception fault) when (fault is not (BadHttpRequestException or OperationCanceledException))
         {
             throw new BadHttpRequestException("The body could not be read.", fault);

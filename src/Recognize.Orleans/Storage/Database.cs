@@ -8,7 +8,11 @@ namespace Recognize.Orleans.Storage;
 /// <summary>One database: where its connections come from, and all in which its engine differs from the others.</summary>
 internal abstract class Database(StorageEngine engine, DbDataSource dataSource) : IAsyncDisposable
 {
+    /// <summary>The least that a pool must hold: a look at the database, Orleans' membership, and one more.</summary>
+    protected const int LeastPool = 3;
+
     private int sessionGeneration;
+    private int idleGeneration;
 
     public StorageEngine Engine { get; } = engine;
 
@@ -19,6 +23,9 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
 
     /// <summary>Grows when no session that is open may be used any more.</summary>
     public int SessionGeneration => Volatile.Read(ref sessionGeneration);
+
+    /// <summary>Grows when no connection may be used that was idle until now.</summary>
+    public int IdleGeneration => Volatile.Read(ref idleGeneration);
 
     /// <summary>Lets whoever changes the schema wait for every other that does, for as long as <see cref="Schema.Patience"/>.</summary>
     public abstract string LockSchemaText { get; }
@@ -91,7 +98,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     public abstract Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken);
 
     /// <summary>A sentence for each right on the service's tables that this login lacks. No row is touched.</summary>
-    public async Task<IReadOnlyCollection<string>> MissingRightsAsync(CancellationToken cancellationToken)
+    public virtual async Task<IReadOnlyCollection<string>> MissingRightsAsync(CancellationToken cancellationToken)
     {
         var missing = new List<string>();
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
@@ -195,6 +202,19 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         ClearPool();
     }
 
+    /// <summary>Gives up every connection that nobody uses, because one of them was found dead. Those in use have shown that they live.</summary>
+    public void DropIdle()
+    {
+        Interlocked.Increment(ref idleGeneration);
+        ClearPool();
+    }
+
+    /// <summary>Refuses what was read from or written to a database that nobody will find again.</summary>
+    /// <exception cref="IOException">The file is not at its path any more.</exception>
+    public virtual void ThrowIfLost()
+    {
+    }
+
     /// <summary>Closes the pool's idle connections now, and those in use when they come back.</summary>
     public abstract void ClearPool();
 
@@ -245,20 +265,19 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     internal static ArgumentOutOfRangeException Unknown(StorageEngine engine) => new(nameof(engine), engine, "No such storage engine.");
 
     // A server looks at the rights before it looks for rows.
-    private IEnumerable<(string Right, string Table, string Statement)> Rights =>
-        from table in Tables
-        from right in new[]
-        {
-            (Name: "INSERT", Text: $"INSERT INTO {table.Name} ({table.Column}) SELECT {table.Column} FROM {table.Name} WHERE 1 = 0"),
-            (Name: "UPDATE", Text: $"UPDATE {table.Name} SET {table.Column} = {table.Column} WHERE 1 = 0"),
-            (Name: "DELETE", Text: $"DELETE FROM {table.Name} WHERE 1 = 0"),
-        }
-        select (right.Name, table.Name, right.Text);
-
-    // One silo needs no membership.
-    private IEnumerable<(string Name, string Column)> Tables => Engine is StorageEngine.Sqlite
-        ? [("OrleansStorage", "ServiceId"), ("RecognizeCluster", "ServiceId")]
-        : [("OrleansStorage", "ServiceId"), ("RecognizeCluster", "ServiceId"), ("OrleansMembershipTable", "DeploymentId"), ("OrleansMembershipVersionTable", "DeploymentId")];
+    private static IEnumerable<(string Right, string Table, string Statement)> Rights =>
+    [
+        ("SELECT", "OrleansQuery", "SELECT QueryKey FROM OrleansQuery WHERE 1 = 0"),
+        .. from table in new[] { (Name: "OrleansStorage", Column: "ServiceId"), (Name: "RecognizeCluster", Column: "ServiceId"), (Name: "OrleansMembershipTable", Column: "DeploymentId"), (Name: "OrleansMembershipVersionTable", Column: "DeploymentId") }
+           from right in new[]
+           {
+               (Name: "SELECT", Text: $"SELECT {table.Column} FROM {table.Name} WHERE 1 = 0"),
+               (Name: "INSERT", Text: $"INSERT INTO {table.Name} ({table.Column}) SELECT '' WHERE 1 = 0"),
+               (Name: "UPDATE", Text: $"UPDATE {table.Name} SET {table.Column} = '' WHERE 1 = 0"),
+               (Name: "DELETE", Text: $"DELETE FROM {table.Name} WHERE 1 = 0"),
+           }
+           select (right.Name, table.Name, right.Text),
+    ];
 
     private static DateTimeOffset Utc(DbDataReader reader, int column) => new(DateTime.SpecifyKind(reader.GetDateTime(column), DateTimeKind.Unspecified), TimeSpan.Zero);
 

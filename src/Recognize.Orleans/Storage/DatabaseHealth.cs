@@ -8,7 +8,12 @@ internal sealed partial class DatabaseHealth(ILogger<DatabaseHealth> logger)
     private DatabaseTrouble? write;
 
     /// <summary>What is wrong; null: nothing.</summary>
-    public DatabaseTrouble? Trouble => Volatile.Read(ref look) ?? Volatile.Read(ref write);
+    public DatabaseTrouble? Trouble => (Volatile.Read(ref look), Volatile.Read(ref write)) switch
+    {
+        // That the database is away as well makes nothing better.
+        (_, { IsOfNode: true } own) => own,
+        var (seen, written) => seen ?? written,
+    };
 
     /// <summary>Whether the database is away, or takes no writes, for every node.</summary>
     public bool IsDegraded => Trouble is { IsOfNode: false };

@@ -20,6 +20,7 @@ internal sealed class HeldConnection(Database database, TimeProvider clock) : IA
 
     private DbConnection? connection;
     private int generation;
+    private int idleGeneration;
     private long answered;
 
     /// <summary>The connection, opened again if it is not there, not answering or of sessions that were given up.</summary>
@@ -36,7 +37,7 @@ internal sealed class HeldConnection(Database database, TimeProvider clock) : IA
             return (connection, false);
         }
 
-        generation = database.SessionGeneration;
+        (generation, idleGeneration) = (database.SessionGeneration, database.IdleGeneration);
         connection = await database.OpenHeldAsync(cancellationToken);
         Answered();
         return (connection, true);
@@ -61,18 +62,24 @@ internal sealed class HeldConnection(Database database, TimeProvider clock) : IA
             return true;
         }
 
+        if (idleGeneration != database.IdleGeneration)
+        {
+            return false;
+        }
+
         try
         {
             await using var probe = held.CreateCommand();
             probe.CommandText = "SELECT 1";
             probe.CommandTimeout = ProbeSeconds;
             await probe.ExecuteScalarAsync(cancellationToken);
+            Answered();
             return true;
         }
         catch (Exception fault) when (fault is DbException or InvalidOperationException or IOException or TimeoutException)
         {
             // Where one died unnoticed, the others have too: they need not find out one after the other.
-            database.DropSessions();
+            database.DropIdle();
             return false;
         }
     }

@@ -119,18 +119,22 @@ internal sealed partial class Lookout(
         catch (Exception fault)
         {
             Log.Failed(logger, fault);
-            var whose = database.Classify(fault);
-            if (whose is FaultOf.Session)
+            switch (database.Classify(fault))
             {
-                database.DropSessions();
-            }
-            else
-            {
-                // Which of the idle connections are dead nobody knows.
-                database.ClearPool();
+                case FaultOf.Node:
+                    return new($"the database refuses this node ({fault.Message})", IsOfNode: true);
+                case FaultOf.Statement:
+                    return new($"the database did not do what it was asked ({fault.Message})", IsOfNode: false);
+                case FaultOf.Session:
+                    database.DropSessions();
+                    break;
+                default:
+                    // Which of the idle connections are dead nobody knows.
+                    database.DropIdle();
+                    break;
             }
 
-            return whose is FaultOf.Node ? new($"the database refuses this node ({fault.Message})", IsOfNode: true) : new("the database does not answer", IsOfNode: false);
+            return new("the database does not answer", IsOfNode: false);
         }
     }
 

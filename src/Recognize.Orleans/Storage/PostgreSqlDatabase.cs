@@ -12,9 +12,6 @@ namespace Recognize.Orleans.Storage;
 internal sealed class PostgreSqlDatabase(string connectionString)
     : Database(StorageEngine.PostgreSql, NpgsqlDataSource.Create(WithDefaults(connectionString)))
 {
-    /// <summary>The least that a pool must hold: a look at the database, Orleans' membership, and one more.</summary>
-    private const int LeastPool = 3;
-
     // Any number, as long as nothing else that shares the database takes the same advisory lock.
     private const long SchemaLock = 0x5265636F676E697A;
 
@@ -103,14 +100,15 @@ internal sealed class PostgreSqlDatabase(string connectionString)
 
     public override FaultOf Classify(Exception fault) => fault switch
     {
-        PostgresException known when IsOfStatement(known) => FaultOf.Statement,
         PostgresException known when IsOfNode(known) => FaultOf.Node,
 
         // Its disk or memory is full, or it has too many sessions.
         PostgresException { SqlState: ['5', '3', ..] } => FaultOf.Database,
 
-        // What else a server says may be about the session: it was made read-only, or lost the statements that were prepared.
-        PostgresException => FaultOf.Session,
+        PostgresException known when IsOfSession(known) => FaultOf.Session,
+
+        // Nothing is known of others that would concern more than what was asked.
+        PostgresException => FaultOf.Statement,
 
         // Where one connection broke, idle ones have too.
         NpgsqlException { InnerException: IOException or SocketException } => FaultOf.Session,
@@ -179,10 +177,12 @@ internal sealed class PostgreSqlDatabase(string connectionString)
         await base.DisposeConnectionsAsync();
     }
 
-    // The session is as good as before.
-    private static bool IsOfStatement(PostgresException fault) =>
-        fault.SqlState is PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure or PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled
-        || fault.SqlState[..2] is "22" or "23";
+    // A transaction of the session's is in the way or it was made read-only (25), it lost a statement that was prepared or has it twice (26000, 42P05), knows an
+    // older table (0A000), or is at its end (08, 57P).
+    private static bool IsOfSession(PostgresException fault) =>
+        fault.SqlState is PostgresErrorCodes.InvalidSqlStatementName or PostgresErrorCodes.DuplicatePreparedStatement or PostgresErrorCodes.FeatureNotSupported
+        || fault.SqlState[..2] is "25" or "08"
+        || fault.SqlState.StartsWith("57P", StringComparison.Ordinal);
 
     private static bool IsOfNode(PostgresException fault) => fault.SqlState is PostgresErrorCodes.InsufficientPrivilege
         or PostgresErrorCodes.InvalidPassword or PostgresErrorCodes.InvalidAuthorizationSpecification

@@ -170,6 +170,10 @@ internal sealed class PostgreSqlRows(PostgreSqlDatabase database, string service
     private static bool IsOvertaken(PostgresException fault) =>
         fault.SqlState is PostgresErrorCodes.UniqueViolation or PostgresErrorCodes.DivisionByZero or PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure;
 
+    // The server took the statement back for what is in it or in its way; the connection is as good as before.
+    private static bool LeavesConnection(PostgresException fault) =>
+        IsOvertaken(fault) || fault.SqlState is PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled || fault.SqlState[..2] is "22" or "23";
+
     // The server says these when it goes away, and may have committed before.
     private static bool EndsConnection(PostgresException fault) =>
         fault.InvariantSeverity is "FATAL" or "PANIC"
@@ -185,10 +189,20 @@ internal sealed class PostgreSqlRows(PostgreSqlDatabase database, string service
 
         public async Task RunAsync(string text, object[] values, Action<NpgsqlDataReader> read, CancellationToken cancellationToken)
         {
-            var isSent = false;
+            // What is wrong with an old session is not with a new one.
+            while (!await TryRunAsync(text, values, read, cancellationToken))
+            {
+            }
+        }
+
+        public ValueTask DisposeAsync() => held.DisposeAsync();
+
+        private async Task<bool> TryRunAsync(string text, object[] values, Action<NpgsqlDataReader> read, CancellationToken cancellationToken)
+        {
+            var (isNew, isSent) = (false, false);
             try
             {
-                var command = await PreparedAsync(text, cancellationToken);
+                (var command, isNew) = await PreparedAsync(text, cancellationToken);
                 for (var i = 0; i < values.Length; i++)
                 {
                     command.Parameters[i + 1].Value = values[i];
@@ -204,16 +218,21 @@ internal sealed class PostgreSqlRows(PostgreSqlDatabase database, string service
                 }
 
                 held.Answered();
+                return true;
             }
             catch (PostgresException fault) when (isSent && !EndsConnection(fault))
             {
-                var whose = database.Classify(fault);
-                if (whose is not FaultOf.Statement)
+                if (!LeavesConnection(fault))
                 {
                     await held.DisposeAsync();
                 }
 
-                throw whose is FaultOf.Node or FaultOf.Database ? new UnavailableException(fault) : new GroupRefusedException(fault, IsOvertaken(fault));
+                return database.Classify(fault) switch
+                {
+                    FaultOf.Statement => throw new GroupRefusedException(fault, IsOvertaken(fault)),
+                    FaultOf.Session when !isNew => false,
+                    _ => throw new UnavailableException(fault),
+                };
             }
             catch (Exception fault) when (!isSent)
             {
@@ -227,14 +246,12 @@ internal sealed class PostgreSqlRows(PostgreSqlDatabase database, string service
             }
         }
 
-        public ValueTask DisposeAsync() => held.DisposeAsync();
-
-        private async Task<NpgsqlCommand> PreparedAsync(string text, CancellationToken cancellationToken)
+        private async Task<(NpgsqlCommand Command, bool IsNew)> PreparedAsync(string text, CancellationToken cancellationToken)
         {
             var (opened, isNew) = await held.OpenAsync(cancellationToken);
             if (!isNew)
             {
-                return commands[text];
+                return (commands[text], false);
             }
 
             var connection = (NpgsqlConnection)opened;
@@ -256,7 +273,7 @@ internal sealed class PostgreSqlRows(PostgreSqlDatabase database, string service
                 commands[statement] = command;
             }
 
-            return commands[text];
+            return (commands[text], true);
         }
     }
 }

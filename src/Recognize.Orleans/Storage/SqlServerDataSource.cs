@@ -91,7 +91,18 @@ internal sealed class SqlServerDataSource(string connectionString) : DbDataSourc
             builder.PoolBlockingPeriod = PoolBlockingPeriod.NeverBlock;
         }
 
-        // Orleans gives a call up after ten seconds, which is the driver's pause between two attempts.
+        // Orleans gives a call up after ten seconds: a server that does not answer must be known by then.
+        if (!builder.ShouldSerialize("Connect Timeout"))
+        {
+            builder.ConnectTimeout = 5;
+        }
+
+        if (!builder.ShouldSerialize("Command Timeout"))
+        {
+            builder.CommandTimeout = 10;
+        }
+
+        // Ten seconds are the driver's pause between two attempts.
         if (!builder.ShouldSerialize("Connect Retry Interval"))
         {
             builder.ConnectRetryInterval = 1;

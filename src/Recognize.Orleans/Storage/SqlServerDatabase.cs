@@ -11,9 +11,6 @@ namespace Recognize.Orleans.Storage;
 internal sealed class SqlServerDatabase(string connectionString)
     : Database(StorageEngine.SqlServer, new SqlServerDataSource(connectionString))
 {
-    // A look at the database, Orleans' membership, and one more.
-    private const int FewestConnections = 3;
-
     private const int OldestCompatibilityLevel = 130;
     private const int OldestMajorVersion = 13;
     private const int FirstEditionInAzure = 5;
@@ -84,7 +81,7 @@ internal sealed class SqlServerDatabase(string connectionString)
     {
         { DataSource: "" } => "names no server: set Data Source.",
         { InitialCatalog: "", AttachDBFilename: "" } => "names no database: set Initial Catalog.",
-        { MaxPoolSize: < FewestConnections } => $"allows fewer connections than the {FewestConnections} that are used at once: set Max Pool Size to {FewestConnections} or more.",
+        { Pooling: true, MaxPoolSize: < LeastPool } => $"has a Max Pool Size below {LeastPool}: the service and Orleans look at the database at the same time.",
         _ => null,
     };
 
@@ -99,10 +96,10 @@ internal sealed class SqlServerDatabase(string connectionString)
                 CAST(SERVERPROPERTY('ProductVersion') AS NVARCHAR(128)),
                 CAST(SERVERPROPERTY('EngineEdition') AS INT),
                 (SELECT CAST(compatibility_level AS INT) FROM sys.databases WHERE name = DB_NAME());
-            SELECT name, collation_name
+            SELECT OBJECT_NAME(object_id), name, collation_name
             FROM sys.columns
-            WHERE object_id = OBJECT_ID(N'OrleansStorage')
-                AND name IN (N'GrainIdExtensionString', N'GrainTypeString', N'ServiceId', N'HistoryKey', N'PendingKey');
+            WHERE object_id IN (OBJECT_ID(N'OrleansStorage'), OBJECT_ID(N'RecognizeCluster'), OBJECT_ID(N'OrleansMembershipTable'))
+                AND name IN (N'GrainIdExtensionString', N'GrainTypeString', N'ServiceId', N'HistoryKey', N'PendingKey', N'ClusterId', N'DeploymentId');
             """);
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         if (await reader.ReadAsync(cancellationToken))
@@ -114,7 +111,7 @@ internal sealed class SqlServerDatabase(string connectionString)
         await reader.NextResultAsync(cancellationToken);
         while (await reader.ReadAsync(cancellationToken))
         {
-            AddFaultsOfColumn(faults, reader.GetString(0), TextOrNull(reader, 1));
+            AddFaultsOfColumn(faults, reader.GetString(0), reader.GetString(1), TextOrNull(reader, 2));
         }
     }
 
@@ -139,8 +136,9 @@ internal sealed class SqlServerDatabase(string connectionString)
 
     public override FaultOf Classify(Exception fault) => fault switch
     {
-        SqlException known when known.Errors.Cast<SqlError>().Any(error => IsOfNode(error.Number)) => FaultOf.Node,
+        // First: to a login while the database is away the server also says that the login failed.
         SqlException known when known.Errors.Cast<SqlError>().Any(IsOfSession) => FaultOf.Session,
+        SqlException known when known.Errors.Cast<SqlError>().Any(error => IsOfNode(error.Number)) => FaultOf.Node,
         SqlException known when SqlServerRows.IsOfTheBatch(known) => FaultOf.Statement,
         _ => FaultOf.Database,
     };
@@ -188,19 +186,20 @@ internal sealed class SqlServerDatabase(string connectionString)
     }
 
     /// <summary>What is wrong with a key column, by its collation.</summary>
-    internal static void AddFaultsOfColumn(ICollection<string> faults, string column, string? collation)
+    internal static void AddFaultsOfColumn(ICollection<string> faults, string table, string column, string? collation)
     {
         if (collation?.EndsWith("_BIN2", StringComparison.OrdinalIgnoreCase) is not true)
         {
-            faults.Add($"The column {column} of OrleansStorage has the collation {collation}, by which different keys are one or sort in another order: make the table as sql/sqlserver/0001-schema.sql does, with Latin1_General_100_BIN2, and copy its rows.");
+            faults.Add($"The column {column} of {table} has the collation {collation}, by which different keys are one or sort in another order: make the table as sql/sqlserver/0001-schema.sql does, with Latin1_General_100_BIN2, and copy its rows.");
         }
     }
 
     // No permission, no such object or column, no valid login. https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors
     private static bool IsOfNode(int number) => number is 207 or 208 or 229 or 230 or 262 or 18_452 or 18_456;
 
-    // The database is read-only, or a secondary replica by now. From class 20 on the session is gone, and idle ones are with it.
-    private static bool IsOfSession(SqlError error) => error.Number is 976 or 978 or 983 or 3_906 || error.Class >= 20;
+    // The database is recovering, restoring, offline or cannot be opened, is read-only, or a secondary replica by now. From class 20 on the
+    // session is gone, and idle ones are with it.
+    private static bool IsOfSession(SqlError error) => error.Number is 922 or 927 or 942 or 976 or 978 or 983 or 3_906 or 4_060 or 40_613 || error.Class >= 20;
 
     private static string? TextOrNull(DbDataReader reader, int column) => reader.IsDBNull(column) ? null : reader.GetString(column);
 

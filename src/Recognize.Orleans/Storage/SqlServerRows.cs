@@ -16,6 +16,8 @@ internal sealed class SqlServerRows(SqlServerDatabase database, string serviceId
     private const int DuplicateKey = 2_627;
     private const int Deadlock = 1_205;
     private const int LockTimeout = 1_222;
+    private const int NoPermission = 229;
+    private const int NoPermissionOnColumn = 230;
 
     // From class 11 on it is an error. What is below comes along, as "The statement has been terminated." does.
     private const byte LowestErrorClass = 11;
@@ -68,7 +70,7 @@ internal sealed class SqlServerRows(SqlServerDatabase database, string serviceId
             BEGIN TRANSACTION;
             UPDATE r
             SET Outcome = 2
-            FROM @rows AS r LEFT LOOP JOIN OrleansStorage AS s ON {Row}
+            FROM @rows AS r LEFT LOOP JOIN OrleansStorage AS s WITH (FORCESEEK) ON {Row}
             WHERE r.Outcome = 1 AND COALESCE(s.Version, -1) <> COALESCE(r.Version, -1);
             INSERT INTO OrleansStorage
                 (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey, PendingKey)
@@ -86,8 +88,8 @@ internal sealed class SqlServerRows(SqlServerDatabase database, string serviceId
             SET @changed = @changed + @@ROWCOUNT;
             IF @changed <> (SELECT COUNT(r.Version) FROM @rows AS r WHERE r.Outcome = 1) THROW 50001, N'Another writer was faster.', 1;
             IF @fence = 1 AND SYSUTCDATETIME() >= @until THROW 50002, N'The batch was held up for too long.', 1;
-            COMMIT TRANSACTION;
             SELECT r.Item, r.Outcome FROM @rows AS r;
+            COMMIT TRANSACTION;
             """,
         [
             .. KeyColumns<WriteItem>(item => item.Write.Row),
@@ -192,7 +194,7 @@ internal sealed class SqlServerRows(SqlServerDatabase database, string serviceId
     // From class 17 on the server is in trouble and may
     // have committed, and so it may with Azure's numbers, whatever their class. A negative number is the client's own, a time-out for example.
     private static bool IsOfTheBatch(SqlError error) =>
-        error.Number is Deadlock or DuplicateIndexKey or DuplicateKey or LockTimeout || (error.Class is ErrorOfTheBatch && error.Number is > 0 and not (>= 40_000 and <= 49_999));
+        error.Number is Deadlock or DuplicateIndexKey or DuplicateKey or LockTimeout or NoPermission or NoPermissionOnColumn || (error.Class is ErrorOfTheBatch && error.Number is > 0 and not (>= 40_000 and <= 49_999));
 
     private async Task RunAsync<TItem>(
         HeldConnection held, SqlServerStatement<TItem> statement, IReadOnlyList<TItem> group, Action<DbDataReader> read, CancellationToken cancellationToken, params SqlParameter[] parameters)
@@ -212,6 +214,11 @@ internal sealed class SqlServerRows(SqlServerDatabase database, string serviceId
                 while (await rows.ReadAsync(cancellationToken))
                 {
                     read(rows);
+                }
+
+                // What fails after the rows, the commit for one, is told here.
+                while (await rows.NextResultAsync(cancellationToken))
+                {
                 }
             }
 

@@ -20,6 +20,7 @@ internal sealed partial class SqliteDataSource(string connectionString) : DbData
     private readonly string existing = WithMode(connectionString, SqliteOpenMode.ReadWrite);
     private readonly Lock gate = new();
     private SqliteConnection? first;
+    private string log = "";
 
     public override string ConnectionString => connectionString;
 
@@ -27,14 +28,25 @@ internal sealed partial class SqliteDataSource(string connectionString) : DbData
     /// Refuses to go on with a file that is not at its path any more: what is written to it then is gone with the process, while another process may
     /// start at the path.
     /// </summary>
-    /// <exception cref="IOException">The file that the first connection opened was deleted, moved or replaced.</exception>
+    /// <exception cref="IOException">The file that the first connection opened, or the log of what was written lately, was deleted, moved or replaced.</exception>
     public void ThrowIfMoved()
     {
+        if (first is not { Handle: { } handle })
+        {
+            return;
+        }
+
         // Windows knows no answer, and does not let anybody delete a file that is open.
         var moved = 0;
-        if (first is { Handle: { } handle } && FileControl(handle, "main", HasMoved, ref moved) == raw.SQLITE_OK && moved != 0)
+        if (FileControl(handle, "main", HasMoved, ref moved) == raw.SQLITE_OK && moved != 0)
         {
             throw new IOException($"The database file {first.DataSource} was deleted or replaced while this process used it: put it back, or start again with what is there");
+        }
+
+        // The first connection keeps the log where it is for as long as it is open.
+        if (!File.Exists(log))
+        {
+            throw new IOException($"The file {log} was deleted while this process used it, and with it what was written lately: start again");
         }
     }
 
@@ -84,6 +96,10 @@ internal sealed partial class SqliteDataSource(string connectionString) : DbData
             try
             {
                 opening.Open();
+                using var command = opening.CreateCommand();
+                command.CommandText = "PRAGMA journal_mode = WAL; SELECT count(*) FROM sqlite_master";
+                command.ExecuteScalar();
+                log = raw.sqlite3_db_filename(opening.Handle, "main").utf8_to_string() + "-wal";
                 first = opening;
             }
             finally

@@ -59,11 +59,29 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
         };
     }
 
+    // A file has no rights but to be written.
+    public override async Task<IReadOnlyCollection<string>> MissingRightsAsync(CancellationToken cancellationToken)
+    {
+        await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
+        await using var command = CommandOf(connection, "DELETE FROM OrleansStorage WHERE 1 = 0");
+        try
+        {
+            await command.ExecuteNonQueryAsync(cancellationToken);
+            return [];
+        }
+        catch (SqliteException fault) when (Classify(fault) is FaultOf.Node)
+        {
+            return [$"The database file {connection.DataSource} cannot be written ({fault.Message}): let the user of this process write it, and its folder."];
+        }
+    }
+
     public override Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken) => Task.CompletedTask;
 
     public override IRows CreateRows(string serviceId, SiloIdentity? silo, TimeProvider clock) => new SqliteRows((SqliteDataSource)DataSource, serviceId);
 
     public override async Task<DbConnection> OpenHeldAsync(CancellationToken cancellationToken) => await DataSource.OpenConnectionAsync(cancellationToken);
+
+    public override void ThrowIfLost() => ((SqliteDataSource)DataSource).ThrowIfMoved();
 
     public override void ClearPool() => ((SqliteDataSource)DataSource).ClearPool();
 

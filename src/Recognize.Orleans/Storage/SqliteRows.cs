@@ -69,9 +69,16 @@ internal sealed class SqliteRows(SqliteDataSource dataSource, string serviceId) 
             Close(ref writer);
             throw begun ? new GroupRefusedException(fault) : new UnavailableException(fault);
         }
-        catch
+        catch (Exception fault)
         {
+            // A commit that leaves its transaction open has found no room, or no time; the end of the connection takes it back.
+            var isOpen = writer is { IsInTransaction: true };
             Close(ref writer);
+            if (isOpen)
+            {
+                throw new UnavailableException(fault);
+            }
+
             throw;
         }
     }
@@ -152,6 +159,8 @@ internal sealed class SqliteRows(SqliteDataSource dataSource, string serviceId) 
             }
         }
 
+        public bool IsInTransaction => raw.sqlite3_get_autocommit(connection.Handle) == 0;
+
         public void Run(string text)
         {
             using var command = connection.CreateCommand();
@@ -193,7 +202,7 @@ internal sealed class SqliteRows(SqliteDataSource dataSource, string serviceId) 
             // The pool would keep the connection with its transaction open, and with it the lock of the whole file.
             using (connection)
             {
-                if (raw.sqlite3_get_autocommit(connection.Handle) == 0)
+                if (IsInTransaction)
                 {
                     Run("ROLLBACK");
                 }

@@ -13,6 +13,7 @@ internal sealed partial class StorageFaults(Database database, TimeProvider cloc
     private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(10);
 
     private long? lastLine;
+    private Exception? lastOfSession;
 
     public Exception OfRead(Exception fault) => Of(fault, mayBeWritten: false);
 
@@ -35,8 +36,9 @@ internal sealed partial class StorageFaults(Database database, TimeProvider cloc
         }
 
         var whose = database.Classify(outage);
-        if (whose is FaultOf.Session)
+        if (whose is FaultOf.Session && Interlocked.Exchange(ref lastOfSession, outage) != outage)
         {
+            // Once for all that shared the group.
             database.DropSessions();
         }
 
@@ -66,7 +68,7 @@ internal sealed partial class StorageFaults(Database database, TimeProvider cloc
 }
 
 /// <summary>Orleans' own storage, with the faults of its database told as those of the group commit are.</summary>
-internal sealed class StockStorage(IGrainStorage stock, StorageFaults faults) : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>
+internal sealed class StockStorage(IGrainStorage stock, Database database, StorageFaults faults) : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>
 {
     public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
         ToldAsync(() => stock.ReadStateAsync(stateName, grainId, grainState), faults.OfRead);
@@ -79,11 +81,12 @@ internal sealed class StockStorage(IGrainStorage stock, StorageFaults faults) : 
 
     public void Participate(ISiloLifecycle observer) => ((ILifecycleParticipant<ISiloLifecycle>)stock).Participate(observer);
 
-    private static async Task ToldAsync(Func<Task> work, Func<Exception, Exception> told)
+    private async Task ToldAsync(Func<Task> work, Func<Exception, Exception> told)
     {
         try
         {
             await work();
+            database.ThrowIfLost();
         }
         catch (Exception fault) when (fault is not InconsistentStateException && told(fault) is StorageFaultException outage)
         {

@@ -95,10 +95,8 @@ public abstract class LifeTests(ServiceFixture fixture)
         (await fixture.Service.Acme.CancelAsync(id, "{}")).ShouldBe(Problem.OperationNotFound);
     }
 
-    [SkippableTheory]
-    [InlineData("application/json")]
-    [InlineData("application/x-www-form-urlencoded")]
-    public async Task A_cancel_needs_no_body(string type)
+    [SkippableFact]
+    public async Task A_cancel_needs_no_body()
     {
         var api = fixture.Service.Acme;
         (await api.CreateAsync(user, id)).ShouldBeSuccess();
@@ -106,7 +104,7 @@ public abstract class LifeTests(ServiceFixture fixture)
         (await api.CreateAsync(user, $"{id}-3")).ShouldBeSuccess();
 
         (await api.SendRawAsync("POST", $"/v2/operations/{id}/cancel")).ShouldBeSuccess();
-        (await api.SendRawAsync("POST", $"/v2/operations/{id}-2/cancel", null, ("Content-Length", "0"), ("Content-Type", type))).ShouldBeSuccess();
+        (await api.SendRawAsync("POST", $"/v2/operations/{id}-2/cancel", null, ("Content-Length", "0"), ("Content-Type", "application/json"))).ShouldBeSuccess();
         (await api.CancelAsync($"{id}-3", "{}")).ShouldBeSuccess();
 
         Assert.Empty(await api.PendingIdsAsync(user));
@@ -117,6 +115,7 @@ public abstract class LifeTests(ServiceFixture fixture)
 
     [SkippableTheory]
     [InlineData("text/plain", "{}")]
+    [InlineData("application/x-www-form-urlencoded", "")]
     [InlineData("", "{}")]
     public async Task A_cancel_with_a_body_that_is_not_said_to_be_json_is_415_and_changes_nothing(string type, string body)
     {

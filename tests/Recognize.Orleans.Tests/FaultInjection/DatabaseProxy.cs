@@ -68,15 +68,6 @@ internal sealed class DatabaseProxy : IAsyncDisposable
         }
     }
 
-    /// <summary>Goes silent on every connection there is, for good and without closing one; new ones are served. So does a firewall that drops what was idle.</summary>
-    public void ForgetConnections()
-    {
-        lock (gate)
-        {
-            connections.ForEach(connection => connection.Forget());
-        }
-    }
-
     /// <summary>Each message takes that much longer.</summary>
     public void Delay(TimeSpan toServer, TimeSpan toClient) => (delayToServer, delayToClient) = (toServer, toClient);
 
@@ -196,7 +187,6 @@ internal sealed class DatabaseProxy : IAsyncDisposable
         private readonly Channel<byte[]> messages = Channel.CreateUnbounded<byte[]>();
         private HeldStatement? held;
         private volatile bool isCut;
-        private volatile bool forgotten;
 
         public Connection(DatabaseProxy proxy, Socket client)
         {
@@ -222,8 +212,6 @@ internal sealed class DatabaseProxy : IAsyncDisposable
             {
             }
         }
-
-        public void Forget() => forgotten = true;
 
         public void Dispose()
         {
@@ -293,10 +281,7 @@ internal sealed class DatabaseProxy : IAsyncDisposable
                     }
 
                     await proxy.PassAsync(proxy.delayToServer);
-                    if (!forgotten)
-                    {
-                        await server.SendAsync(message);
-                    }
+                    await server.SendAsync(message);
                 }
 
                 server.Shutdown(SocketShutdown.Send);
@@ -319,10 +304,7 @@ internal sealed class DatabaseProxy : IAsyncDisposable
                         held.Answer();
                     }
 
-                    if (!forgotten)
-                    {
-                        await SendAsync(buffer.AsMemory(0, count));
-                    }
+                    await SendAsync(buffer.AsMemory(0, count));
                 }
             }
             catch (Exception end) when (end is SocketException or ObjectDisposedException)

@@ -7,7 +7,7 @@ using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.FaultInjection;
 
-/// <summary>A network between services and any database server that can be cut or go silent. It knows nothing of what it carries.</summary>
+/// <summary>A network between services and any database server that can be cut, go silent or forget connections. It knows nothing of what it carries.</summary>
 internal sealed class NetworkProxy : IAsyncDisposable
 {
     private readonly Lock gate = new();
@@ -17,6 +17,7 @@ internal sealed class NetworkProxy : IAsyncDisposable
     private readonly Task accepting;
     private TaskCompletionSource? silence;
     private bool isCut;
+    private int forgotten;
 
     public NetworkProxy(TestDatabase database)
     {
@@ -47,6 +48,9 @@ internal sealed class NetworkProxy : IAsyncDisposable
             silence ??= new(TaskCreationOptions.RunContinuationsAsynchronously);
         }
     }
+
+    /// <summary>Goes silent on every connection there is, for good and without closing one; new ones are served. So does a firewall that drops what was idle.</summary>
+    public void ForgetConnections() => Interlocked.Increment(ref forgotten);
 
     /// <summary>A network without faults again. What was held back by silence arrives.</summary>
     public void GoOn()
@@ -133,7 +137,8 @@ internal sealed class NetworkProxy : IAsyncDisposable
         try
         {
             await far.ConnectAsync(server.Host, server.Port);
-            await Task.WhenAny(ForwardAsync(near, far), ForwardAsync(far, near));
+            var known = Volatile.Read(ref forgotten);
+            await Task.WhenAny(ForwardAsync(near, far, known), ForwardAsync(far, near, known));
         }
         catch (Exception broken) when (broken is SocketException or ObjectDisposedException)
         {
@@ -148,7 +153,7 @@ internal sealed class NetworkProxy : IAsyncDisposable
         }
     }
 
-    private async Task ForwardAsync(Socket from, Socket to)
+    private async Task ForwardAsync(Socket from, Socket to, int known)
     {
         var buffer = new byte[65_536];
         try
@@ -156,7 +161,10 @@ internal sealed class NetworkProxy : IAsyncDisposable
             while (await from.ReceiveAsync(buffer) is var count and > 0)
             {
                 await (silence?.Task ?? Task.CompletedTask);
-                await to.SendAsync(buffer.AsMemory(0, count));
+                if (known == Volatile.Read(ref forgotten))
+                {
+                    await to.SendAsync(buffer.AsMemory(0, count));
+                }
             }
         }
         catch (Exception broken) when (broken is SocketException or ObjectDisposedException)

@@ -43,7 +43,7 @@ internal sealed class TextStorage : IAsyncDisposable
         var database = testDatabase.Open();
         var storage = new TextStorage(
             database,
-            provider => new StockStorage(AdoNetGrainStorageFactory.Create(provider, Name), provider.GetRequiredService<StorageFaults>()),
+            provider => new StockStorage(AdoNetGrainStorageFactory.Create(provider, Name), database, provider.GetRequiredService<StorageFaults>()),
             services => services.Configure<AdoNetGrainStorageOptions>(Name, options =>
             {
                 options.Invariant = database.Invariant;

@@ -70,6 +70,8 @@ public sealed class UnfitServerTests
     [InlineData("DELETE", "OrleansStorage")]
     [InlineData("INSERT", "OrleansMembershipTable")]
     [InlineData("UPDATE", "RecognizeCluster")]
+    [InlineData("SELECT", "OrleansQuery")]
+    [InlineData("SELECT", "OrleansMembershipVersionTable")]
     public async Task A_login_that_lacks_a_right_is_refused_by_the_name_of_the_table(string right, string table)
     {
         await using var database = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);

@@ -49,7 +49,7 @@ public abstract class OutageTests
         Assert.Equal(HttpStatusCode.OK, await service.CreateAsync("A1", id));
 
         network.GoSilent();
-        var statuses = await Task.WhenAll(service.CreateAsync("B2", Journey.NewId()), service.DecideAsync("A1", id), StatusAsync(service, Journey.NewId()));
+        var statuses = await Task.WhenAll(service.CreateAsync("B2", Journey.NewId()), service.DecideAsync("A1", id), StatusAsync(service, Journey.NewId())).WaitAsync(TimeSpan.FromSeconds(20));
         network.GoOn();
 
         Assert.All(statuses, status => Assert.Equal(HttpStatusCode.ServiceUnavailable, status));

@@ -81,7 +81,8 @@ public sealed class DatabaseTests
     [InlineData("57P01", FaultOf.Session)]
     [InlineData("53100", FaultOf.Database)]
     [InlineData("53300", FaultOf.Database)]
-    [InlineData("XX000", FaultOf.Session)]
+    [InlineData("XX000", FaultOf.Statement)]
+    [InlineData("54000", FaultOf.Statement)]
     [InlineData("42501", FaultOf.Node)]
     [InlineData("42P01", FaultOf.Node)]
     [InlineData("28P01", FaultOf.Node)]
@@ -155,7 +156,7 @@ public sealed class DatabaseTests
     {
         var faults = new List<string>();
 
-        SqlServerDatabase.AddFaultsOfColumn(faults, "HistoryKey", collation);
+        SqlServerDatabase.AddFaultsOfColumn(faults, "OrleansStorage", "HistoryKey", collation);
 
         Assert.Equal(fits, faults.Count == 0);
         Assert.All(faults, fault => Assert.Contains("HistoryKey", fault, StringComparison.Ordinal));

@@ -51,6 +51,35 @@ public sealed class GroupCommitFaultsOnSqlite() : GroupCommitFaultTests(StorageE
         Assert.False(deleted.MayBeWritten);
     }
 
+    [Fact]
+    public async Task What_a_deleted_log_would_hold_is_not_acknowledged()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.Sqlite);
+        await using var storage = await TextStorage.GroupCommitAsync(test);
+        await storage.InsertAsync("op/acme/0/");
+        var file = SqliteDatabase.FileOf(test.ConnectionString);
+
+        File.Delete(file + "-wal");
+        File.Delete(file + "-shm");
+
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/1/"));
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync("op/acme/0/"));
+        Assert.False(File.Exists(file + "-wal"));
+    }
+
+    [Fact]
+    public async Task Orleans_own_storage_acknowledges_nothing_that_a_deleted_file_would_hold()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.Sqlite);
+        await using var storage = await TextStorage.StockAsync(test);
+        await storage.InsertAsync("op/acme/0/");
+
+        File.Delete(SqliteDatabase.FileOf(test.ConnectionString));
+
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/1/"));
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync("op/acme/0/"));
+    }
+
     private static async Task LimitPagesAsync(TextStorage storage, int pages)
     {
         await using var connection = await storage.DataSource.OpenConnectionAsync();
@@ -160,48 +189,6 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultsOnServerT
         Assert.Equal(attempts, Assert.Single(await test.QueryAsync("SELECT last_value FROM Attempts"))["last_value"]);
     }
 
-    [SkippableFact]
-    public async Task A_server_that_ended_its_connections_a_moment_ago_costs_one_write_and_no_read()
-    {
-        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
-        await using var storage = await TextStorage.GroupCommitAsync(test, clock: new FakeTimeProvider());
-        await UseEveryConnectionAsync(storage);
-
-        await EndSessionsAsync(test);
-
-        await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/0/"));
-        await UseEveryConnectionAsync(storage);
-    }
-
-    [SkippableFact]
-    public async Task A_server_that_ended_idle_connections_costs_nothing()
-    {
-        var clock = new FakeTimeProvider();
-        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
-        await using var storage = await TextStorage.GroupCommitAsync(test, clock: clock);
-        await UseEveryConnectionAsync(storage);
-
-        await EndSessionsAsync(test);
-        clock.Advance(TimeSpan.FromSeconds(1));
-
-        await UseEveryConnectionAsync(storage);
-    }
-
-    [SkippableFact]
-    public async Task A_firewall_that_forgot_idle_connections_costs_no_more_than_a_short_wait()
-    {
-        var clock = new FakeTimeProvider();
-        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
-        await using var proxy = new DatabaseProxy(test);
-        await using var storage = await TextStorage.GroupCommitAsync(test.At(proxy.ConnectionString), clock: clock);
-        await UseEveryConnectionAsync(storage);
-
-        proxy.ForgetConnections();
-        clock.Advance(TimeSpan.FromSeconds(1));
-
-        await UseEveryConnectionAsync(storage);
-    }
-
     [SkippableTheory]
     [InlineData(true)]
     [InlineData(false)]
@@ -227,18 +214,6 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultsOnServerT
     }
 
     [SkippableFact]
-    public async Task A_pool_of_three_connections_is_enough()
-    {
-        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
-        await using var storage = await TextStorage.GroupCommitAsync(test.At(test.ConnectionString + ";Maximum Pool Size=3"));
-        await using var first = await storage.DataSource.OpenConnectionAsync();
-        await using var second = await storage.DataSource.OpenConnectionAsync();
-        await using var third = await storage.DataSource.OpenConnectionAsync();
-
-        await UseEveryConnectionAsync(storage);
-    }
-
-    [SkippableFact]
     public async Task A_database_that_refuses_the_statements_themselves_is_not_left_with_more_and_more_connections()
     {
         await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
@@ -256,14 +231,6 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultsOnServerT
         await test.ExecuteAsync("ALTER TABLE Elsewhere RENAME TO OrleansStorage");
         await storage.InsertAsync("op/acme/0/");
         Assert.Equal("1", (await storage.ReadAsync("op/acme/0/")).ETag);
-    }
-
-    private static async Task UseEveryConnectionAsync(TextStorage storage)
-    {
-        var key = $"op/acme/{Guid.NewGuid()}/";
-        await storage.InsertAsync(key);
-        Assert.Equal("1", (await storage.ReadAsync(key)).ETag);
-        Assert.Empty(await storage.ReadAsync(new RowRange(RowIndex.Pending, "acme/A1/", "acme/A1/~", 10)));
     }
 
     private static Task EndSessionsAsync(TestDatabase test) =>
@@ -327,6 +294,74 @@ public abstract class GroupCommitFaultsOnServerTests : GroupCommitFaultTests
         }
 
         Assert.Equal([2, 2, 2, 1, 2, 2], (await test.VersionsAsync()).OrderBy(row => row.Key, StringComparer.Ordinal).Select(row => row.Value));
+    }
+
+    [SkippableFact]
+    public async Task Connections_that_broke_a_moment_ago_cost_one_write_and_no_read()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var network = new NetworkProxy(test);
+        await using var storage = await TextStorage.GroupCommitAsync(test.At(network.ConnectionString), clock: new FakeTimeProvider());
+        await UseEveryConnectionAsync(storage);
+
+        network.Cut();
+        network.GoOn();
+
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/0/"));
+        await UseEveryConnectionAsync(storage);
+    }
+
+    [SkippableFact]
+    public async Task Connections_that_broke_while_they_were_idle_cost_nothing()
+    {
+        var clock = new FakeTimeProvider();
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var network = new NetworkProxy(test);
+        await using var storage = await TextStorage.GroupCommitAsync(test.At(network.ConnectionString), clock: clock);
+        await UseEveryConnectionAsync(storage);
+
+        network.Cut();
+        network.GoOn();
+        clock.Advance(TimeSpan.FromSeconds(1));
+
+        await UseEveryConnectionAsync(storage);
+    }
+
+    [SkippableFact]
+    public async Task A_firewall_that_forgot_idle_connections_costs_no_more_than_a_short_wait()
+    {
+        var clock = new FakeTimeProvider();
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var network = new NetworkProxy(test);
+        await using var storage = await TextStorage.GroupCommitAsync(test.At(network.ConnectionString), clock: clock);
+        await UseEveryConnectionAsync(storage);
+
+        network.ForgetConnections();
+        clock.Advance(TimeSpan.FromSeconds(1));
+
+        // Orleans gives up a call after ten seconds.
+        await UseEveryConnectionAsync(storage).WaitAsync(TimeSpan.FromSeconds(9));
+    }
+
+    [SkippableFact]
+    public async Task A_pool_of_three_connections_is_enough()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        var pool = engine is StorageEngine.SqlServer ? "Max Pool Size=3" : "Maximum Pool Size=3";
+        await using var storage = await TextStorage.GroupCommitAsync(test.At($"{test.ConnectionString};{pool}"));
+        await using var first = await storage.DataSource.OpenConnectionAsync();
+        await using var second = await storage.DataSource.OpenConnectionAsync();
+        await using var third = await storage.DataSource.OpenConnectionAsync();
+
+        await UseEveryConnectionAsync(storage);
+    }
+
+    private static async Task UseEveryConnectionAsync(TextStorage storage)
+    {
+        var key = $"op/acme/{Guid.NewGuid()}/";
+        await storage.InsertAsync(key);
+        Assert.Equal("1", (await storage.ReadAsync(key)).ETag);
+        Assert.Empty(await storage.ReadAsync(new RowRange(RowIndex.Pending, "acme/A1/", "acme/A1/~", 10)));
     }
 }
 

@@ -57,6 +57,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
 
     [Theory]
     [InlineData(229, 14, FaultOf.Node)]
+    [InlineData(4_060, 11, FaultOf.Session)]
     [InlineData(208, 16, FaultOf.Node)]
     [InlineData(3_906, 16, FaultOf.Session)]
     [InlineData(976, 14, FaultOf.Session)]
@@ -74,6 +75,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
 
     [Theory]
     [InlineData(208, 16)]
+    [InlineData(229, 14)]
     [InlineData(3_906, 16)]
     public async Task What_every_other_batch_would_meet_too_is_not_tried_item_by_item(int number, byte severity)
     {
@@ -97,6 +99,14 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
 
         await WriteAsync();
         Assert.Equal(2, server.Logins);
+    }
+
+    [Fact]
+    public async Task That_a_login_fails_while_the_database_is_away_is_not_the_nodes_fault()
+    {
+        server.Answers = [new(4_060, 11), new(18_456, 14)];
+
+        Assert.Equal(FaultOf.Session, Database.Classify(await Assert.ThrowsAsync<SqlException>(WriteAsync)));
     }
 
     [Fact]
@@ -189,7 +199,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
         server.Finds =
         [
             [["READ_ONLY", "15.0.4430.1", 3, 120]],
-            [["GrainTypeString", "Latin1_General_100_BIN2"], ["HistoryKey", "SQL_Latin1_General_CP1_CI_AS"], ["PendingKey", null]],
+            [["OrleansStorage", "GrainTypeString", "Latin1_General_100_BIN2"], ["OrleansStorage", "HistoryKey", "SQL_Latin1_General_CP1_CI_AS"], ["RecognizeCluster", "ClusterId", null]],
         ];
         var faults = new List<string>();
 
@@ -200,7 +210,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
             fault => Assert.StartsWith("The database is read-only", fault, StringComparison.Ordinal),
             fault => Assert.StartsWith("The database has compatibility level 120", fault, StringComparison.Ordinal),
             fault => Assert.StartsWith("The column HistoryKey of OrleansStorage has the collation SQL_Latin1_General_CP1_CI_AS", fault, StringComparison.Ordinal),
-            fault => Assert.StartsWith("The column PendingKey of OrleansStorage", fault, StringComparison.Ordinal));
+            fault => Assert.StartsWith("The column ClusterId of RecognizeCluster", fault, StringComparison.Ordinal));
     }
 
     [Fact]

@@ -40,6 +40,8 @@ internal static class SqlServerStatements
             ("Hold sweeps", () => database.HoldSweepsAsync("recognize", DateTimeOffset.UnixEpoch, CancellationToken.None)),
             ("Check the database", () => database.AddServerFaultsAsync([], CancellationToken.None)),
             ("Check the schema", () => Schema.CheckAsync(database, CancellationToken.None)),
+            ("Lock the schema", () => ExecuteAsync(database, database.LockSchemaText)),
+            ("Unlock the schema", () => ExecuteAsync(database, database.UnlockSchemaText(applied: true))),
             ("Check the rights", () => database.MissingRightsAsync(CancellationToken.None)),
         ];
         var sent = new List<(string, TdsStatement)>();
@@ -63,4 +65,12 @@ internal static class SqlServerStatements
         [.. Enumerable.Range(0, count).Select(_ => new ReadItem<RowRange, List<RangeRow>>(new(index, "acme/A1/", "acme/A1/~", 20), () => []))];
 
     private static Task<Exception?> Record(Func<Task> send) => Xunit.Record.ExceptionAsync(send)!;
+
+    private static async Task ExecuteAsync(Database database, string text)
+    {
+        await using var connection = await database.DataSource.OpenConnectionAsync();
+        await using var command = connection.CreateCommand();
+        command.CommandText = text;
+        await command.ExecuteNonQueryAsync();
+    }
 }

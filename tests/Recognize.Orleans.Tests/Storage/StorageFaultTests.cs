@@ -13,9 +13,10 @@ public sealed class StorageFaultTests
 {
     private readonly FakeTimeProvider clock = new();
     private readonly Lines log = new();
+    private readonly Database database = Database.Create(StorageEngine.Sqlite, "Data Source=none.db");
     private readonly StorageFaults faults;
 
-    public StorageFaultTests() => faults = new(Database.Create(StorageEngine.Sqlite, "Data Source=none.db"), clock, log);
+    public StorageFaultTests() => faults = new(database, clock, log);
 
     public static TheoryData<Exception> Told => [new StorageFaultException("The connection broke.", mayBeWritten: true), StorageFaultException.Refused("No."), new StorageBusyException(), new SiloFencedException()];
 
@@ -100,7 +101,7 @@ public sealed class StorageFaultTests
     [Fact]
     public async Task The_stock_provider_tells_the_faults_of_its_database_as_the_group_commit_does()
     {
-        var storage = new StockStorage(new Failing(new InvalidOperationException("No.", new ServerException("Cut."))), faults);
+        var storage = new StockStorage(new Failing(new InvalidOperationException("No.", new ServerException("Cut."))), database, faults);
 
         Assert.False((await FaultAsync(storage.ReadStateAsync)).MayBeWritten);
         Assert.True((await FaultAsync(storage.WriteStateAsync)).MayBeWritten);
@@ -113,7 +114,7 @@ public sealed class StorageFaultTests
     {
         Exception[] thrown = [new InconsistentStateException("Moved on.", "1", "2", new ServerException("Beneath.")), new ArgumentException("A bug.")];
 
-        Assert.Equal(thrown, await Task.WhenAll(thrown.Select(fault => CaughtAsync(new StockStorage(new Failing(fault), faults).WriteStateAsync))));
+        Assert.Equal(thrown, await Task.WhenAll(thrown.Select(fault => CaughtAsync(new StockStorage(new Failing(fault), database, faults).WriteStateAsync))));
         Assert.Empty(log.Faults);
     }
 

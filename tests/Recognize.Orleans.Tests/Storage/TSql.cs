@@ -247,6 +247,9 @@ internal static class TSql
 
         public override void Visit(VariableReference node) => Used.Add(node.Name);
 
+        // Left of the equals sign stands what the procedure calls it.
+        public override void ExplicitVisit(ExecuteParameter node) => node.ParameterValue.Accept(this);
+
         public override void Visit(DeclareVariableElement node) => Declared.Add(node.VariableName.Value);
 
         public override void Visit(DeclareTableVariableBody node) => Declared.Add(node.VariableName.Value);

@@ -34,7 +34,7 @@ WHERE given.KeyHash IS NOT NULL;
 BEGIN TRANSACTION;
 UPDATE r
 SET Outcome = 2
-FROM @rows AS r LEFT LOOP JOIN OrleansStorage AS s ON s.GrainIdHash = r.KeyHash AND s.GrainTypeHash = r.TypeHash AND s.GrainIdExtensionString = r.[Key] AND s.GrainTypeString = r.Type AND s.ServiceId = @service
+FROM @rows AS r LEFT LOOP JOIN OrleansStorage AS s WITH (FORCESEEK) ON s.GrainIdHash = r.KeyHash AND s.GrainTypeHash = r.TypeHash AND s.GrainIdExtensionString = r.[Key] AND s.GrainTypeString = r.Type AND s.ServiceId = @service
 WHERE r.Outcome = 1 AND COALESCE(s.Version, -1) <> COALESCE(r.Version, -1);
 INSERT INTO OrleansStorage
     (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey, PendingKey)
@@ -52,8 +52,8 @@ WHERE r.Outcome = 1 AND r.Payload IS NULL;
 SET @changed = @changed + @@ROWCOUNT;
 IF @changed <> (SELECT COUNT(r.Version) FROM @rows AS r WHERE r.Outcome = 1) THROW 50001, N'Another writer was faster.', 1;
 IF @fence = 1 AND SYSUTCDATETIME() >= @until THROW 50002, N'The batch was held up for too long.', 1;
-COMMIT TRANSACTION;
 SELECT r.Item, r.Outcome FROM @rows AS r;
+COMMIT TRANSACTION;
 GO
 
 -- Read, 1
@@ -141,7 +141,7 @@ WHERE given.KeyHash IS NOT NULL;
 BEGIN TRANSACTION;
 UPDATE r
 SET Outcome = 2
-FROM @rows AS r LEFT LOOP JOIN OrleansStorage AS s ON s.GrainIdHash = r.KeyHash AND s.GrainTypeHash = r.TypeHash AND s.GrainIdExtensionString = r.[Key] AND s.GrainTypeString = r.Type AND s.ServiceId = @service
+FROM @rows AS r LEFT LOOP JOIN OrleansStorage AS s WITH (FORCESEEK) ON s.GrainIdHash = r.KeyHash AND s.GrainTypeHash = r.TypeHash AND s.GrainIdExtensionString = r.[Key] AND s.GrainTypeString = r.Type AND s.ServiceId = @service
 WHERE r.Outcome = 1 AND COALESCE(s.Version, -1) <> COALESCE(r.Version, -1);
 INSERT INTO OrleansStorage
     (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey, PendingKey)
@@ -159,8 +159,8 @@ WHERE r.Outcome = 1 AND r.Payload IS NULL;
 SET @changed = @changed + @@ROWCOUNT;
 IF @changed <> (SELECT COUNT(r.Version) FROM @rows AS r WHERE r.Outcome = 1) THROW 50001, N'Another writer was faster.', 1;
 IF @fence = 1 AND SYSUTCDATETIME() >= @until THROW 50002, N'The batch was held up for too long.', 1;
-COMMIT TRANSACTION;
 SELECT r.Item, r.Outcome FROM @rows AS r;
+COMMIT TRANSACTION;
 GO
 
 -- Read, 4
@@ -296,10 +296,10 @@ SELECT
     CAST(SERVERPROPERTY('ProductVersion') AS NVARCHAR(128)),
     CAST(SERVERPROPERTY('EngineEdition') AS INT),
     (SELECT CAST(compatibility_level AS INT) FROM sys.databases WHERE name = DB_NAME());
-SELECT name, collation_name
+SELECT OBJECT_NAME(object_id), name, collation_name
 FROM sys.columns
-WHERE object_id = OBJECT_ID(N'OrleansStorage')
-    AND name IN (N'GrainIdExtensionString', N'GrainTypeString', N'ServiceId', N'HistoryKey', N'PendingKey');
+WHERE object_id IN (OBJECT_ID(N'OrleansStorage'), OBJECT_ID(N'RecognizeCluster'), OBJECT_ID(N'OrleansMembershipTable'))
+    AND name IN (N'GrainIdExtensionString', N'GrainTypeString', N'ServiceId', N'HistoryKey', N'PendingKey', N'ClusterId', N'DeploymentId');
 GO
 
 -- Check the schema
@@ -307,73 +307,115 @@ GO
 SELECT CASE WHEN OBJECT_ID(N'RecognizeSchema', N'U') IS NULL THEN 0 ELSE 1 END
 GO
 
+-- Lock the schema
+--
+DECLARE @Result INT;
+EXEC @Result = sp_getapplock @Resource = N'Recognize.Orleans.Schema', @LockMode = 'Exclusive', @LockOwner = 'Session', @LockTimeout = 1800000;
+IF @Result < 0 THROW 50000, N'Another process holds the lock for schema changes.', 1;
+GO
+
+-- Unlock the schema
+--
+EXEC sp_releaseapplock @Resource = N'Recognize.Orleans.Schema', @LockOwner = 'Session';
+GO
+
 -- Check the rights
 --
 SET LOCK_TIMEOUT 2000;
-INSERT INTO OrleansStorage (ServiceId) SELECT ServiceId FROM OrleansStorage WHERE 1 = 0
+SELECT QueryKey FROM OrleansQuery WHERE 1 = 0
 GO
 
 -- Check the rights, 2
 --
 SET LOCK_TIMEOUT 2000;
-UPDATE OrleansStorage SET ServiceId = ServiceId WHERE 1 = 0
+SELECT ServiceId FROM OrleansStorage WHERE 1 = 0
 GO
 
 -- Check the rights, 3
 --
 SET LOCK_TIMEOUT 2000;
-DELETE FROM OrleansStorage WHERE 1 = 0
+INSERT INTO OrleansStorage (ServiceId) SELECT '' WHERE 1 = 0
 GO
 
 -- Check the rights, 4
 --
 SET LOCK_TIMEOUT 2000;
-INSERT INTO RecognizeCluster (ServiceId) SELECT ServiceId FROM RecognizeCluster WHERE 1 = 0
+UPDATE OrleansStorage SET ServiceId = '' WHERE 1 = 0
 GO
 
 -- Check the rights, 5
 --
 SET LOCK_TIMEOUT 2000;
-UPDATE RecognizeCluster SET ServiceId = ServiceId WHERE 1 = 0
+DELETE FROM OrleansStorage WHERE 1 = 0
 GO
 
 -- Check the rights, 6
 --
 SET LOCK_TIMEOUT 2000;
-DELETE FROM RecognizeCluster WHERE 1 = 0
+SELECT ServiceId FROM RecognizeCluster WHERE 1 = 0
 GO
 
 -- Check the rights, 7
 --
 SET LOCK_TIMEOUT 2000;
-INSERT INTO OrleansMembershipTable (DeploymentId) SELECT DeploymentId FROM OrleansMembershipTable WHERE 1 = 0
+INSERT INTO RecognizeCluster (ServiceId) SELECT '' WHERE 1 = 0
 GO
 
 -- Check the rights, 8
 --
 SET LOCK_TIMEOUT 2000;
-UPDATE OrleansMembershipTable SET DeploymentId = DeploymentId WHERE 1 = 0
+UPDATE RecognizeCluster SET ServiceId = '' WHERE 1 = 0
 GO
 
 -- Check the rights, 9
 --
 SET LOCK_TIMEOUT 2000;
-DELETE FROM OrleansMembershipTable WHERE 1 = 0
+DELETE FROM RecognizeCluster WHERE 1 = 0
 GO
 
 -- Check the rights, 10
 --
 SET LOCK_TIMEOUT 2000;
-INSERT INTO OrleansMembershipVersionTable (DeploymentId) SELECT DeploymentId FROM OrleansMembershipVersionTable WHERE 1 = 0
+SELECT DeploymentId FROM OrleansMembershipTable WHERE 1 = 0
 GO
 
 -- Check the rights, 11
 --
 SET LOCK_TIMEOUT 2000;
-UPDATE OrleansMembershipVersionTable SET DeploymentId = DeploymentId WHERE 1 = 0
+INSERT INTO OrleansMembershipTable (DeploymentId) SELECT '' WHERE 1 = 0
 GO
 
 -- Check the rights, 12
+--
+SET LOCK_TIMEOUT 2000;
+UPDATE OrleansMembershipTable SET DeploymentId = '' WHERE 1 = 0
+GO
+
+-- Check the rights, 13
+--
+SET LOCK_TIMEOUT 2000;
+DELETE FROM OrleansMembershipTable WHERE 1 = 0
+GO
+
+-- Check the rights, 14
+--
+SET LOCK_TIMEOUT 2000;
+SELECT DeploymentId FROM OrleansMembershipVersionTable WHERE 1 = 0
+GO
+
+-- Check the rights, 15
+--
+SET LOCK_TIMEOUT 2000;
+INSERT INTO OrleansMembershipVersionTable (DeploymentId) SELECT '' WHERE 1 = 0
+GO
+
+-- Check the rights, 16
+--
+SET LOCK_TIMEOUT 2000;
+UPDATE OrleansMembershipVersionTable SET DeploymentId = '' WHERE 1 = 0
+GO
+
+-- Check the rights, 17
 --
 SET LOCK_TIMEOUT 2000;
 DELETE FROM OrleansMembershipVersionTable WHERE 1 = 0
