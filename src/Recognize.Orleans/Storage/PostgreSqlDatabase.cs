@@ -221,6 +221,9 @@ internal sealed class PostgreSqlDatabase(string connectionString)
 
         // A connection that a firewall has forgotten is noticed while it is idle, not by the next request.
         SetUnlessGiven("Keepalive", 10);
+
+        // Of several hosts the driver forgets soon that one was down or a standby: after a failover one of them is the primary.
+        SetUnlessGiven("Host Recheck Seconds", 1);
         return builder.ConnectionString;
 
         void SetUnlessGiven(string keyword, int value)

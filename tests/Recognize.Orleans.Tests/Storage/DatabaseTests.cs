@@ -56,14 +56,14 @@ public sealed class DatabaseTests
     }
 
     [Theory]
-    [InlineData("Host=db;Database=recognize", 5, 10, 10)]
-    [InlineData("Host=db;Database=recognize;Timeout=15;Command Timeout=30;Keepalive=0", 15, 30, 0)]
-    public async Task A_server_that_does_not_answer_is_noticed_before_orleans_gives_up_a_call(string connectionString, int open, int command, int keepalive)
+    [InlineData("Host=db;Database=recognize", 5, 10, 10, 1)]
+    [InlineData("Host=db;Database=recognize;Timeout=15;Command Timeout=30;Keepalive=0;Host Recheck Seconds=10", 15, 30, 0, 10)]
+    public async Task A_server_that_does_not_answer_is_noticed_before_orleans_gives_up_a_call(string connectionString, int open, int command, int keepalive, int recheck)
     {
         await using var database = Database.Create(StorageEngine.PostgreSql, connectionString);
 
         var settings = new NpgsqlConnectionStringBuilder(database.DataSource.ConnectionString);
-        Assert.Equal((open, command, keepalive), (settings.Timeout, settings.CommandTimeout, settings.KeepAlive));
+        Assert.Equal((open, command, keepalive, recheck), (settings.Timeout, settings.CommandTimeout, settings.KeepAlive, settings.HostRecheckSeconds));
     }
 
     [Theory]
