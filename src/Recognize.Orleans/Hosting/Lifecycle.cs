@@ -111,7 +111,7 @@ internal sealed partial class Lifecycle(
         [LoggerMessage(23, LogLevel.Warning, "The silo listens on {Address}, so that only silos on this machine can join it; Recognize:Silo:AdvertisedAddress is the address for others.")]
         public static partial void LoopbackSilo(ILogger logger, System.Net.IPAddress address);
 
-        [LoggerMessage(24, LogLevel.Information, "Stopping: not ready any more, serving for another {DrainDelay} while traffic drains away.")]
+        [LoggerMessage(24, LogLevel.Information, "Stopping: not ready any more, serving for {DrainDelay} while traffic drains away.")]
         public static partial void Stopping(ILogger logger, TimeSpan drainDelay);
 
         [LoggerMessage(25, LogLevel.Information, "Stopped.")]

@@ -134,6 +134,11 @@ internal static class ServiceHost
         {
             throw new StartRefusedException([$"{fault.Message} {fault.GetBaseException().Message}"]);
         }
+        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        {
+            // A link that leads nowhere, or a file that this user may not read.
+            throw new StartRefusedException([$"A settings file cannot be read: {fault.Message}"]);
+        }
     }
 
     private static void AddServices(WebApplicationBuilder builder, Settings settings, OpenDatabase database, ServiceClock clock)

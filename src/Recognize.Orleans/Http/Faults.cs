@@ -99,11 +99,16 @@ internal static partial class Faults
 
             LogUnavailable(kind, exception);
             httpContext.Response.Headers.RetryAfter = "1";
-            await Problem.Unavailable.WriteAsync(
-                httpContext,
-                "Its database or a node does not answer. Whether the request took effect is unknown; send it again, a create with its Idempotency-Key.");
+            await Problem.Unavailable.WriteAsync(httpContext, $"Its database or a node does not do what it was asked. {WhatToDo(httpContext.Request.Method, exception)}");
             return true;
         }
+
+        private static string WhatToDo(string method, Exception fault) => method switch
+        {
+            "GET" or "HEAD" => "Send the request again.",
+            _ when StorageFaults.IsRefusal(fault) => "The request took no effect; send it again.",
+            _ => "Whether the request took effect is unknown; send it again, a create with its Idempotency-Key.",
+        };
 
         // An outage fails every request: one line in ten seconds tells it, the metrics count the rest.
         private void LogUnavailable(string kind, Exception exception)

@@ -27,6 +27,13 @@ internal sealed class OpenDatabase : IAsyncDisposable
                 throw new StartRefusedException(
                     [$"Another process uses the SQLite database {file}. SQLite serves one process; use SQL Server or PostgreSQL for several."]);
             }
+
+            // SQLite would delete the log, and with it what may be all that is left.
+            if (!File.Exists(file) && new FileInfo(file + "-wal") is { Exists: true, Length: > 0 } log)
+            {
+                held.Dispose();
+                throw new StartRefusedException([$"There is the log {log.FullName}, but not its database: put {file} back, or move the log away to begin with an empty database."]);
+            }
         }
 
         return new(Database.Create(settings.Engine, settings.ConnectionString), held);

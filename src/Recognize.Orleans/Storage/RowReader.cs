@@ -85,7 +85,7 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
         }
     }
 
-    private async Task ReadAsync<TQuestion, TAnswer>(List<ReadItem<TQuestion, TAnswer>> group, Func<IReadOnlyList<ReadItem<TQuestion, TAnswer>>, CancellationToken, Task> read)
+    private async Task ReadAsync<TQuestion, TAnswer>(List<ReadItem<TQuestion, TAnswer>> group, Func<IReadOnlyList<ReadItem<TQuestion, TAnswer>>, CancellationToken, Task> read, bool isRepeated = false)
     {
         try
         {
@@ -100,6 +100,12 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
                 item.Forget();
                 await ReadAsync([item], read);
             }
+        }
+        catch (Exception fault) when (!isRepeated && faults.IsOfSession(fault))
+        {
+            // A question may be asked twice. What was found before the session ended comes again.
+            group.ForEach(item => item.Forget());
+            await ReadAsync(group, read, isRepeated: true);
         }
         catch (Exception fault)
         {

@@ -23,6 +23,9 @@ internal sealed partial class StorageFaults(Database database, TimeProvider cloc
     /// <summary>Whether an exception that a storage threw says that nothing was written, and never will be.</summary>
     public static bool IsRefusal(Exception fault) => fault is StorageBusyException or SiloFencedException or StorageFaultException { MayBeWritten: false };
 
+    /// <summary>Whether another session may do what was asked, if there is one to be had.</summary>
+    public bool IsOfSession(Exception fault) => fault is not UnavailableException && CauseOf(fault) is { } cause && database.Classify(cause) is FaultOf.Session;
+
     private Exception Of(Exception fault, bool mayBeWritten)
     {
         if (fault is GroupRefusedException or UnavailableException && fault.InnerException is { } cause)

@@ -24,8 +24,8 @@ public sealed class ReadinessTests
 
         File.Move(file, file + ".moved");
 
-        (await service.Acme.CreateAsync("A1", "txn-2")).ShouldBe(Problem.Unavailable);
-        (await service.Acme.ReadAsync("txn-2")).ShouldBe(Problem.Unavailable);
+        (await service.Acme.CreateAsync("A1", "txn-2")).ShouldBe(Problem.Unavailable, "took no effect");
+        (await service.Acme.ReadAsync("txn-2")).ShouldBe(Problem.Unavailable, "Send the request again.");
         Assert.Contains("deleted or replaced", Assert.Single(await service.Logs.WaitForAsync(NotReady)).Message, StringComparison.Ordinal);
         Assert.Contains("deleted or replaced", (await HealthAsync(service)).ShouldBe(503).Body, StringComparison.Ordinal);
         Assert.False(File.Exists(file));

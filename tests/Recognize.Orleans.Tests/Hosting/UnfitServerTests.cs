@@ -107,6 +107,17 @@ public sealed class UnfitServerTests
         Assert.False(Directory.Exists(missing));
     }
 
+    [Fact]
+    public async Task A_log_without_its_database_is_not_deleted()
+    {
+        await using var database = await TestDatabase.CreateAsync(StorageEngine.Sqlite, applySchema: false);
+        var log = SqliteDatabase.FileOf(database.ConnectionString) + "-wal";
+        await File.WriteAllTextAsync(log, "All that is left.");
+
+        Assert.Contains(log, await RefusalAsync(database), StringComparison.Ordinal);
+        Assert.Equal("All that is left.", await File.ReadAllTextAsync(log));
+    }
+
     private static async Task<string> RefusalAsync(TestDatabase database, Dictionary<string, string?>? settings = null)
     {
         var refusal = await Assert.ThrowsAsync<StartRefusedException>(async () =>

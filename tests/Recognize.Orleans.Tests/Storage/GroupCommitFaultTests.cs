@@ -312,6 +312,22 @@ public abstract class GroupCommitFaultsOnServerTests : GroupCommitFaultTests
     }
 
     [SkippableFact]
+    public async Task A_question_whose_connection_broke_a_moment_ago_is_asked_again()
+    {
+        await using var test = await TestDatabase.CreateAsync(engine);
+        await using var network = new NetworkProxy(test);
+        await using var storage = await TextStorage.GroupCommitAsync(test.At(network.ConnectionString), clock: new FakeTimeProvider());
+        await storage.InsertAsync("op/acme/0/");
+        await UseEveryConnectionAsync(storage);
+
+        network.Cut();
+        network.GoOn();
+
+        Assert.Equal("1", (await storage.ReadAsync("op/acme/0/")).ETag);
+        Assert.Empty(await storage.ReadAsync(new RowRange(RowIndex.Pending, "acme/A1/", "acme/A1/~", 10)));
+    }
+
+    [SkippableFact]
     public async Task Connections_that_broke_while_they_were_idle_cost_nothing()
     {
         var clock = new FakeTimeProvider();
