@@ -233,8 +233,30 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultsOnServerT
         Assert.Equal("1", (await storage.ReadAsync("op/acme/0/")).ETag);
     }
 
+    // Each counts itself, too.
+    private static async Task<long> SessionsAsync(TestDatabase test)
+    {
+        await test.ExecuteAsync("SELECT pg_stat_force_next_flush()");
+        return (long)Assert.Single(await test.QueryAsync("SELECT sessions FROM pg_stat_database WHERE datname = current_database()"))["sessions"]!;
+    }
+
     private static Task EndSessionsAsync(TestDatabase test) =>
         test.ExecuteAsync("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+
+    [SkippableFact]
+    public async Task A_group_that_a_read_only_database_refuses_is_not_tried_item_by_item()
+    {
+        await using var test = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await test.SetAsync("default_transaction_read_only = on");
+        await using var storage = TextStorage.GroupCommitToStart(test);
+        var writes = Enumerable.Range(0, 40).Select(number => storage.InsertAsync($"op/acme/{number}/")).ToList();
+        var before = await SessionsAsync(test);
+
+        await storage.StartAsync();
+        await Task.WhenAll(writes.Select(write => Assert.ThrowsAsync<StorageFaultException>(() => write)));
+
+        Assert.InRange(await SessionsAsync(test) - before, 1, 10);
+    }
 
     [SkippableFact]
     public async Task A_stop_that_runs_out_of_patience_does_not_wait_for_the_database()
