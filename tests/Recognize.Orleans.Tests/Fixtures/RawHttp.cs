@@ -49,7 +49,14 @@ internal static class RawHttp
         await using var stream = new NetworkStream(socket);
         await stream.WriteAsync(request, timeout.Token);
         socket.Shutdown(SocketShutdown.Send);
-        await stream.CopyToAsync(Stream.Null, timeout.Token);
+        try
+        {
+            await stream.CopyToAsync(Stream.Null, timeout.Token);
+        }
+        catch (IOException)
+        {
+            // The service may answer whoever has left, or break the connection.
+        }
     }
 
     private static Answer Parse(byte[] bytes)
