@@ -240,4 +240,7 @@ public enum OperationOutcome
 
     /// <summary>It cannot be cancelled: the user has denied it.</summary>
     AlreadyDenied = 13,
+
+    /// <summary>The payloads of the user's pending operations have as many bytes as the service allows.</summary>
+    PendingBytesReached = 14,
 }

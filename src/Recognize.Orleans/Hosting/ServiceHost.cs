@@ -162,6 +162,7 @@ internal static class ServiceHost
         services.AddHostedService(provider => provider.GetRequiredService<SettingsFiles>());
         services.AddSingleton<CustomerDirectory>();
         services.AddSingleton<FrontEndWaits>();
+        services.AddSingleton<PendingLists>();
         services.AddExceptionHandler<Faults.Handler>();
         services.AddApiDocument();
         services.AddManagement();

@@ -56,6 +56,7 @@ internal sealed record Settings
             Operations = new()
             {
                 PendingLimit = reader.Number("Recognize:Operations:PendingLimit", 1_000, 1, 100_000),
+                PendingBytes = reader.Number("Recognize:Operations:PendingBytes", 8 * 1024 * 1024, OperationSettings.LeastPendingBytes, 1024 * 1024 * 1024),
                 Lifetime = reader.OptionalDuration(
                     "Recognize:Operations:Lifetime",
                     TimeSpan.FromSeconds(OperationLimits.ShortestLifetime),
@@ -214,7 +215,13 @@ internal sealed record ManagementSettings
 
 internal sealed record OperationSettings
 {
+    /// <summary>The longest payload in UTF-8.</summary>
+    public const int LeastPendingBytes = OperationLimits.Payload * 3;
+
     public required int PendingLimit { get; init; }
+
+    /// <summary>The most bytes of UTF-8 that the payloads of a user's pending operations may have together.</summary>
+    public required int PendingBytes { get; init; }
 
     /// <summary>How long an operation can be decided whose create does not say; null: without end.</summary>
     public required TimeSpan? Lifetime { get; init; }

@@ -7,6 +7,7 @@ using Orleans.Providers;
 using Orleans.Runtime.Hosting;
 using Orleans.Runtime.MembershipService;
 using Orleans.Storage;
+using Recognize.Orleans.Customers;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 
@@ -92,6 +93,7 @@ internal static class Silo
         services.AddSingleton(settings);
         services.AddSingleton<Metrics>();
         services.AddSingleton<OperationNumbers>();
+        services.AddSingleton<CustomerShares>();
     }
 
     /// <summary>Where grains keep their state; both storages read and go on with each other's rows.</summary>

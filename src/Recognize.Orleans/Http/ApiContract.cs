@@ -272,12 +272,19 @@ internal static class ApiContract
     // The framework's results for bytes are made for files: they look at ranges and conditions, and get themselves a logger.
     private sealed class JsonAnswer(byte[] body) : IResult
     {
-        public Task ExecuteAsync(HttpContext httpContext)
+        public async Task ExecuteAsync(HttpContext httpContext)
         {
             var response = httpContext.Response;
-            response.ContentType = "application/json";
+            response.ContentType = JsonType;
             response.ContentLength = body.Length;
-            return response.Body.WriteAsync(body).AsTask();
+            if (body.Length <= Sending.PartBytes)
+            {
+                await response.Body.WriteAsync(body);
+                return;
+            }
+
+            using var room = await httpContext.RequestServices.GetRequiredService<CustomerShares>().SendAsync(httpContext.Customer().Name, body.Length);
+            await response.SendAsync(body);
         }
     }
 }

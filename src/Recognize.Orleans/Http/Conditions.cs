@@ -50,7 +50,25 @@ internal static class Conditions
     /// <summary>
     /// A tag that says which content this is: the same on every node and after every restart, because nothing but the content is in it.
     /// </summary>
-    public static string TagOf(byte[] content) => Base64Url.EncodeToString(SHA256.HashData(content).AsSpan(0, 16));
+    /// <param name="content">The content, in parts.</param>
+    public static async ValueTask<string> TagOfAsync(IReadOnlyList<byte[]> content)
+    {
+        if (content is [var all])
+        {
+            return TextOf(SHA256.HashData(all));
+        }
+
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var part in content)
+        {
+            hash.AppendData(part);
+            await Task.Yield();
+        }
+
+        return TextOf(hash.GetHashAndReset());
+
+        static string TextOf(ReadOnlySpan<byte> hash) => Base64Url.EncodeToString(hash[..16]);
+    }
 
     /// <summary>Whether the client says that it has the content of this tag (If-None-Match, RFC 9110, 13.1.2).</summary>
     public static bool IsKnown(HttpContext context, string tag)

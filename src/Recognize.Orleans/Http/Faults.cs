@@ -1,6 +1,7 @@
 using System.Data.Common;
 using Microsoft.AspNetCore.Diagnostics;
 using Orleans.Storage;
+using Recognize.Orleans.Customers;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Storage;
 
@@ -41,6 +42,7 @@ internal static partial class Faults
     public static int StatusOf(Exception fault) => fault switch
     {
         BadHttpRequestException bad => bad.StatusCode,
+        CustomerBusyException => StatusCodes.Status429TooManyRequests,
         OperationCanceledException { CancellationToken.CanBeCanceled: true } => StatusCodes.Status499ClientClosedRequest,
         _ when KindOf(fault) is null => StatusCodes.Status500InternalServerError,
         _ => StatusCodes.Status503ServiceUnavailable,
@@ -82,6 +84,10 @@ internal static partial class Faults
                     return true;
                 case BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge }:
                     await Problem.BodyTooLarge.WriteAsync(httpContext, $"The body must have at most {OperationLimits.BodyBytes} bytes.");
+                    return true;
+                case CustomerBusyException:
+                    httpContext.Response.Headers.RetryAfter = "1";
+                    await Problem.TooManyCalls.WriteAsync(httpContext, "The customer has as many large answers under way in this node as it may; ask again later, and for fewer at once.");
                     return true;
                 case BadHttpRequestException bad:
                     await (Problem.BadRequest with { Status = bad.StatusCode }).WriteAsync(httpContext, "The body could not be read.");

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Recognize.Orleans.Hosting;
@@ -46,8 +47,10 @@ internal sealed record Problem(int Status, string Name, string Title)
     public static readonly Problem OperationExpired = new(409, "operation-expired", "The operation's deadline has passed");
     public static readonly Problem OperationCancelled = new(409, "operation-cancelled", "The operation is cancelled");
     public static readonly Problem PendingLimitReached = new(409, "pending-limit-reached", "The user has too many pending operations");
+    public static readonly Problem PendingBytesReached = new(409, "pending-bytes-reached", "The user's pending payloads are too large together");
     public static readonly Problem BodyTooLarge = new(413, "body-too-large", "The body is too large");
     public static readonly Problem UnsupportedMediaType = new(415, "unsupported-media-type", "The body is not JSON in UTF-8");
+    public static readonly Problem TooManyCalls = new(429, "too-many-calls", "The customer sends too many calls");
     public static readonly Problem BadRequest = new(400, "bad-request", "The request is not valid HTTP");
     public static readonly Problem Internal = new(500, "internal-error", "The service failed");
     public static readonly Problem TooManyWaits = new(503, "too-many-waits", "Too many clients wait already");
@@ -57,7 +60,7 @@ internal sealed record Problem(int Status, string Name, string Title)
     [
         InvalidRequest, WrongUser, AuthTypeNotAllowed, PayloadMismatch, BadRequest, InvalidKey, ScopeMissing, RouteNotFound, OperationNotFound,
         MethodNotAllowed, NotAcceptable, OperationExists, IdempotencyKeyReused, AlreadyDecided, OperationExpired, OperationCancelled, PendingLimitReached,
-        BodyTooLarge, UnsupportedMediaType, Internal, TooManyWaits, Unavailable,
+        PendingBytesReached, BodyTooLarge, UnsupportedMediaType, TooManyCalls, Internal, TooManyWaits, Unavailable,
     ];
 
     public string Type => $"urn:recognize:{Name}";
@@ -108,11 +111,16 @@ internal sealed record Problem(int Status, string Name, string Title)
 [JsonSerializable(typeof(Users.HistoryBody))]
 internal sealed partial class HttpJson : JsonSerializerContext
 {
+    // The answers are JSON and nothing else; what HTML would need escaped stays readable.
+    private static readonly JavaScriptEncoder Readable = JavaScriptEncoder.UnsafeRelaxedJsonEscaping;
+
     public static HttpJson Web { get; } = new(new JsonSerializerOptions
     {
         PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
-        // The answers are JSON and nothing else; what HTML would need escaped stays readable.
-        Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+        Encoder = Readable,
     });
+
+    /// <summary>For what is written value by value.</summary>
+    public static JsonWriterOptions Writing => new() { Encoder = Readable };
 }

@@ -18,9 +18,9 @@ internal static class OperationEndpoints
             .Takes(ApiParameters.IdempotencyKey)
             .Produces<SuccessBody>()
             .Refuses(Problem.InvalidRequest, Problem.UnsupportedMediaType, Problem.BodyTooLarge)
-            .Refuses(Problem.OperationExists, Problem.IdempotencyKeyReused, Problem.PendingLimitReached)
+            .Refuses(Problem.OperationExists, Problem.IdempotencyKeyReused, Problem.PendingLimitReached, Problem.PendingBytesReached)
             .WithSummary("Create a pending operation")
-            .WithDescription("When it answers 200, the operation is durable and on the user's pending list. A user has at most 1,000 pending operations, unless the service is set up otherwise.");
+            .WithDescription("When it answers 200, the operation is durable and on the user's pending list. A user has at most 1,000 pending operations, with at most 8 MiB of payload together, unless the service is set up otherwise.");
 
         v2.MapGet("/operations/{operationId}", ReadAsync)
             .Demands("getOperation", Scopes.Operations)
@@ -167,6 +167,7 @@ internal static class OperationEndpoints
         OperationOutcome.Duplicate => Problem.OperationExists.Because("operationId must be new: an operation of this id exists or existed."),
         OperationOutcome.IdempotencyKeyReused => Problem.IdempotencyKeyReused.Because("Idempotency-Key was sent before for this operationId, with another user or other members."),
         OperationOutcome.PendingLimitReached => Problem.PendingLimitReached.Because("The user has as many pending operations as the service allows; decide one of them to make room."),
+        OperationOutcome.PendingBytesReached => Problem.PendingBytesReached.Because("The payloads of the user's pending operations have as many bytes of UTF-8 as the service allows; decide one of them to make room."),
         OperationOutcome.NotFound => Problem.OperationNotFound.Because("operationId names no operation."),
         OperationOutcome.AlreadyDecided => Problem.AlreadyDecided.Because("decision and authType must be those of the first decision, which never changes."),
         OperationOutcome.WrongUser => Problem.WrongUser.Because("userId must be the user whom the operation asks."),

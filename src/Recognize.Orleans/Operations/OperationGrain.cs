@@ -56,7 +56,12 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperatio
         return outcome;
     }
 
-    public async Task<OperationOutcome?> ReplayAsync(CreateOperation request) => (await state.ReadAsync())?.Replay(request);
+    public async Task<OperationOutcome?> ReplayAsync(CreateOperation request)
+    {
+        var stored = await state.ReadAsync();
+        DropIfNothing(stored);
+        return stored?.Replay(request);
+    }
 
     public async Task<OperationOutcome> DecideAsync(Decision decision)
     {
@@ -123,6 +128,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperatio
         var row = await state.ReadRowAsync();
         if (StoredState<OperationState>.StateIn(row) is not { RemovedAt: null } current)
         {
+            DropIfNothing(null);
             return (row, null);
         }
 
@@ -137,6 +143,15 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperatio
         }
 
         return (row, current);
+    }
+
+    // Whoever asks about ids that do not exist must not fill the memory with them.
+    private void DropIfNothing(OperationState? found)
+    {
+        if (found is null && !watchers.Any)
+        {
+            DeactivateOnIdle();
+        }
     }
 
     private Task<OperationOutcome> ExpireAsync()

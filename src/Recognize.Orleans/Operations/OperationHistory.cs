@@ -25,18 +25,18 @@ internal sealed partial class OperationHistory(Database database, RowReader read
     public async Task<HistoryPage> ReadAsync(string customer, string userId, string? before, int count)
     {
         var owner = OperationState.HistoryOf(customer, userId);
-        var rows = await reader.ReadAsync(new RowRange(RowIndex.History, owner, owner + (before ?? End), count), CancellationToken.None);
-        return new([.. rows.Select(row => (row.Place[owner.Length..], StateOf(row)))], IsLast: rows.Count < count);
+        return PageOf(await reader.ReadAsync(new RowRange(RowIndex.History, owner, owner + (before ?? End), count), CancellationToken.None), owner, count);
     }
 
     /// <summary>The user's operations whose rows are pending, overdue ones included, in the order of creation. A row that cannot be read is left out and logged.</summary>
     /// <param name="customer">The customer.</param>
     /// <param name="userId">The customer's user.</param>
-    public async Task<IReadOnlyList<OperationState>> ReadPendingAsync(string customer, string userId)
+    /// <param name="after">The place of the last operation that is known; null: from the oldest on.</param>
+    /// <param name="count">How many at most.</param>
+    public async Task<HistoryPage> ReadPendingAsync(string customer, string userId, string? after, int count)
     {
         var owner = OperationState.HistoryOf(customer, userId);
-        var rows = await reader.ReadAsync(new RowRange(RowIndex.Pending, owner, owner + End, int.MaxValue), CancellationToken.None);
-        return [.. rows.Select(StateOf).OfType<OperationState>()];
+        return PageOf(await reader.ReadAsync(new RowRange(RowIndex.Pending, owner + after, owner + End, count), CancellationToken.None), owner, count);
     }
 
     /// <summary>Where the next operations after a place in the history of all users stand, in its order: by customer, user and time. Reads the index alone.</summary>
@@ -56,6 +56,9 @@ internal sealed partial class OperationHistory(Database database, RowReader read
 
     private static string RangeIn(Database database, string columns) =>
         database.FirstText(columns, "OrleansStorage", "WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey");
+
+    private HistoryPage PageOf(List<RangeRow> rows, string owner, int count) =>
+        new([.. rows.Select(row => (row.Place[owner.Length..], StateOf(row)))], IsLast: rows.Count < count);
 
     private OperationState? StateOf(RangeRow row)
     {

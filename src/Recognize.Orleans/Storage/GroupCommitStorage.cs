@@ -223,6 +223,9 @@ internal sealed record GroupCommitLimits
     /// <summary>Rows in one transaction, and rows or ranges in one question.</summary>
     public int Group { get; init; } = 128;
 
+    /// <summary>Rows that the ranges of one question may find; the last range may go beyond it.</summary>
+    public int GroupRows { get; init; } = 200;
+
     /// <summary>Writes, and likewise reads, that wait; one more is refused.</summary>
     public int Queue { get; init; } = 16_384;
 

@@ -41,8 +41,8 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
         StopAsync);
 
     public void Start() => pumps = Task.WhenAll(
-        Task.Run(() => ReadGroupsAsync(single, rows.ReadAsync), CancellationToken.None),
-        Task.Run(() => ReadGroupsAsync(ranges, rows.ReadRangesAsync), CancellationToken.None));
+        Task.Run(() => ReadGroupsAsync(single, rows.ReadAsync, static _ => 1), CancellationToken.None),
+        Task.Run(() => ReadGroupsAsync(ranges, rows.ReadRangesAsync, static range => range.Count), CancellationToken.None));
 
     /// <summary>Answers what was asked, takes nothing more, and closes the rows.</summary>
     /// <param name="cancellationToken">Ends the patience: what was asked then fails.</param>
@@ -70,12 +70,14 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
     private static Task<TAnswer> AskAsync<TQuestion, TAnswer>(Channel<ReadItem<TQuestion, TAnswer>> queue, ReadItem<TQuestion, TAnswer> item, CancellationToken cancellationToken) =>
         queue.Writer.TryWrite(item) ? item.Done.Task.WaitAsync(cancellationToken) : throw new StorageBusyException();
 
-    private async Task ReadGroupsAsync<TQuestion, TAnswer>(Channel<ReadItem<TQuestion, TAnswer>> queue, Func<IReadOnlyList<ReadItem<TQuestion, TAnswer>>, CancellationToken, Task> read)
+    // Rows are few enough in a group that its memory is bounded, and that nobody waits long behind it.
+    private async Task ReadGroupsAsync<TQuestion, TAnswer>(
+        Channel<ReadItem<TQuestion, TAnswer>> queue, Func<IReadOnlyList<ReadItem<TQuestion, TAnswer>>, CancellationToken, Task> read, Func<TQuestion, int> mostRows)
     {
         var group = new List<ReadItem<TQuestion, TAnswer>>(limits.Group);
         while (await queue.Reader.WaitToReadAsync())
         {
-            while (group.Count < limits.Group && queue.Reader.TryRead(out var item))
+            for (var rows = 0; group.Count < limits.Group && rows < limits.GroupRows && queue.Reader.TryRead(out var item); rows += mostRows(item.Question))
             {
                 group.Add(item);
             }

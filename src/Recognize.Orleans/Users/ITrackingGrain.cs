@@ -10,6 +10,12 @@ internal interface ITrackingGrain : IGrainWithStringKey
     [Alias("create")]
     Task<OperationOutcome> CreateAsync(string operationId, CreateOperation request);
 
+    /// <summary>The user's pending operations, for a front end that keeps what it was told last.</summary>
+    /// <param name="known">The version that it has; null: none.</param>
+    /// <param name="evenLarge">Whether it takes a large list; else it is told the version only.</param>
+    [Alias("list-unless")]
+    Task<PendingSnapshot> ListUnlessAsync(long? known, bool evenLarge);
+
     /// <summary>Called by an operation before its end is written: until it has ended, the list is read anew for whoever asks.</summary>
     [Alias("ending")]
     Task EndingAsync(string operationId);

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Text;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Users;
@@ -9,10 +10,11 @@ namespace Recognize.Orleans.Users;
 /// </summary>
 /// <param name="trust">How long a look is good for.</param>
 /// <param name="limit">The most operations that may be pending at once.</param>
-internal sealed class PendingOperations(Trust trust, int limit)
+/// <param name="mostBytes">The most bytes of UTF-8 that their payloads may have together.</param>
+internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
 {
-    // Every id that is pending as far as is known, those of creates on their way included. They count against the limit.
-    private readonly HashSet<string> ids = new(StringComparer.Ordinal);
+    // The bytes of every payload that is pending as far as is known, those of creates on their way included. They count against the limits.
+    private readonly Dictionary<string, int> sizes = new(StringComparer.Ordinal);
 
     // How many creates of an id hold its place. Their rows may appear at any time.
     private readonly Dictionary<string, int> places = new(StringComparer.Ordinal);
@@ -23,24 +25,33 @@ internal sealed class PendingOperations(Trust trust, int limit)
     // Of operations that ended before their create was answered.
     private readonly HashSet<string> endedEarly = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> ending = new(StringComparer.Ordinal);
+    private long bytes;
     private int sentCreates;
     private long? lastUnanswered;
 
     private List<Operation>? known;
-    private ImmutableArray<Operation> listed;
+    private PendingSnapshot? snapshot;
     private long? sent;
     private Look? looking;
     private TaskCompletionSource? nextSettledCreate;
+
+    // What a version means outlives what is known: a list that is read again and has not changed has the same.
+    private long version = Random.Shared.NextInt64();
+    private ImmutableArray<long> versionIds = [];
 
     /// <summary>Whether the list may be told from memory: looked at recently, and nothing on its way that could change a row without a word here.</summary>
     public bool IsKnown => known is not null && sentCreates == 0 && !IsEnding() && !trust.IsUnsettled(lastUnanswered) && trust.Holds(sent!.Value);
 
     /// <summary>
-    /// Whether the limit needs a look before a create. Up to half of the limit an old count is enough: if a second activation exists, both together stay below it.
+    /// Whether the limits need a look before a create. Up to half of them an old count is enough: if a second activation exists, both together stay below them.
     /// </summary>
-    public bool IsCountOld => sent is not { } look || (ids.Count > limit / 2 && !trust.Holds(look));
+    public bool IsCountOld => sent is not { } look || ((sizes.Count > limit / 2 || bytes > mostBytes / 2) && !trust.Holds(look));
 
-    public bool IsOverLimit => ids.Count > limit;
+    /// <summary>The limit that is exceeded, as the outcome of a create; null: none is.</summary>
+    public OperationOutcome? Excess => ExcessWith(0, 0);
+
+    /// <summary>Whether nothing is pending, and nothing on its way.</summary>
+    public bool IsEmpty => sizes.Count == 0 && places.Count == 0 && ending.Count == 0 && sentCreates == 0 && looking is null;
 
     /// <summary>Whether creates hold places that they may give back.</summary>
     public bool HasPlacesOnHold => places.Count > 0;
@@ -48,22 +59,33 @@ internal sealed class PendingOperations(Trust trust, int limit)
     /// <summary>Completes when the next create gives up its place, or keeps it.</summary>
     public Task NextSettledCreate => (nextSettledCreate ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
-    /// <summary>Takes a place under the limit for a create, unless the id has one already.</summary>
-    /// <returns>False: the user has as many pending operations as may be.</returns>
-    public bool TryReserve(string id)
+    /// <summary>Takes a place under the limits for a create, unless the id has one already.</summary>
+    /// <param name="id">The operation that is to be created.</param>
+    /// <param name="payload">Its payload.</param>
+    /// <returns>Null, or the outcome of the create: the user has as much pending as may be.</returns>
+    public OperationOutcome? Reserve(string id, string? payload)
     {
-        if (!ids.Contains(id) && ids.Count >= limit)
-        {
-            return false;
-        }
+        var size = SizeOf(payload);
+        var isNew = !sizes.TryGetValue(id, out var held);
 
         // An operation that is known to be pending has its own place; a create of the same id never gives it back.
-        if (ids.Add(id) || places.ContainsKey(id) || unanswered.Contains(id))
+        var isShared = places.ContainsKey(id) || unanswered.Contains(id);
+        if (isNew || (isShared && size > held))
+        {
+            if (ExcessWith(isNew ? 1 : 0, size - held) is { } excess)
+            {
+                return excess;
+            }
+
+            SetSize(id, size);
+        }
+
+        if (isNew || isShared)
         {
             places[id] = places.GetValueOrDefault(id) + 1;
         }
 
-        return true;
+        return null;
     }
 
     /// <summary>Gives back the place of a create that has created nothing, for certain.</summary>
@@ -72,7 +94,7 @@ internal sealed class PendingOperations(Trust trust, int limit)
         // A look may have found it meanwhile: another activation has created it.
         if (TryGiveUpPlace(id) && !unanswered.Contains(id) && known?.Exists(operation => operation.OperationId == id) is not true)
         {
-            ids.Remove(id);
+            Remove(id);
         }
 
         SettleOne();
@@ -92,19 +114,18 @@ internal sealed class PendingOperations(Trust trust, int limit)
         SettleOne();
         if (hasEnded)
         {
-            ids.Remove(id);
+            Remove(id);
             return;
         }
 
-        ids.Add(id);
+        SetSize(id, SizeOf(operation.Payload));
         looking?.Created.Add(operation);
 
         // What is too old to be told need not be kept.
-        known = sent is { } look && trust.Holds(look) ? known : null;
+        (known, snapshot) = (sent is { } look && trust.Holds(look) ? known : null, null);
         if (known is not null)
         {
             Insert(known, operation);
-            listed = default;
         }
     }
 
@@ -135,7 +156,7 @@ internal sealed class PendingOperations(Trust trust, int limit)
     public void Ended(string id)
     {
         ending.Remove(id);
-        ids.Remove(id);
+        Remove(id);
         unanswered.Remove(id);
         looking?.Ended.Add(id);
         if (places.ContainsKey(id))
@@ -145,15 +166,27 @@ internal sealed class PendingOperations(Trust trust, int limit)
 
         if (known?.RemoveAll(operation => operation.OperationId == id) > 0)
         {
-            listed = default;
+            snapshot = null;
         }
     }
 
     /// <summary>A row exists that was not known. What is known is dropped, and so is what a look on its way finds.</summary>
     public void Forget()
     {
-        known = null;
+        (known, snapshot) = (null, null);
         looking?.IsOutdated = true;
+    }
+
+    /// <summary>Drops what is too old to be told, but for what counts against the limits.</summary>
+    /// <returns>Whether nothing is known now.</returns>
+    public bool DropOld()
+    {
+        if (sent is not { } look || !trust.Holds(look))
+        {
+            (known, snapshot) = (null, null);
+        }
+
+        return known is null;
     }
 
     /// <summary>A look at the rows begins. One at a time; one that fails is forgotten when the next begins.</summary>
@@ -162,7 +195,7 @@ internal sealed class PendingOperations(Trust trust, int limit)
     /// <summary>Takes over what a look has found, and what has happened since it began.</summary>
     /// <param name="look">The look.</param>
     /// <param name="rows">The user's operations whose rows are pending.</param>
-    public ImmutableArray<Operation> EndLook(Look look, IEnumerable<Operation> rows)
+    public PendingSnapshot EndLook(Look look, IEnumerable<Operation> rows)
     {
         looking = null;
         var found = rows.Where(operation => !look.Ended.Contains(operation.OperationId)).ToList();
@@ -177,26 +210,73 @@ internal sealed class PendingOperations(Trust trust, int limit)
             unanswered.Clear();
         }
 
-        ids.Clear();
-        ids.UnionWith(found.Select(operation => operation.OperationId));
-        ids.UnionWith(places.Keys);
-        ids.UnionWith(unanswered);
-        (known, sent, listed) = (found, look.Begun, default);
-        var list = List();
-        known = look.IsOutdated ? null : known;
+        foreach (var id in sizes.Keys.Where(id => !places.ContainsKey(id) && !unanswered.Contains(id)).ToList())
+        {
+            Remove(id);
+        }
+
+        found.ForEach(operation => SetSize(operation.OperationId, SizeOf(operation.Payload)));
+        (known, sent, snapshot) = (found, look.Begun, null);
+        var list = Snapshot();
+        (known, snapshot) = look.IsOutdated ? (null, null) : (known, snapshot);
         return list;
     }
 
     /// <summary>What is known, in the order of creation.</summary>
-    public ImmutableArray<Operation> List() => listed.IsDefault ? listed = [.. known!] : listed;
+    public PendingSnapshot Snapshot()
+    {
+        if (snapshot is null)
+        {
+            // What is pending never changes but by its end, so that the same operations are the same list.
+            var ids = known!.Select(operation => operation.Id);
+            if (!ids.SequenceEqual(versionIds))
+            {
+                (version, versionIds) = (version + 1, [.. ids]);
+            }
 
-    /// <summary>Gives back the places of operations whose deadline has come.</summary>
+            snapshot = new() { Version = version, Operations = [.. known!] };
+        }
+
+        return snapshot;
+    }
+
+    /// <summary>Takes operations whose deadline has come off the list, and gives back their places.</summary>
     public void DropOverdue(DateTimeOffset now)
     {
-        if (known is { } operations && sent is { } look && trust.Holds(look))
+        if (known is { } operations && sent is { } look && trust.Holds(look) && operations.RemoveAll(IsOverdue) > 0)
         {
-            ids.ExceptWith(operations.Where(operation => operation.ExpiresAt <= now).Select(operation => operation.OperationId));
+            snapshot = null;
         }
+
+        bool IsOverdue(Operation operation)
+        {
+            if (operation.ExpiresAt <= now)
+            {
+                Remove(operation.OperationId);
+                return true;
+            }
+
+            return false;
+        }
+    }
+
+    private static int SizeOf(string? payload) => payload is null ? 0 : Encoding.UTF8.GetByteCount(payload);
+
+    private OperationOutcome? ExcessWith(int more, int moreBytes) =>
+        sizes.Count + more > limit ? OperationOutcome.PendingLimitReached
+        : bytes + moreBytes > mostBytes ? OperationOutcome.PendingBytesReached
+        : null;
+
+    private void SetSize(string id, int size)
+    {
+        bytes += size - sizes.GetValueOrDefault(id);
+        sizes[id] = size;
+    }
+
+    private void Remove(string id)
+    {
+        sizes.Remove(id, out var size);
+        bytes -= size;
     }
 
     private void SettleOne()
@@ -271,4 +351,25 @@ internal sealed class PendingOperations(Trust trust, int limit)
 
         public bool IsOutdated { get; set; }
     }
+}
+
+/// <summary>A user's pending operations at one moment.</summary>
+[GenerateSerializer, Immutable, Alias("recognize.pending-snapshot")]
+internal sealed record PendingSnapshot
+{
+    // A list of this many characters is one that thousands may have without anybody's noticing.
+    private const int LargestSmall = 65_536;
+
+    /// <summary>Names this content. Drawn at random by each activation and counted up from there, so that no two contents of a user share one.</summary>
+    [Id(0)]
+    public required long Version { get; init; }
+
+    /// <summary>The operations, the oldest first; null: left out, because the caller has this version, or did not ask for a large list.</summary>
+    [Id(1)]
+    public ImmutableArray<Operation>? Operations { get; init; }
+
+    /// <summary>Whether the list is so long that each copy of it counts.</summary>
+    public bool IsLarge => Operations is { } operations && operations.Sum(LengthOf) > LargestSmall;
+
+    private static int LengthOf(Operation operation) => operation.OperationId.Length + (operation.Payload?.Length ?? 0) + (operation.ExternalUserId?.Length ?? 0);
 }

@@ -2,7 +2,6 @@ using System.Buffers.Text;
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using System.Text;
-using System.Text.Json;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Http;
 using Recognize.Orleans.Operations;
@@ -18,6 +17,7 @@ internal static class UserEndpoints
     private const string EventStream = "text/event-stream";
 
     private static readonly byte[] Comment = ":\n\n"u8.ToArray();
+    private static readonly byte[] EndOfEvent = "\n\n"u8.ToArray();
 
     // Proxies and load balancers close what is silent for a minute.
     private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(15);
@@ -89,53 +89,65 @@ internal static class UserEndpoints
             : null;
     }
 
-    private static async Task<IResult> ListPendingAsync(string userId, HttpContext context, IGrainFactory grains, FrontEndWaits waits, TimeProvider clock)
+    private static async Task<IResult> ListPendingAsync(string userId, HttpContext context, PendingLists lists, FrontEndWaits waits, TimeProvider clock)
     {
         if (FaultInPath(ref userId) is { } fault)
         {
             return Problem.InvalidRequest.Because(fault);
         }
 
-        var user = grains.GetUser(context.Customer().Name, userId);
-        var ask = PendingList.Of(user);
-        var list = await Faults.AskAsync(clock, ask, context.RequestAborted);
-        if (Conditions.IsKnown(context, list.Tag) && Conditions.PreferredWait(context) is { } patience)
+        using var reader = lists.Join(context.Customer().Name, userId);
+        var list = await AskAsync();
+        if (IsKnown(list) && Conditions.PreferredWait(context) is { } patience)
         {
-            using var wait = waits.Begin(context, user.GetGrainId());
+            using var wait = waits.Begin(context, reader.User);
             if (wait is null)
             {
                 return ApiContract.TooManyWaits(context);
             }
 
-            list = await wait.UntilAsync(clock.GetUtcNow() + patience, ask, now => !Conditions.IsKnown(context, now.Tag), now => now.Due);
+            list = await wait.UntilAsync(clock.GetUtcNow() + patience, AskAsync, now => !IsKnown(now), now => now.Due);
             if (!wait.IsKeyInForce)
             {
                 return ApiContract.InvalidKey(context);
             }
         }
 
-        context.Response.Headers.ETag = $"\"{list.Tag}\"";
-        return Conditions.IsKnown(context, list.Tag) ? Results.StatusCode(StatusCodes.Status304NotModified) : ApiContract.Json(list.Body);
+        var response = context.Response;
+        response.Headers.ETag = $"\"{list.Tag}\"";
+        if (IsKnown(list))
+        {
+            return Results.StatusCode(StatusCodes.Status304NotModified);
+        }
+
+        response.ContentType = "application/json";
+        response.ContentLength = list.Length;
+        await SendAsync(response, list);
+        return Results.Empty;
+
+        bool IsKnown(RenderedList now) => Conditions.IsKnown(context, now.Tag);
+
+        Task<RenderedList> AskAsync() => reader.AskAsync(tag => Conditions.IsKnown(context, tag), context.RequestAborted);
     }
 
-    private static async Task<IResult> StreamPendingAsync(string userId, HttpContext context, IGrainFactory grains, FrontEndWaits waits, TimeProvider clock)
+    private static async Task<IResult> StreamPendingAsync(string userId, HttpContext context, PendingLists lists, FrontEndWaits waits, TimeProvider clock)
     {
         if (FaultInPath(ref userId) is { } fault)
         {
             return Problem.InvalidRequest.Because(fault);
         }
 
-        var user = grains.GetUser(context.Customer().Name, userId);
-        var ask = PendingList.Of(user);
-        using var wait = waits.Begin(context, user.GetGrainId());
+        using var reader = lists.Join(context.Customer().Name, userId);
+        using var wait = waits.Begin(context, reader.User);
         if (wait is null)
         {
             return ApiContract.TooManyWaits(context);
         }
 
         // Asked before the answer begins, so that a fault is an error answer still.
+        var shown = context.Request.Headers["Last-Event-ID"].ToString();
         await wait.WatchAsync();
-        var list = await Faults.AskAsync(clock, ask, context.RequestAborted);
+        var list = await AskAsync();
         context.Response.ContentType = EventStream;
         context.Response.Headers["X-Accel-Buffering"] = "no";
 
@@ -144,25 +156,31 @@ internal static class UserEndpoints
             return Results.Empty;
         }
 
-        var shown = context.Request.Headers["Last-Event-ID"].ToString();
         var spoken = DateTimeOffset.MinValue;
         while (!wait.IsOver)
         {
-            var silence = clock.GetUtcNow() - spoken;
-            if (list.Tag != shown || silence >= LongestSilence)
+            if (list.Tag != shown)
             {
-                await context.Response.Body.WriteAsync(list.Tag != shown ? list.ToEvent() : Comment, context.RequestAborted);
-                await context.Response.Body.FlushAsync(context.RequestAborted);
+                await context.Response.SendAsync(Encoding.ASCII.GetBytes($"event: pending\nid: {list.Tag}\ndata: "));
+                await SendAsync(context.Response, list);
+                await context.Response.SendAsync(EndOfEvent);
                 (shown, spoken) = (list.Tag, clock.GetUtcNow());
             }
+            else if (clock.GetUtcNow() - spoken >= LongestSilence)
+            {
+                await context.Response.SendAsync(Comment);
+                spoken = clock.GetUtcNow();
+            }
 
+            // Whoever only listens keeps nobody from sending.
+            reader.Release();
             await wait.PauseAsync(Wait.Earlier(spoken + LongestSilence, list.Due));
             try
             {
                 await wait.WatchAsync();
-                list = await Faults.AskAsync(clock, ask, context.RequestAborted);
+                list = await AskAsync();
             }
-            catch (Exception outage) when (Faults.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable)
+            catch (Exception outage) when (Faults.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status429TooManyRequests)
             {
                 // The client connects again, and is told then.
                 break;
@@ -170,29 +188,23 @@ internal static class UserEndpoints
         }
 
         return Results.Empty;
+
+        Task<RenderedList> AskAsync() => reader.AskAsync(tag => tag == shown, context.RequestAborted);
+    }
+
+    // Holds no line break, which would end the line of an event.
+    private static async Task SendAsync(HttpResponse response, RenderedList list)
+    {
+        foreach (var part in list.Parts)
+        {
+            await response.SendAsync(part);
+        }
     }
 
     private static string? FaultInPath(ref string userId)
     {
         RequestTarget.TryDecode(userId, out userId);
         return OperationLimits.FaultInUserId(userId);
-    }
-
-    /// <summary>A user's pending operations as they are sent.</summary>
-    /// <param name="Body">The JSON array.</param>
-    /// <param name="Tag">Names exactly this content.</param>
-    /// <param name="Due">When the next of them expires.</param>
-    private sealed record PendingList(byte[] Body, string Tag, DateTimeOffset? Due)
-    {
-        public static Func<Task<PendingList>> Of(IUserGrain user) => async () =>
-        {
-            var operations = await user.ListPendingAsync();
-            var body = JsonSerializer.SerializeToUtf8Bytes([.. operations.Select(PendingOperationBody.From)], HttpJson.Web.IReadOnlyListPendingOperationBody);
-            return new(body, Conditions.TagOf(body), operations.Min(operation => operation.ExpiresAt));
-        };
-
-        // JSON as it is written here holds no line break.
-        public byte[] ToEvent() => [.. "event: pending\nid: "u8, .. Encoding.ASCII.GetBytes(Tag), .. "\ndata: "u8, .. Body, .. "\n\n"u8];
     }
 }
 

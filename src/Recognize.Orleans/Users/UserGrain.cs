@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Orleans.Concurrency;
 using Orleans.Storage;
+using Recognize.Orleans.Customers;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
@@ -22,6 +23,15 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     // How many overdue operations are written as expired at once.
     private const int MostExpired = 100;
 
+    // Nearly every list is read at once. The rest of a long one is read in the customer's turn, page by page, with a pause as many times as long
+    // as each page took, so that others are served meanwhile.
+    private const int FirstPage = 25;
+    private const int NextPage = 100;
+    private const int Pauses = 4;
+
+    // What a look has found must not be old when it ends.
+    private static readonly TimeSpan LongestWithPauses = TimeSpan.FromSeconds(2);
+
     // An end that is younger than this may not be known to its grain yet, so the history asks the grain.
     private static readonly TimeSpan Recently = TimeSpan.FromMinutes(1);
 
@@ -34,23 +44,27 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private readonly Settings settings;
     private readonly TimeProvider clock;
     private readonly Metrics metrics;
+    private readonly CustomerShares shares;
     private readonly Watchers watchers = new();
     private readonly PendingOperations pending;
-    private readonly SharedReads<ImmutableArray<Operation>> looks;
+    private readonly SharedReads<PendingSnapshot> looks;
     private readonly string customer;
     private readonly string userId;
     private OperationState? latest;
     private Task expiring = Task.CompletedTask;
+    private IGrainTimer? dropping;
 
-    public UserGrain(IGrainStorage storage, OperationHistory history, OperationNumbers numbers, Trust trust, Settings settings, Metrics metrics, TimeProvider clock)
+    public UserGrain(
+        IGrainStorage storage, OperationHistory history, OperationNumbers numbers, Trust trust, CustomerShares shares, Settings settings, Metrics metrics, TimeProvider clock)
     {
         this.storage = storage;
         this.history = history;
         this.numbers = numbers;
+        this.shares = shares;
         this.settings = settings;
         this.metrics = metrics;
         this.clock = clock;
-        pending = new(trust, settings.Operations.PendingLimit);
+        pending = new(trust, settings.Operations.PendingLimit, settings.Operations.PendingBytes);
         looks = new(LookAsync);
         (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
     }
@@ -76,6 +90,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     public Task EndedAsync(string operationId)
     {
         pending.Ended(operationId);
+        DropIfNothing();
         watchers.Tell(this.GetGrainId());
         return Task.CompletedTask;
     }
@@ -93,11 +108,12 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         return Task.CompletedTask;
     }
 
-    public async Task<ImmutableArray<Operation>> ListPendingAsync()
+    public async Task<ImmutableArray<Operation>> ListPendingAsync() => (await SnapshotAsync()).Operations!.Value;
+
+    public async Task<PendingSnapshot> ListUnlessAsync(long? known, bool evenLarge)
     {
-        var operations = pending.IsKnown ? pending.List() : await looks.AnewAsync();
-        var now = clock.GetUtcNow();
-        return operations.Any(operation => operation.ExpiresAt <= now) ? operations.RemoveAll(operation => operation.ExpiresAt <= now) : operations;
+        var snapshot = await SnapshotAsync();
+        return snapshot.Version == known || (snapshot.IsLarge && !evenLarge) ? snapshot with { Operations = null } : snapshot;
     }
 
     public async Task<OperationPage> ListHistoryAsync(OperationStatus? status, string? after, int limit)
@@ -136,6 +152,40 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         return new() { Operations = page.ToImmutable(), Next = after };
     }
 
+    private async Task<PendingSnapshot> SnapshotAsync()
+    {
+        pending.DropOverdue(clock.GetUtcNow());
+        var snapshot = pending.IsKnown ? pending.Snapshot() : await looks.AnewAsync();
+        if (snapshot.IsLarge)
+        {
+            dropping ??= this.RegisterGrainTimer(DropOldAsync, new GrainTimerCreationOptions(Trust.Longest, Trust.Longest) { Interleave = true });
+        }
+
+        DropIfNothing();
+        return snapshot;
+    }
+
+    // Whoever asks about users that do not exist must not fill the memory with them. What is watched stays: it would tell that it leaves, and be asked again.
+    private void DropIfNothing()
+    {
+        if (pending.IsEmpty && latest is null && !watchers.Any)
+        {
+            DeactivateOnIdle();
+        }
+    }
+
+    // Thousands of users with large lists may have been asked about, and are not any more.
+    private Task DropOldAsync()
+    {
+        if (pending.DropOld())
+        {
+            dropping?.Dispose();
+            dropping = null;
+        }
+
+        return Task.CompletedTask;
+    }
+
     private async Task<OperationOutcome> CreateOrFindAsync(string operationId, CreateOperation request)
     {
         // A create that comes twice mostly comes at once.
@@ -144,10 +194,10 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
             return made.Replay(request);
         }
 
-        if (!await TryReserveAsync(operationId))
+        if (await ReserveAsync(operationId, request.Payload) is { } excess)
         {
             // A create that was answered before is answered alike, however many are pending now.
-            return await FindAsync(operationId, request) ?? OperationOutcome.PendingLimitReached;
+            return await FindAsync(operationId, request) ?? excess;
         }
 
         // The unique index says whether the operation is new; it is not read before.
@@ -156,15 +206,16 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
             : await FindAsync(operationId, request) ?? OperationOutcome.Duplicate;
     }
 
-    private async ValueTask<bool> TryReserveAsync(string operationId)
+    private async ValueTask<OperationOutcome?> ReserveAsync(string operationId, string? payload)
     {
         while (true)
         {
             // Before the first await, so that creates that interleave see each other's places.
-            var isReserved = pending.TryReserve(operationId);
+            var excess = pending.Reserve(operationId, payload);
+            var isReserved = excess is null;
             if (isReserved && !pending.IsCountOld)
             {
-                return true;
+                return null;
             }
 
             if (pending.IsCountOld)
@@ -181,9 +232,10 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
             }
 
             pending.DropOverdue(clock.GetUtcNow());
-            if (isReserved ? !pending.IsOverLimit : pending.TryReserve(operationId))
+            excess = isReserved ? pending.Excess : pending.Reserve(operationId, payload);
+            if (excess is null)
             {
-                return true;
+                return null;
             }
 
             if (isReserved)
@@ -193,7 +245,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
 
             if (!pending.HasPlacesOnHold)
             {
-                return false;
+                return excess;
             }
 
             // Creates that hold the last places may turn out to be duplicates.
@@ -269,10 +321,20 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
             : state.ToOperation();
     }
 
-    private async Task<ImmutableArray<Operation>> LookAsync()
+    private async Task<PendingSnapshot> LookAsync()
     {
         var look = pending.BeginLook();
-        var rows = await history.ReadPendingAsync(customer, userId);
+        var page = await history.ReadPendingAsync(customer, userId, after: null, FirstPage);
+        var rows = page.Rows.Select(row => row.State).OfType<OperationState>().ToList();
+        if (!page.IsLast)
+        {
+            using var turn = await shares.LookAsync(customer);
+
+            // What the first page has shown has grown old while others had their turns.
+            look = pending.BeginLook();
+            rows = await ReadPagesAsync();
+        }
+
         var now = clock.GetUtcNow();
         if (expiring.IsCompleted)
         {
@@ -281,6 +343,26 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         }
 
         return pending.EndLook(look, rows.Where(row => !row.IsOverdue(now)).Select(row => row.ToOperation()));
+    }
+
+    private async Task<List<OperationState>> ReadPagesAsync()
+    {
+        var rows = new List<OperationState>();
+        var begun = clock.GetTimestamp();
+        string? after = null;
+        while (true)
+        {
+            var asked = clock.GetTimestamp();
+            var page = await history.ReadPendingAsync(customer, userId, after, NextPage);
+            rows.AddRange(page.Rows.Select(row => row.State).OfType<OperationState>());
+            if (page.IsLast)
+            {
+                return rows;
+            }
+
+            after = page.Rows[^1].Place;
+            await (clock.GetElapsedTime(begun) < LongestWithPauses ? Task.Delay(clock.GetElapsedTime(asked) * Pauses, clock) : Task.CompletedTask);
+        }
     }
 
     private Task ExpireAsync(IReadOnlyList<OperationState> overdue) =>

@@ -27,6 +27,8 @@ internal sealed class Watchers
 {
     private HashSet<IChangeObserver>? observers;
 
+    public bool Any => observers is not null;
+
     public void Add(IChangeObserver observer) => (observers ??= []).Add(observer);
 
     /// <summary>Tells them all, and forgets them: who is not there any more needs no cleaning up.</summary>

@@ -33,6 +33,7 @@ public sealed class SqlServerMixedCluster() : ClusterFixture(StorageEngine.SqlSe
 public abstract class ClusterFixture : IAsyncLifetime
 {
     internal const int PendingLimit = 12;
+    internal const int PendingBytes = 100_000;
 
     internal static readonly RetentionSettings Kept = new(TimeSpan.FromDays(30), TimeSpan.FromDays(365));
 
@@ -135,6 +136,20 @@ public abstract class ClusterFixture : IAsyncLifetime
     /// <summary>Makes grains forget what they hold in memory, as a restart does.</summary>
     internal Task DeactivateAsync(params IAddressable[] grains) => Task.WhenAll(grains.Select(Cluster.DeactivateAsync));
 
+    /// <summary>Completes when no silo holds the grain in its memory.</summary>
+    internal async Task GoneAsync(IAddressable grain)
+    {
+        using var patience = new CancellationTokenSource(Patience);
+        while (await IsActiveAsync(grain))
+        {
+            patience.Token.ThrowIfCancellationRequested();
+        }
+    }
+
+    /// <summary>Whether a silo holds the grain in its memory. The directory remembers more than that.</summary>
+    internal async Task<bool> IsActiveAsync(IAddressable grain) =>
+        (await OneSilo.GetGrain<IManagementGrain>(0).GetDetailedGrainStatistics()).Any(one => one.GrainId == grain.GetGrainId());
+
     /// <summary>Does what a second activation of the grain, on a silo that was cut off, would do.</summary>
     internal async Task RewriteAsync<T>(IAddressable grain, string stateName, Func<T, T> change)
         where T : new()
@@ -159,7 +174,7 @@ public abstract class ClusterFixture : IAsyncLifetime
         Silo = new() { Port = 1, GatewayPort = 0, AdvertisedAddress = IPAddress.Loopback, Name = siloName, DrainDelay = TimeSpan.Zero },
         Cluster = new() { ClusterId = "test", ServiceId = "recognize" },
         Management = new() { Urls = [], Password = null },
-        Operations = new() { PendingLimit = PendingLimit, Lifetime = null, Retention = Kept },
+        Operations = new() { PendingLimit = PendingLimit, PendingBytes = PendingBytes, Lifetime = null, Retention = Kept },
         Waits = new() { PerCustomer = 1, PerProcess = 1 },
         ApiUrls = [],
     };

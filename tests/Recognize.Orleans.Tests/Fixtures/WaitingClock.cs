@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
 using Orleans.TestingHost;
+using Recognize.Orleans.Http;
 using Recognize.Orleans.Storage;
 using Recognize.Orleans.Waits;
 
@@ -12,6 +13,7 @@ namespace Recognize.Orleans.Fixtures;
 internal sealed class WaitingClock() : FakeTimeProvider(new DateTimeOffset(2025, 5, 21, 10, 30, 0, TimeSpan.Zero))
 {
     private readonly Channel<ITimer> parked = Channel.CreateUnbounded<ITimer>();
+    private readonly Channel<ITimer> unread = Channel.CreateUnbounded<ITimer>();
 
     /// <summary>Starts a service that knows no other time.</summary>
     public static Task<TestService> StartServiceAsync(WaitingClock clock, Dictionary<string, string?>? settings = null, Action<WebApplicationBuilder>? configure = null) =>
@@ -25,12 +27,26 @@ internal sealed class WaitingClock() : FakeTimeProvider(new DateTimeOffset(2025,
     /// <summary>Completes when a client has gone to sleep once more than this was asked before.</summary>
     public Task ParkedAsync() => parked.Reader.ReadAsync().AsTask().WaitAsync(ClusterFixture.Patience);
 
+    /// <summary>Lets the time pass after which a client is cut off that reads nothing, whenever the service waits for one, until it is.</summary>
+    public async Task CutOffAsync(Task closed)
+    {
+        while (await Task.WhenAny(closed, unread.Reader.ReadAsync().AsTask()).WaitAsync(ClusterFixture.Patience) != closed)
+        {
+            Advance(Sending.LongestUnread);
+        }
+    }
+
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
         var timer = base.CreateTimer(callback, state, dueTime, period);
         if (callback.Method.DeclaringType == typeof(Wait))
         {
             parked.Writer.TryWrite(timer);
+        }
+
+        if (dueTime == Sending.LongestUnread)
+        {
+            unread.Writer.TryWrite(timer);
         }
 
         return timer;

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using CsCheck;
 using Microsoft.Extensions.Time.Testing;
 using Recognize.Orleans.Storage;
@@ -9,6 +8,7 @@ namespace Recognize.Orleans.Users;
 public sealed class PendingOperationsTests
 {
     private const int Limit = 4;
+    private const int MostBytes = 100;
 
     private static readonly TimeSpan Tick = TimeSpan.FromTicks(1);
     private static readonly DateTimeOffset Now = new(2025, 5, 21, 10, 30, 0, TimeSpan.Zero);
@@ -16,7 +16,7 @@ public sealed class PendingOperationsTests
     private readonly FakeTimeProvider clock = new();
     private readonly PendingOperations pending;
 
-    public PendingOperationsTests() => pending = new(new Trust(clock), Limit);
+    public PendingOperationsTests() => pending = new(new Trust(clock), Limit, MostBytes);
 
     [Fact]
     public void As_many_places_are_taken_as_the_limit_has_and_each_id_takes_one()
@@ -114,9 +114,9 @@ public sealed class PendingOperationsTests
 
         Look("a", "b", "c");
 
-        Assert.True(pending.IsOverLimit);
+        Assert.Equal(OperationOutcome.PendingLimitReached, pending.Excess);
         pending.Release("e");
-        Assert.False(pending.IsOverLimit);
+        Assert.Null(pending.Excess);
         Assert.False(Reserve("e"));
     }
 
@@ -150,7 +150,7 @@ public sealed class PendingOperationsTests
 
         clock.Advance(TimeSpan.FromSeconds(2) - Tick);
         Assert.True(pending.IsKnown);
-        Assert.Equal(["a", "b"], Ids(pending.List()));
+        Assert.Equal(["a", "b"], Ids(pending.Snapshot()));
 
         clock.Advance(Tick);
         Assert.False(pending.IsKnown);
@@ -171,7 +171,7 @@ public sealed class PendingOperationsTests
 
         pending.CreateDone(Of("c"));
         Assert.True(pending.IsKnown);
-        Assert.Equal(["a", "c"], Ids(pending.List()));
+        Assert.Equal(["a", "c"], Ids(pending.Snapshot()));
     }
 
     [Fact]
@@ -185,7 +185,7 @@ public sealed class PendingOperationsTests
         pending.CreateDone(Of("a"));
 
         Assert.Equal(["a", "b", "d"], Ids(pending.EndLook(look, [Of("b"), Of("d")])));
-        Assert.Equal(["a", "b", "d"], Ids(pending.List()));
+        Assert.Equal(["a", "b", "d"], Ids(pending.Snapshot()));
         Assert.True(Reserve("e"));
         Assert.False(Reserve("f"));
     }
@@ -216,7 +216,7 @@ public sealed class PendingOperationsTests
 
         pending.CreateDone(Of("b"));
 
-        Assert.Equal(["a"], Ids(pending.List()));
+        Assert.Equal(["a"], Ids(pending.Snapshot()));
         Assert.Equal(["a"], Ids(pending.EndLook(look, [Of("a")])));
         Assert.True(Reserve("c", "d", "e"));
     }
@@ -322,7 +322,7 @@ public sealed class PendingOperationsTests
 
         pending.Ended("b");
         Assert.True(pending.IsKnown);
-        Assert.Empty(pending.List());
+        Assert.Empty(Ids(pending.Snapshot()));
     }
 
     [Fact]
@@ -354,6 +354,114 @@ public sealed class PendingOperationsTests
         Assert.False(Reserve("f"));
     }
 
+    // Three bytes to a character.
+    [Fact]
+    public void Payloads_have_as_many_bytes_together_as_the_limit_and_not_one_more()
+    {
+        Assert.Null(pending.Reserve("a", new string('\u20AC', 33)));
+        Assert.Equal(OperationOutcome.PendingBytesReached, pending.Reserve("b", "xx"));
+        Assert.Null(pending.Reserve("b", "x"));
+        Assert.Null(pending.Reserve("c", ""));
+
+        pending.Release("b");
+        Assert.Null(pending.Reserve("d", "x"));
+        Assert.Equal(OperationOutcome.PendingBytesReached, pending.Reserve("b", "x"));
+    }
+
+    [Fact]
+    public void Of_two_creates_of_one_id_the_larger_payload_is_reserved_and_the_one_that_was_stored_counts()
+    {
+        pending.Reserve("a", new string('x', 40));
+        Assert.Null(pending.Reserve("a", new string('x', 60)));
+        Assert.Equal(OperationOutcome.PendingBytesReached, pending.Reserve("a", new string('x', 101)));
+        Assert.Equal(OperationOutcome.PendingBytesReached, pending.Reserve("b", new string('x', 41)));
+
+        pending.CreateSent();
+        pending.CreateSent();
+        pending.CreateDone(Of("a") with { Payload = new string('x', 40) });
+        pending.CreateRefused("a");
+
+        Assert.Null(pending.Reserve("b", new string('x', 60)));
+    }
+
+    [Fact]
+    public void A_create_of_what_is_pending_takes_no_more_room_whatever_its_payload()
+    {
+        Look("a");
+
+        Assert.Null(pending.Reserve("a", new string('x', 1_000)));
+        Assert.Null(pending.Reserve("b", new string('x', 100)));
+    }
+
+    [Fact]
+    public void A_list_that_has_too_many_bytes_is_told_and_takes_creates_again_when_it_has_shrunk()
+    {
+        pending.EndLook(pending.BeginLook(), [Of("a") with { Payload = new string('x', 100) }, Of("b") with { Payload = new string('x', 60) }]);
+
+        Assert.Equal(["a", "b"], Ids(pending.Snapshot()));
+        Assert.Equal(OperationOutcome.PendingBytesReached, pending.Excess);
+        Assert.Equal(OperationOutcome.PendingBytesReached, pending.Reserve("c", null));
+
+        pending.Ended("a");
+        Assert.Null(pending.Reserve("c", new string('x', 40)));
+    }
+
+    [Fact]
+    public void Beyond_half_of_the_bytes_an_old_count_will_not_do()
+    {
+        Look();
+        clock.Advance(Trust.Longest);
+
+        pending.Reserve("a", new string('x', MostBytes / 2));
+        Assert.False(pending.IsCountOld);
+        pending.Reserve("b", "x");
+        Assert.True(pending.IsCountOld);
+    }
+
+    [Fact]
+    public void The_same_operations_have_the_same_version_however_often_they_are_looked_at_and_others_another()
+    {
+        Look("a", "b");
+        var first = pending.Snapshot();
+
+        clock.Advance(Trust.Longest);
+        Assert.True(pending.DropOld());
+        Look("a", "b");
+        Assert.Equal(first.Version, pending.Snapshot().Version);
+
+        pending.Ended("b");
+        var second = pending.Snapshot();
+        Assert.NotEqual(first.Version, second.Version);
+        Look("a", "b");
+        Assert.DoesNotContain(pending.Snapshot().Version, new List<long> { first.Version, second.Version });
+    }
+
+    [Fact]
+    public void What_is_too_old_to_be_told_is_dropped_and_counts_still()
+    {
+        Look("a", "b", "c", "d");
+        Assert.False(pending.DropOld());
+
+        clock.Advance(Trust.Longest);
+
+        Assert.True(pending.DropOld());
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void Nothing_is_pending_once_everything_has_ended_and_no_create_is_on_its_way()
+    {
+        Assert.True(pending.IsEmpty);
+        Reserve("a");
+        Assert.False(pending.IsEmpty);
+        pending.CreateSent();
+        pending.CreateDone(Of("a"));
+        pending.Ending("a");
+        Assert.False(pending.IsEmpty);
+        pending.Ended("a");
+        Assert.True(pending.IsEmpty);
+    }
+
     [Fact]
     public void A_look_that_failed_takes_nothing_along_into_the_next()
     {
@@ -362,7 +470,7 @@ public sealed class PendingOperationsTests
 
         Look("a");
 
-        Assert.Equal(["a"], Ids(pending.List()));
+        Assert.Equal(["a"], Ids(pending.Snapshot()));
     }
 
     // Creates, ends and looks come in any order, and a row is there, or has ended, before anybody is told. What is known is what the rows are;
@@ -378,7 +486,7 @@ public sealed class PendingOperationsTests
             }
         });
 
-    private bool Reserve(params string[] ids) => ids.All(pending.TryReserve);
+    private bool Reserve(params string[] ids) => ids.All(id => pending.Reserve(id, null) is null);
 
     private void AssertEnds(Action end)
     {
@@ -397,7 +505,7 @@ public sealed class PendingOperationsTests
 
     private void Look(params string[] found) => pending.EndLook(pending.BeginLook(), found.Select(Of));
 
-    private static IEnumerable<string> Ids(ImmutableArray<Operation> operations) => operations.Select(operation => operation.OperationId);
+    private static IEnumerable<string> Ids(PendingSnapshot list) => list.Operations!.Value.Select(operation => operation.OperationId);
 
     // In the order of the alphabet.
     private static Operation Of(string id) => Of(id, Now.AddMilliseconds(id[0]), id[0]);
@@ -439,7 +547,7 @@ public sealed class PendingOperationsTests
         private readonly PendingOperations pending;
         private (PendingOperations.Look Look, Operation[] Acknowledged, Operation[] Found)? looking;
 
-        public Rows() => pending = new(new Trust(clock), Count);
+        public Rows() => pending = new(new Trust(clock), Count, MostBytes);
 
         private Operation[] Pending => InOrder(i => creates[i] is Step.CommitCreate or Step.AnswerCreate && ends[i] is not (Step.CommitEnd or Step.AnswerEnd));
 
@@ -450,7 +558,7 @@ public sealed class PendingOperationsTests
             {
                 case Step.SendCreate when create is null:
                     creates[number] = step;
-                    Assert.True(pending.TryReserve(operation.OperationId));
+                    Assert.Null(pending.Reserve(operation.OperationId, null));
                     pending.CreateSent();
                     break;
                 case Step.CommitCreate when create is Step.SendCreate:
@@ -476,7 +584,7 @@ public sealed class PendingOperationsTests
                     break;
                 case Step.EndLook when looking is var (look, acknowledged, found):
                     looking = null;
-                    var list = pending.EndLook(look, found);
+                    var list = pending.EndLook(look, found).Operations!.Value;
                     Assert.Equal(InOrder(i => list.Contains(operations[i])), list);
                     Assert.Subset(list.ToHashSet(), acknowledged.Where(one => ends[Array.IndexOf(operations, one)] is null).ToHashSet());
                     Assert.Subset(InOrder(i => creates[i] is Step.CommitCreate or Step.AnswerCreate && ends[i] is not Step.AnswerEnd).ToHashSet(), list.ToHashSet());
@@ -488,7 +596,7 @@ public sealed class PendingOperationsTests
                     break;
             }
 
-            Assert.Equal(pending.IsKnown ? Pending : [], pending.IsKnown ? pending.List() : []);
+            Assert.Equal(pending.IsKnown ? Pending : [], pending.IsKnown ? pending.Snapshot().Operations!.Value : []);
         }
 
         private Operation[] InOrder(Func<int, bool> which) =>

@@ -1,7 +1,5 @@
-using System.Diagnostics.Metrics;
 using System.Text.Json;
 using Microsoft.Extensions.Configuration;
-using Microsoft.Extensions.DependencyInjection;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Http;
 using Xunit;
@@ -39,7 +37,7 @@ public sealed class WaitEndTests
     {
         await using var service = await WaitingClock.StartServiceAsync(clock, new() { ["Recognize:Waits:PerCustomer"] = "1" });
         (await service.Acme.CreateAsync(user, id)).ShouldBeSuccess();
-        using var places = new Places(service);
+        using var left = new Measurement(service, "recognize.waits", change => change < 0);
         using (var stream = await service.Acme.FollowAsync(user))
         {
             await stream.NextListAsync();
@@ -52,7 +50,7 @@ public sealed class WaitEndTests
             await clock.ParkedAsync();
         }
 
-        await places.LeftAsync();
+        await left.MadeAsync();
         var waiting = service.Acme.WaitAsync(id);
         await clock.ParkedAsync();
         (await service.Acme.DecideAsync(id, user)).ShouldBeSuccess();
@@ -64,11 +62,11 @@ public sealed class WaitEndTests
     {
         await using var service = await WaitingClock.StartServiceAsync(clock, new() { ["Recognize:Waits:PerCustomer"] = "1" });
         (await service.Acme.CreateAsync(user, id)).ShouldBeSuccess();
-        using var places = new Places(service);
+        using var left = new Measurement(service, "recognize.waits", change => change < 0);
 
         await service.Acme.LeaveAsync(id, clock.ParkedAsync());
 
-        await places.LeftAsync();
+        await left.MadeAsync();
         var waiting = service.Acme.WaitAsync(id);
         await clock.ParkedAsync();
         (await service.Acme.WaitAsync(id)).ShouldBe(Problem.TooManyWaits);
@@ -126,36 +124,4 @@ public sealed class WaitEndTests
             },
         },
     });
-
-    /// <summary>Tells when a client has given its place back: the server hears of a closed connection when it does.</summary>
-    private sealed class Places : IDisposable
-    {
-        private readonly TaskCompletionSource left = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private readonly MeterListener listener = new();
-
-        public Places(TestService service)
-        {
-            // Other services of this process count too; each has a factory of meters of its own.
-            var meters = service.Services.GetRequiredService<IMeterFactory>();
-            listener.InstrumentPublished = (instrument, owner) =>
-            {
-                if (instrument.Name is "recognize.waits" && instrument.Meter.Scope == meters)
-                {
-                    owner.EnableMeasurementEvents(instrument);
-                }
-            };
-            listener.SetMeasurementEventCallback<long>((_, change, _, _) =>
-            {
-                if (change < 0)
-                {
-                    left.TrySetResult();
-                }
-            });
-            listener.Start();
-        }
-
-        public Task LeftAsync() => left.Task.WaitAsync(ClusterFixture.Patience);
-
-        public void Dispose() => listener.Dispose();
-    }
 }

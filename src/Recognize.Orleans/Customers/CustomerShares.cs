@@ -1,0 +1,96 @@
+using System.Threading.RateLimiting;
+
+namespace Recognize.Orleans.Customers;
+
+/// <summary>
+/// What one customer can take of this process at once for lists that are large: one is read and one is rendered at a time, and what is on its
+/// way to clients is bounded. Whatever is small passes by, and so does every other customer.
+/// </summary>
+internal sealed class CustomerShares(TimeProvider clock) : IDisposable
+{
+    /// <summary>The bytes of one customer's large answers that clients have not read yet.</summary>
+    public const int MostOfCustomer = 32 * 1024 * 1024;
+
+    /// <summary>The bytes of all customers' large answers that clients have not read yet.</summary>
+    public const int MostOfProcess = 4 * MostOfCustomer;
+
+    private const int Unit = 1024;
+
+    // As many as a customer's calls, which are bounded too.
+    private const int LongestQueue = 256;
+
+    /// <summary>How long a customer's large answer waits for its turn and its room: shorter than the patience of who calls a grain.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(8);
+
+    private readonly PartitionedRateLimiter<string> looks = OneAtATime();
+    private readonly PartitionedRateLimiter<string> renderings = OneAtATime();
+    private readonly PartitionedRateLimiter<string> unread = Limit(MostOfCustomer / Unit);
+    private readonly RateLimiter unreadOfAll = new ConcurrencyLimiter(OptionsOf(MostOfProcess / Unit));
+
+    /// <summary>The customer's turn to read a large list.</summary>
+    /// <exception cref="CustomerBusyException">Too many wait for it, or too long.</exception>
+    public Task<RateLimitLease> LookAsync(string customer) => TakeAsync(token => looks.AcquireAsync(customer, 1, token));
+
+    /// <summary>The customer's turn to render a large list.</summary>
+    /// <inheritdoc cref="LookAsync"/>
+    public Task<RateLimitLease> RenderAsync(string customer) => TakeAsync(token => renderings.AcquireAsync(customer, 1, token));
+
+    /// <summary>Room for a large answer until its clients have read it, or were cut off. What is larger than all of the room takes all of it.</summary>
+    /// <inheritdoc cref="LookAsync"/>
+    public async Task<IDisposable> SendAsync(string customer, long bytes)
+    {
+        var units = (int)Math.Min(bytes / Unit, MostOfCustomer / Unit);
+        var own = await TakeAsync(token => unread.AcquireAsync(customer, units, token));
+        try
+        {
+            return new Room(own, await TakeAsync(token => unreadOfAll.AcquireAsync(units, token)));
+        }
+        catch
+        {
+            own.Dispose();
+            throw;
+        }
+    }
+
+    public void Dispose()
+    {
+        looks.Dispose();
+        renderings.Dispose();
+        unread.Dispose();
+        unreadOfAll.Dispose();
+    }
+
+    private static PartitionedRateLimiter<string> OneAtATime() => Limit(1);
+
+    private static PartitionedRateLimiter<string> Limit(int permits) =>
+        PartitionedRateLimiter.Create<string, string>(customer => RateLimitPartition.GetConcurrencyLimiter(customer, _ => OptionsOf(permits)));
+
+    private static ConcurrencyLimiterOptions OptionsOf(int permits) => new() { PermitLimit = permits, QueueLimit = permits * LongestQueue };
+
+    private async Task<RateLimitLease> TakeAsync(Func<CancellationToken, ValueTask<RateLimitLease>> acquire)
+    {
+        using var patience = new CancellationTokenSource(Patience, clock);
+        try
+        {
+            var lease = await acquire(patience.Token);
+            return lease.IsAcquired ? lease : throw new CustomerBusyException();
+        }
+        catch (OperationCanceledException)
+        {
+            throw new CustomerBusyException();
+        }
+    }
+
+    private sealed class Room(RateLimitLease own, RateLimitLease ofAll) : IDisposable
+    {
+        public void Dispose()
+        {
+            ofAll.Dispose();
+            own.Dispose();
+        }
+    }
+}
+
+/// <summary>A customer has as much large work under way in one process as it may. Nothing was done.</summary>
+[GenerateSerializer, Alias("recognize.customer-busy")]
+internal sealed class CustomerBusyException() : OrleansException("The customer's large lists take all that they may of this process.");

@@ -1,0 +1,299 @@
+using System.Buffers;
+using System.Collections.Immutable;
+using System.Text.Json;
+using Recognize.Orleans.Customers;
+using Recognize.Orleans.Http;
+
+namespace Recognize.Orleans.Users;
+
+/// <summary>
+/// The pending lists that this process sends. Whoever reads or follows the list of one user at the same time shares one question to the user's grain,
+/// and one rendering of what it answers.
+/// </summary>
+internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, TimeProvider clock)
+{
+    private readonly Lock gate = new();
+    private readonly Dictionary<GrainId, SharedList> lists = [];
+
+    /// <summary>Joins those who read or follow a user's list.</summary>
+    public Reader Join(string customer, string userId)
+    {
+        var user = grains.GetUser<ITrackingGrain>(customer, userId);
+        var id = user.GetGrainId();
+        lock (gate)
+        {
+            if (!lists.TryGetValue(id, out var list))
+            {
+                lists.Add(id, list = new(customer, user, shares, clock));
+            }
+
+            list.Readers++;
+            return new(this, id, list);
+        }
+    }
+
+    private void Leave(GrainId user, SharedList list)
+    {
+        lock (gate)
+        {
+            if (--list.Readers == 0)
+            {
+                lists.Remove(user);
+            }
+        }
+    }
+
+    /// <summary>One client that reads or follows a user's list.</summary>
+    public sealed class Reader : IDisposable
+    {
+        private readonly PendingLists owner;
+        private readonly SharedList list;
+        private RenderedList? held;
+
+        internal Reader(PendingLists owner, GrainId user, SharedList list) => (this.owner, User, this.list) = (owner, user, list);
+
+        public GrainId User { get; }
+
+        /// <summary>The list as it is now. Its bytes stay until <see cref="Release"/>, or the next question.</summary>
+        /// <param name="has">Whether the client has the content of a tag, and needs no bytes of it.</param>
+        /// <param name="cancellationToken">The client has gone away.</param>
+        public async Task<RenderedList> AskAsync(Func<string, bool> has, CancellationToken cancellationToken)
+        {
+            Release();
+            var answer = await list.AskAsync(has, cancellationToken);
+            held = answer;
+            if (has(answer.Tag))
+            {
+                Release();
+            }
+
+            return answer;
+        }
+
+        /// <summary>The client has the bytes, or does not need them.</summary>
+        public void Release()
+        {
+            held?.Release(1);
+            held = null;
+        }
+
+        public void Dispose()
+        {
+            Release();
+            owner.Leave(User, list);
+        }
+    }
+
+    internal sealed class SharedList(string customer, ITrackingGrain user, CustomerShares shares, TimeProvider clock)
+    {
+        private readonly Lock gate = new();
+        private RenderedList? latest;
+        private Question? running;
+        private Question? next;
+
+        /// <summary>How many clients share it; guarded by those who own it.</summary>
+        public int Readers { get; set; }
+
+        // The answer must come from a question that began after the client's request: what was created before that is on it.
+        public async Task<RenderedList> AskAsync(Func<string, bool> has, CancellationToken cancellationToken)
+        {
+            Question mine;
+            lock (gate)
+            {
+                mine = next ??= new();
+                mine.Clients.Add(has);
+                if (running is null)
+                {
+                    Begin();
+                }
+            }
+
+            try
+            {
+                return await mine.Answer.Task.WaitAsync(cancellationToken);
+            }
+            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+            {
+                _ = ReleaseAsync(mine.Answer.Task);
+                throw;
+            }
+        }
+
+        // The client went away before it could give up its hold.
+        private static async Task ReleaseAsync(Task<RenderedList> answer)
+        {
+            await ((Task)answer).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (answer.IsCompletedSuccessfully)
+            {
+                (await answer).Release(1);
+            }
+        }
+
+        private void Begin()
+        {
+            (running, next) = (next, null);
+            if (running is not null)
+            {
+                _ = AnswerAsync(running);
+            }
+        }
+
+        private async Task AnswerAsync(Question question)
+        {
+            try
+            {
+                question.Answer.SetResult(await ListAsync(question.Clients));
+            }
+            catch (Exception fault)
+            {
+                question.Answer.SetException(fault);
+            }
+
+            lock (gate)
+            {
+                Begin();
+            }
+        }
+
+        private async Task<RenderedList> ListAsync(List<Func<string, bool>> clients)
+        {
+            // Held before the question, so that its bytes are there still when the grain says that nothing has changed.
+            var known = latest?.TryHold(clients) is true ? latest : null;
+            try
+            {
+                var snapshot = await Faults.AskAsync(clock, () => user.ListUnlessAsync(known?.Version, evenLarge: false));
+                if (known is not null && known.Version == snapshot.Version)
+                {
+                    known.TryHold(clients);
+                    return known;
+                }
+
+                return latest = snapshot.Operations is { } operations
+                    ? await RenderedList.RenderAsync(snapshot.Version, operations, clients.Count)
+                    : await RenderLargeAsync(clients.Count);
+            }
+            finally
+            {
+                known?.Release(clients.Count);
+            }
+        }
+
+        private async Task<RenderedList> RenderLargeAsync(int holders)
+        {
+            using var turn = await shares.RenderAsync(customer);
+            var snapshot = await Faults.AskAsync(clock, () => user.ListUnlessAsync(known: null, evenLarge: true));
+            var list = await RenderedList.RenderAsync(snapshot.Version, snapshot.Operations!.Value, holders);
+
+            // In the turn, so that of one customer a single list is in memory that has no room yet.
+            list.Room = await shares.SendAsync(customer, list.Length);
+            return list;
+        }
+
+        private sealed class Question
+        {
+            public List<Func<string, bool>> Clients { get; } = new(1);
+
+            public TaskCompletionSource<RenderedList> Answer { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+    }
+}
+
+/// <summary>A user's pending operations as they are sent. Its bytes are held as long as somebody sends them.</summary>
+internal sealed class RenderedList
+{
+    // What is rendered, copied and sent at once: short enough for others to have their turns in between.
+    private const int PartBytes = 32_768;
+
+    private readonly Lock gate = new();
+    private IReadOnlyList<byte[]>? parts;
+    private int holders;
+
+    private RenderedList(long version, IReadOnlyList<byte[]> parts, string tag, DateTimeOffset? due, int holders)
+    {
+        this.parts = parts;
+        this.holders = holders;
+        Version = version;
+        Length = parts.Sum(part => (long)part.Length);
+        Tag = tag;
+        Due = due;
+    }
+
+    /// <summary>The version that the user's grain gave to this content.</summary>
+    public long Version { get; }
+
+    /// <summary>Names exactly this content, on every node.</summary>
+    public string Tag { get; }
+
+    /// <summary>When the next of the operations expires.</summary>
+    public DateTimeOffset? Due { get; }
+
+    /// <summary>In bytes.</summary>
+    public long Length { get; }
+
+    /// <summary>The JSON array, for those who hold its bytes.</summary>
+    public IReadOnlyList<byte[]> Parts => parts ?? throw new InvalidOperationException("The client has this list.");
+
+    /// <summary>Counts against the customer's room until nobody holds the bytes.</summary>
+    public IDisposable? Room { private get; set; }
+
+    public static async Task<RenderedList> RenderAsync(long version, ImmutableArray<Operation> operations, int holders)
+    {
+        var parts = new List<byte[]>(1);
+        var buffer = new ArrayBufferWriter<byte>();
+        await using var json = new Utf8JsonWriter(buffer, HttpJson.Writing);
+        json.WriteStartArray();
+        foreach (var operation in operations)
+        {
+            JsonSerializer.Serialize(json, PendingOperationBody.From(operation), HttpJson.Web.PendingOperationBody);
+            if (json.BytesPending >= PartBytes)
+            {
+                Cut();
+                await Task.Yield();
+            }
+        }
+
+        json.WriteEndArray();
+        Cut();
+        return new(version, parts, await Conditions.TagOfAsync(parts), operations.Min(operation => operation.ExpiresAt), holders);
+
+        void Cut()
+        {
+            json.Flush();
+            parts.Add(buffer.WrittenSpan.ToArray());
+            buffer.ResetWrittenCount();
+        }
+    }
+
+    /// <summary>Holds it once for each client.</summary>
+    /// <returns>False: its bytes have gone, and one of the clients needs them.</returns>
+    public bool TryHold(IReadOnlyCollection<Func<string, bool>> clients)
+    {
+        lock (gate)
+        {
+            if (parts is null && !clients.All(has => has(Tag)))
+            {
+                return false;
+            }
+
+            holders += clients.Count;
+            return true;
+        }
+    }
+
+    /// <summary>Gives up the holds of so many clients.</summary>
+    public void Release(int clients)
+    {
+        lock (gate)
+        {
+            holders -= clients;
+            if (holders > 0)
+            {
+                return;
+            }
+
+            parts = null;
+        }
+
+        Room?.Dispose();
+    }
+}
