@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Threading.RateLimiting;
 
 namespace Recognize.Orleans.Customers;
@@ -22,28 +23,27 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
     /// <summary>How long a customer's large answer waits for its turn and its room: shorter than the patience of who calls a grain.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(8);
 
-    private readonly PartitionedRateLimiter<string> looks = OneAtATime();
-    private readonly PartitionedRateLimiter<string> renderings = OneAtATime();
-    private readonly PartitionedRateLimiter<string> unread = Limit(MostOfCustomer / Unit);
-    private readonly RateLimiter unreadOfAll = new ConcurrencyLimiter(OptionsOf(MostOfProcess / Unit));
+    // Customers are a closed set.
+    private readonly ConcurrentDictionary<string, Share> customers = new(StringComparer.Ordinal);
+    private readonly ConcurrencyLimiter unread = Limit(MostOfProcess / Unit);
 
     /// <summary>The customer's turn to read a large list.</summary>
     /// <exception cref="CustomerBusyException">Too many wait for it, or too long.</exception>
-    public Task<RateLimitLease> LookAsync(string customer) => TakeAsync(token => looks.AcquireAsync(customer, 1, token));
+    public Task<RateLimitLease> LookAsync(string customer) => TakeAsync(Of(customer).Looks, 1);
 
     /// <summary>The customer's turn to render a large list.</summary>
     /// <inheritdoc cref="LookAsync"/>
-    public Task<RateLimitLease> RenderAsync(string customer) => TakeAsync(token => renderings.AcquireAsync(customer, 1, token));
+    public Task<RateLimitLease> RenderAsync(string customer) => TakeAsync(Of(customer).Renderings, 1);
 
     /// <summary>Room for a large answer until its clients have read it, or were cut off. What is larger than all of the room takes all of it.</summary>
     /// <inheritdoc cref="LookAsync"/>
     public async Task<IDisposable> SendAsync(string customer, long bytes)
     {
         var units = (int)Math.Min(bytes / Unit, MostOfCustomer / Unit);
-        var own = await TakeAsync(token => unread.AcquireAsync(customer, units, token));
+        var own = await TakeAsync(Of(customer).Unread, units);
         try
         {
-            return new Room(own, await TakeAsync(token => unreadOfAll.AcquireAsync(units, token)));
+            return new Room(own, await TakeAsync(unread, units));
         }
         catch
         {
@@ -54,25 +54,26 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
 
     public void Dispose()
     {
-        looks.Dispose();
-        renderings.Dispose();
+        foreach (var share in customers.Values)
+        {
+            share.Looks.Dispose();
+            share.Renderings.Dispose();
+            share.Unread.Dispose();
+        }
+
         unread.Dispose();
-        unreadOfAll.Dispose();
     }
 
-    private static PartitionedRateLimiter<string> OneAtATime() => Limit(1);
+    private Share Of(string customer) => customers.GetOrAdd(customer, static _ => new(Limit(1), Limit(1), Limit(MostOfCustomer / Unit)));
 
-    private static PartitionedRateLimiter<string> Limit(int permits) =>
-        PartitionedRateLimiter.Create<string, string>(customer => RateLimitPartition.GetConcurrencyLimiter(customer, _ => OptionsOf(permits)));
+    private static ConcurrencyLimiter Limit(int permits) => new(new() { PermitLimit = permits, QueueLimit = permits * LongestQueue });
 
-    private static ConcurrencyLimiterOptions OptionsOf(int permits) => new() { PermitLimit = permits, QueueLimit = permits * LongestQueue };
-
-    private async Task<RateLimitLease> TakeAsync(Func<CancellationToken, ValueTask<RateLimitLease>> acquire)
+    private async Task<RateLimitLease> TakeAsync(ConcurrencyLimiter limiter, int permits)
     {
         using var patience = new CancellationTokenSource(Patience, clock);
         try
         {
-            var lease = await acquire(patience.Token);
+            var lease = await limiter.AcquireAsync(permits, patience.Token);
             return lease.IsAcquired ? lease : throw new CustomerBusyException();
         }
         catch (OperationCanceledException)
@@ -80,6 +81,8 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
             throw new CustomerBusyException();
         }
     }
+
+    private sealed record Share(ConcurrencyLimiter Looks, ConcurrencyLimiter Renderings, ConcurrencyLimiter Unread);
 
     private sealed class Room(RateLimitLease own, RateLimitLease ofAll) : IDisposable
     {
