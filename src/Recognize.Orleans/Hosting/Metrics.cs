@@ -15,6 +15,7 @@ internal sealed class Metrics
     private readonly Counter<long> removals;
     private readonly Counter<long> refusals;
     private readonly Counter<long> faults;
+    private readonly UpDownCounter<long> queued;
     private readonly UpDownCounter<long> waiting;
     private readonly Histogram<double> duration;
 
@@ -27,6 +28,7 @@ internal sealed class Metrics
         removals = meter.CreateCounter<long>("recognize.removals", "{row}", "What was removed for its age, by kind; not what was removed although the database did not answer.");
         refusals = meter.CreateCounter<long>("recognize.refusals", "{request}", "Requests answered with a 4xx, by problem type.");
         faults = meter.CreateCounter<long>("recognize.faults", "{request}", "Requests that a fault of storage, silo or program ended, by kind.");
+        queued = meter.CreateUpDownCounter<long>("recognize.calls.queued", "{request}", "Calls that wait for earlier calls of their customer to be answered.");
         waiting = meter.CreateUpDownCounter<long>("recognize.waits", "{client}", "Clients that wait for a change or listen to a stream.");
         meter.CreateObservableGauge("recognize.degraded", () => database.IsDegraded ? 1 : 0, "1", "1 while the shared database is away or takes no writes, else 0.");
         duration = meter.CreateHistogram(
@@ -56,6 +58,9 @@ internal sealed class Metrics
 
     /// <param name="kind"><c>storage</c>, <c>busy</c>, <c>silo</c>, <c>timeout</c> or <c>program</c>.</param>
     public void Fault(string kind) => faults.Add(1, new KeyValuePair<string, object?>("kind", kind));
+
+    /// <param name="change">1 when a call enters the queue of its customer, -1 when it leaves it.</param>
+    public void Queued(int change) => queued.Add(change);
 
     /// <param name="change">1 when a client begins to wait, -1 when it ends.</param>
     public void Waiting(int change) => waiting.Add(change);

@@ -17,6 +17,8 @@ internal sealed record Settings
 
     public required OperationSettings Operations { get; init; }
 
+    public required CallSettings Calls { get; init; }
+
     public required WaitSettings Waits { get; init; }
 
     /// <summary>Where the API listens.</summary>
@@ -61,6 +63,11 @@ internal sealed record Settings
                     TimeSpan.FromSeconds(OperationLimits.ShortestLifetime),
                     TimeSpan.FromSeconds(OperationLimits.LongestLifetime)),
                 Retention = RetentionSettings.Read(reader),
+            },
+            Calls = new()
+            {
+                PerCustomer = reader.Number("Recognize:Calls:PerCustomer", 256, 1, 100_000),
+                PerSecond = reader.OptionalNumber("Recognize:Calls:PerSecond", 1, 1_000_000),
             },
             Waits = WaitSettings.Read(reader),
             ApiUrls = reader.Urls("urls", Urls.FromPorts(configuration) ?? "http://localhost:8080"),
@@ -252,6 +259,16 @@ internal sealed record RetentionSettings(TimeSpan Operations, TimeSpan Tombstone
 
         return new(kept, tombstones ?? (kept > Year ? kept : Year));
     }
+}
+
+/// <summary>What one customer may ask of this process.</summary>
+internal sealed record CallSettings
+{
+    /// <summary>Calls in flight.</summary>
+    public required int PerCustomer { get; init; }
+
+    /// <summary>Calls per second on average, and at most as many in a burst; null: any number.</summary>
+    public required int? PerSecond { get; init; }
 }
 
 /// <summary>How many clients may wait for a change or listen to a stream at once.</summary>

@@ -48,6 +48,7 @@ internal sealed record Problem(int Status, string Name, string Title)
     public static readonly Problem PendingLimitReached = new(409, "pending-limit-reached", "The user has too many pending operations");
     public static readonly Problem BodyTooLarge = new(413, "body-too-large", "The body is too large");
     public static readonly Problem UnsupportedMediaType = new(415, "unsupported-media-type", "The body is not JSON in UTF-8");
+    public static readonly Problem TooManyCalls = new(429, "too-many-calls", "The customer sends too many calls");
     public static readonly Problem BadRequest = new(400, "bad-request", "The request is not valid HTTP");
     public static readonly Problem Internal = new(500, "internal-error", "The service failed");
     public static readonly Problem TooManyWaits = new(503, "too-many-waits", "Too many clients wait already");
@@ -57,7 +58,7 @@ internal sealed record Problem(int Status, string Name, string Title)
     [
         InvalidRequest, WrongUser, AuthTypeNotAllowed, PayloadMismatch, BadRequest, InvalidKey, ScopeMissing, RouteNotFound, OperationNotFound,
         MethodNotAllowed, NotAcceptable, OperationExists, IdempotencyKeyReused, AlreadyDecided, OperationExpired, OperationCancelled, PendingLimitReached,
-        BodyTooLarge, UnsupportedMediaType, Internal, TooManyWaits, Unavailable,
+        BodyTooLarge, UnsupportedMediaType, TooManyCalls, Internal, TooManyWaits, Unavailable,
     ];
 
     public string Type => $"urn:recognize:{Name}";

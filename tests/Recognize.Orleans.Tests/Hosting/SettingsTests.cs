@@ -24,6 +24,7 @@ public sealed class SettingsTests
         Assert.Equal(1_000, settings.Operations.PendingLimit);
         Assert.Null(settings.Operations.Lifetime);
         Assert.Null(settings.Operations.Retention);
+        Assert.Equal(new CallSettings { PerCustomer = 256, PerSecond = null }, settings.Calls);
         Assert.Equal((10_000, 20_000), (settings.Waits.PerCustomer, settings.Waits.PerProcess));
         Assert.True(settings.IsLocalOnly);
     }
@@ -85,6 +86,11 @@ public sealed class SettingsTests
     [InlineData("Recognize:Operations:Retention", "36501", "written [d.]hh:mm:ss")]
     [InlineData("Recognize:Operations:Retention", "never", "written [d.]hh:mm:ss")]
     [InlineData("Recognize:Operations:TombstoneRetention", "365.00:00:00", "says nothing without Recognize:Operations:Retention")]
+    [InlineData("Recognize:Calls:PerCustomer", "0", "from 1 to 100000")]
+    [InlineData("Recognize:Calls:PerCustomer", "100001", "from 1 to 100000")]
+    [InlineData("Recognize:Calls:PerSecond", "0", "from 1 to 1000000")]
+    [InlineData("Recognize:Calls:PerSecond", "1000001", "from 1 to 1000000")]
+    [InlineData("Recognize:Calls:PerSecond", "none", "from 1 to 1000000")]
     [InlineData("Recognize:Waits:PerProcess", "1", "from 2 to 1000000")]
     [InlineData("Recognize:Waits:PerCustomer", "0", "from 1 to 1000000")]
     [InlineData("Recognize:Waits:PerCustomer", "10001", "must be at most 10000, which is half of Recognize:Waits:PerProcess, so that one customer can never take every place")]
@@ -146,6 +152,15 @@ public sealed class SettingsTests
         Assert.Equal("Recognize:Operations:TombstoneRetention must not be shorter than Recognize:Operations:Retention.", Assert.Single(faults));
     }
 
+    [Fact]
+    public void Calls_of_a_customer_are_limited_as_it_is_set()
+    {
+        var settings = Read(out var faults, ("Recognize:Calls:PerCustomer", "100000"), ("Recognize:Calls:PerSecond", "1000000"));
+
+        Assert.Empty(faults);
+        Assert.Equal(new CallSettings { PerCustomer = 100_000, PerSecond = 1_000_000 }, settings.Calls);
+    }
+
     [Theory]
     [InlineData(2, null, 1)]
     [InlineData(3, null, 1)]
@@ -180,11 +195,13 @@ public sealed class SettingsTests
             ("Recognize:Storage:Engine", "x"),
             ("Recognize:Silo:Port", "x"),
             ("Recognize:Operations:PendingLimit", "x"),
+            ("Recognize:Calls:PerCustomer", "x"),
+            ("Recognize:Calls:PerSecond", "x"),
             ("Recognize:Waits:PerCustomer", "10001"),
             ("Recognize:Unknown", "x"),
             ("urls", "x"));
 
-        Assert.Equal(6, faults.Count);
+        Assert.Equal(8, faults.Count);
     }
 
     [Fact]
