@@ -13,6 +13,12 @@ internal sealed class Waiting(Options options)
     private static readonly TimeSpan UntilParked = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan UntilDue = TimeSpan.FromSeconds(60);
 
+    // All of them begin to wait at one instant, which is more than one customer may have in flight.
+    private static readonly Contestant Roomy = Contestant.Shipped with
+    {
+        Command = launch => launch.Service(Launch.BuiltService(), ("Recognize__Calls__PerCustomer", "100000")),
+    };
+
     private readonly List<object> latencies = [];
     private readonly List<object> memories = [];
     private readonly List<object> deadlines = [];
@@ -35,7 +41,7 @@ internal sealed class Waiting(Options options)
     private async Task MeasureLatencyAsync(string engine, CancellationToken cancellationToken)
     {
         await using var servers = new ServerGroup();
-        var parked = await servers.AddAsync(Server.StartAsync(Contestant.Shipped, engine, options, cancellationToken));
+        var parked = await servers.AddAsync(Server.StartAsync(Roomy, engine, options, cancellationToken));
         var deciding = engine is Engine.Sqlite ? parked : await servers.AddAsync(Server.StartAsync(Contestant.Shipped, parked.Database, cancellationToken));
         var rounds = new List<(double P50, double P99)>();
 
@@ -103,7 +109,7 @@ internal sealed class Waiting(Options options)
     {
         const string Prefix = "held";
         await using var servers = new ServerGroup();
-        var server = await servers.AddAsync(Server.StartAsync(Contestant.Shipped, engine, options, cancellationToken));
+        var server = await servers.AddAsync(Server.StartAsync(Roomy, engine, options, cancellationToken));
         await CreateAsync(server, Prefix, options.Waiters, cancellationToken);
         var clients = await ConnectAsync(server, options.Waiters, cancellationToken);
         for (var number = 0; number < clients.Count; number++)

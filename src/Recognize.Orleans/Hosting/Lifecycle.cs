@@ -40,6 +40,12 @@ internal sealed partial class Lifecycle(
             Log.LoopbackSilo(logger, settings.Silo.AdvertisedAddress);
         }
 
+        if (settings.Storage.Engine is Storage.StorageEngine.Sqlite
+            && Storage.SqliteFiles.OpenToOthers(Storage.SqliteDatabase.FileOf(settings.Storage.ConnectionString)) is { Count: > 0 } open)
+        {
+            Log.OpenToOthers(logger, string.Join(' ', open));
+        }
+
         if (DemoCustomer.IsOffered(environment, settings))
         {
             var url = api.Split(' ')[0];
@@ -110,6 +116,9 @@ internal sealed partial class Lifecycle(
 
         [LoggerMessage(23, LogLevel.Warning, "The silo listens on {Address}, so that only silos on this machine can join it; Recognize:Silo:AdvertisedAddress is the address for others.")]
         public static partial void LoopbackSilo(ILogger logger, System.Net.IPAddress address);
+
+        [LoggerMessage(30, LogLevel.Warning, "Other users of this machine may read or write the database, payloads included, or lock it. Unless that is meant: chmod 600 {Files}")]
+        public static partial void OpenToOthers(ILogger logger, string files);
 
         [LoggerMessage(24, LogLevel.Information, "Stopping: not ready any more, serving for {DrainDelay} while traffic drains away.")]
         public static partial void Stopping(ILogger logger, TimeSpan drainDelay);

@@ -16,6 +16,7 @@ internal sealed class Metrics
     private readonly Counter<long> refusals;
     private readonly Counter<long> faults;
     private readonly Counter<long> cutOffs;
+    private readonly UpDownCounter<long> queued;
     private readonly UpDownCounter<long> waiting;
     private readonly Histogram<double> duration;
 
@@ -29,6 +30,7 @@ internal sealed class Metrics
         refusals = meter.CreateCounter<long>("recognize.refusals", "{request}", "Requests answered with a 4xx, by problem type.");
         faults = meter.CreateCounter<long>("recognize.faults", "{request}", "Requests that a fault of storage, silo or program ended, by kind.");
         cutOffs = meter.CreateCounter<long>("recognize.cut_offs", "{connection}", "Connections that were closed because their client did not read what it was sent.");
+        queued = meter.CreateUpDownCounter<long>("recognize.calls.queued", "{request}", "Calls that wait for earlier calls of their customer to be answered.");
         waiting = meter.CreateUpDownCounter<long>("recognize.waits", "{client}", "Clients that wait for a change or listen to a stream.");
         meter.CreateObservableGauge("recognize.degraded", () => database.IsDegraded ? 1 : 0, "1", "1 while the shared database is away or takes no writes, else 0.");
         duration = meter.CreateHistogram(
@@ -60,6 +62,9 @@ internal sealed class Metrics
     public void Fault(string kind) => faults.Add(1, new KeyValuePair<string, object?>("kind", kind));
 
     public void CutOff() => cutOffs.Add(1);
+
+    /// <param name="change">1 when a call enters the queue of its customer, -1 when it leaves it.</param>
+    public void Queued(int change) => queued.Add(change);
 
     /// <param name="change">1 when a client begins to wait, -1 when it ends.</param>
     public void Waiting(int change) => waiting.Add(change);

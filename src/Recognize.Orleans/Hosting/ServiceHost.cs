@@ -161,6 +161,7 @@ internal static class ServiceHost
         services.AddSingleton<SettingsFiles>();
         services.AddHostedService(provider => provider.GetRequiredService<SettingsFiles>());
         services.AddSingleton<CustomerDirectory>();
+        services.AddSingleton<CallLimits>();
         services.AddSingleton<FrontEndWaits>();
         services.AddSingleton<PendingLists>();
         services.AddExceptionHandler<Faults.Handler>();
@@ -204,6 +205,7 @@ internal static class ServiceHost
         app.UseRawRequestTarget();
         app.UseExceptionHandler(_ => { });
         app.UseApiKeys();
+        app.UseCallLimits();
         app.UseRouting();
         app.UseCalls();
 

@@ -17,6 +17,8 @@ internal sealed record Settings
 
     public required OperationSettings Operations { get; init; }
 
+    public required CallSettings Calls { get; init; }
+
     public required WaitSettings Waits { get; init; }
 
     /// <summary>Where the API listens.</summary>
@@ -63,11 +65,12 @@ internal sealed record Settings
                     TimeSpan.FromSeconds(OperationLimits.LongestLifetime)),
                 Retention = RetentionSettings.Read(reader),
             },
-            Waits = new()
+            Calls = new()
             {
-                PerCustomer = reader.Number("Recognize:Waits:PerCustomer", 10_000, 1, 1_000_000),
-                PerProcess = reader.Number("Recognize:Waits:PerProcess", 20_000, 1, 1_000_000),
+                PerCustomer = reader.Number("Recognize:Calls:PerCustomer", 256, 1, 100_000),
+                PerSecond = reader.OptionalNumber("Recognize:Calls:PerSecond", 1, 1_000_000),
             },
+            Waits = WaitSettings.Read(reader),
             ApiUrls = reader.Urls("urls", Urls.FromPorts(configuration) ?? "http://localhost:8080"),
         };
 
@@ -265,13 +268,39 @@ internal sealed record RetentionSettings(TimeSpan Operations, TimeSpan Tombstone
     }
 }
 
+/// <summary>What one customer may ask of this process.</summary>
+internal sealed record CallSettings
+{
+    /// <summary>Calls in flight.</summary>
+    public required int PerCustomer { get; init; }
+
+    /// <summary>Calls per second on average, and at most as many in a burst; null: any number.</summary>
+    public required int? PerSecond { get; init; }
+}
+
 /// <summary>How many clients may wait for a change or listen to a stream at once.</summary>
 internal sealed record WaitSettings
 {
+    private const string PerCustomerKey = "Recognize:Waits:PerCustomer";
+    private const string PerProcessKey = "Recognize:Waits:PerProcess";
+
     /// <summary>Of one customer, in this process.</summary>
     public required int PerCustomer { get; init; }
 
     public required int PerProcess { get; init; }
+
+    public static WaitSettings Read(SettingsReader reader)
+    {
+        var perProcess = reader.Number(PerProcessKey, 20_000, 2, 1_000_000);
+        var half = perProcess / 2;
+        var perCustomer = reader.Number(PerCustomerKey, half, 1, 1_000_000);
+        if (perCustomer > half)
+        {
+            reader.Fault($"{PerCustomerKey} must be at most {half}, which is half of {PerProcessKey}, so that one customer can never take every place; it is {perCustomer}.");
+        }
+
+        return new() { PerCustomer = perCustomer, PerProcess = perProcess };
+    }
 }
 
 internal static class Urls

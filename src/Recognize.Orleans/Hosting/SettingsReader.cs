@@ -33,6 +33,8 @@ internal sealed class SettingsReader(IConfiguration configuration, ICollection<s
         return otherwise;
     }
 
+    public int? OptionalNumber(string key, int least, int most) => Text(key) is null ? null : Number(key, least, least, most);
+
     public bool Flag(string key, bool otherwise)
     {
         var text = Text(key);

@@ -27,7 +27,9 @@ internal static class OpenApi
                 Version = "v2",
                 Description = "A backend creates an operation for a user, the user decides it, the backend reads the result. "
                     + "Limits count UTF-16 code units. Path segments are percent-encoded UTF-8. "
-                    + $"A body has at most {OperationLimits.BodyBytes} bytes; its unknown members are ignored.",
+                    + $"A body has at most {OperationLimits.BodyBytes} bytes; its unknown members are ignored. "
+                    + "A customer may have 256 calls in flight in one process of the service, unless it is set up otherwise, and where it is set up so, send it a number of calls per second: "
+                    + "beyond either the answer is 429, and the call took no effect. Calls that wait (Prefer: wait) and event streams do not count while they wait.",
             };
             document.Servers = [];
             document.Components ??= new();
@@ -78,7 +80,7 @@ internal static class OpenApi
             }
 
             var problems = metadata.OfType<Refusals>().SelectMany(refusals => refusals.Problems)
-                .Concat([Problem.InvalidKey, Problem.ScopeMissing, Problem.NotAcceptable, Problem.Internal, Problem.Unavailable]);
+                .Concat([Problem.InvalidKey, Problem.ScopeMissing, Problem.NotAcceptable, Problem.TooManyCalls, Problem.Internal, Problem.Unavailable]);
             var schema = await context.GetOrCreateSchemaAsync(typeof(ProblemBody), cancellationToken: cancellation);
             context.Document!.AddComponent(nameof(ProblemBody), schema);
             operation.Responses ??= [];
@@ -131,7 +133,7 @@ internal static class OpenApi
                 ["application/problem+json"] = new() { Schema = new OpenApiSchemaReference(nameof(ProblemBody), document) },
             },
         };
-        if (problems.Key is StatusCodes.Status401Unauthorized or StatusCodes.Status503ServiceUnavailable)
+        if (problems.Key is StatusCodes.Status401Unauthorized or StatusCodes.Status429TooManyRequests or StatusCodes.Status503ServiceUnavailable)
         {
             var header = problems.Key is StatusCodes.Status401Unauthorized ? "WWW-Authenticate" : "Retry-After";
             response.Headers = new Dictionary<string, IOpenApiHeader>

@@ -92,7 +92,13 @@ internal sealed partial class SqliteDataSource(string connectionString) : DbData
                 return;
             }
 
-            var opening = new SqliteConnection(new SqliteConnectionStringBuilder(connectionString) { Pooling = false }.ConnectionString);
+            var settings = new SqliteConnectionStringBuilder(connectionString) { Pooling = false };
+            if (settings.Mode is SqliteOpenMode.ReadWriteCreate)
+            {
+                SqliteFiles.CreateMissing(settings.DataSource);
+            }
+
+            var opening = new SqliteConnection(settings.ConnectionString);
             try
             {
                 opening.Open();

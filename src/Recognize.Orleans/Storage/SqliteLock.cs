@@ -23,7 +23,7 @@ internal sealed class SqliteLock : IDisposable
     /// <exception cref="UnauthorizedAccessException">This user may not write beside the database file.</exception>
     public static bool TryAcquire(string databaseFile, [NotNullWhen(true)] out SqliteLock? held)
     {
-        var file = TargetOf(Path.GetFullPath(databaseFile));
+        var file = SqliteFiles.TargetOf(Path.GetFullPath(databaseFile));
 
         // A folder that is not there is a mistyped path or a volume that is not mounted: an empty database in a new one would look like a lost one.
         if (!Directory.Exists(Path.GetDirectoryName(file)))
@@ -33,7 +33,7 @@ internal sealed class SqliteLock : IDisposable
 
         try
         {
-            held = new SqliteLock(new FileStream(file + ".lock", FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
+            held = new SqliteLock(SqliteFiles.Open(SqliteFiles.LockOf(file), FileMode.OpenOrCreate, FileShare.None));
             return true;
         }
         catch (IOException fault) when (IsHeldElsewhere(fault))
@@ -45,10 +45,6 @@ internal sealed class SqliteLock : IDisposable
 
     // The file stays: deleting it would let a second process lock a new file of that name while a third still waits on the old one.
     public void Dispose() => held.Dispose();
-
-    // SQLite follows a link to the file, so the lock does too: one database, one lock, whatever it is called.
-    private static string TargetOf(string file) =>
-        new FileInfo(file) is { LinkTarget: not null } link ? link.ResolveLinkTarget(returnFinalTarget: true)!.FullName : file;
 
     private static bool IsHeldElsewhere(IOException fault) =>
         (fault.HResult & 0xFFFF) is WindowsSharingViolation or WindowsLockViolation or LinuxWouldBlock or MacWouldBlock;

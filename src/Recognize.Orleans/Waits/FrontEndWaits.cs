@@ -60,6 +60,9 @@ internal sealed class FrontEndWaits : IChangeObserver, IDisposable
             waits.Add(wait);
             metrics.Waiting(1);
             context.Features.Set(wait);
+
+            // From now on it is bounded by the places to wait.
+            context.ReleasePermit();
             return wait;
         }
     }

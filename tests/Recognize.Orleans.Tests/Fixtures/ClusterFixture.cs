@@ -175,6 +175,7 @@ public abstract class ClusterFixture : IAsyncLifetime
         Cluster = new() { ClusterId = "test", ServiceId = "recognize" },
         Management = new() { Urls = [], Password = null },
         Operations = new() { PendingLimit = PendingLimit, PendingBytes = PendingBytes, Lifetime = null, Retention = Kept },
+        Calls = new() { PerCustomer = 1, PerSecond = null },
         Waits = new() { PerCustomer = 1, PerProcess = 1 },
         ApiUrls = [],
     };

@@ -24,6 +24,8 @@ public sealed class SettingsTests
         Assert.Equal(1_000, settings.Operations.PendingLimit);
         Assert.Null(settings.Operations.Lifetime);
         Assert.Null(settings.Operations.Retention);
+        Assert.Equal(new CallSettings { PerCustomer = 256, PerSecond = null }, settings.Calls);
+        Assert.Equal((10_000, 20_000), (settings.Waits.PerCustomer, settings.Waits.PerProcess));
         Assert.True(settings.IsLocalOnly);
     }
 
@@ -84,6 +86,14 @@ public sealed class SettingsTests
     [InlineData("Recognize:Operations:Retention", "36501", "written [d.]hh:mm:ss")]
     [InlineData("Recognize:Operations:Retention", "never", "written [d.]hh:mm:ss")]
     [InlineData("Recognize:Operations:TombstoneRetention", "365.00:00:00", "says nothing without Recognize:Operations:Retention")]
+    [InlineData("Recognize:Calls:PerCustomer", "0", "from 1 to 100000")]
+    [InlineData("Recognize:Calls:PerCustomer", "100001", "from 1 to 100000")]
+    [InlineData("Recognize:Calls:PerSecond", "0", "from 1 to 1000000")]
+    [InlineData("Recognize:Calls:PerSecond", "1000001", "from 1 to 1000000")]
+    [InlineData("Recognize:Calls:PerSecond", "none", "from 1 to 1000000")]
+    [InlineData("Recognize:Waits:PerProcess", "1", "from 2 to 1000000")]
+    [InlineData("Recognize:Waits:PerCustomer", "0", "from 1 to 1000000")]
+    [InlineData("Recognize:Waits:PerCustomer", "10001", "must be at most 10000, which is half of Recognize:Waits:PerProcess, so that one customer can never take every place")]
     [InlineData("Recognize:Operations:PendingLimt", "5", "is not a setting of this service")]
     [InlineData("Recognize:Storage", "Sqlite", "is not a setting of this service")]
     [InlineData("Recognize:Silo:Port:0", "11111", "is not a setting of this service")]
@@ -143,6 +153,41 @@ public sealed class SettingsTests
     }
 
     [Fact]
+    public void Calls_of_a_customer_are_limited_as_it_is_set()
+    {
+        var settings = Read(out var faults, ("Recognize:Calls:PerCustomer", "100000"), ("Recognize:Calls:PerSecond", "1000000"));
+
+        Assert.Empty(faults);
+        Assert.Equal(new CallSettings { PerCustomer = 100_000, PerSecond = 1_000_000 }, settings.Calls);
+    }
+
+    [Theory]
+    [InlineData(2, null, 1)]
+    [InlineData(3, null, 1)]
+    [InlineData(1_000_000, null, 500_000)]
+    [InlineData(3, 1, 1)]
+    [InlineData(4, 2, 2)]
+    [InlineData(40_000, 10_000, 10_000)]
+    public void A_customer_may_take_half_of_the_places_to_wait_unless_fewer_are_asked_for(int perProcess, int? asked, int perCustomer)
+    {
+        var settings = Read(out var faults, ("Recognize:Waits:PerProcess", $"{perProcess}"), ("Recognize:Waits:PerCustomer", $"{asked}"));
+
+        Assert.Empty(faults);
+        Assert.Equal((perCustomer, perProcess), (settings.Waits.PerCustomer, settings.Waits.PerProcess));
+    }
+
+    [Theory]
+    [InlineData(2, 2)]
+    [InlineData(3, 2)]
+    [InlineData(20_000, 20_000)]
+    public void A_customer_that_could_take_more_than_half_of_the_places_to_wait_stops_the_start(int perProcess, int perCustomer)
+    {
+        Read(out var faults, ("Recognize:Waits:PerProcess", $"{perProcess}"), ("Recognize:Waits:PerCustomer", $"{perCustomer}"));
+
+        Assert.Contains("half of Recognize:Waits:PerProcess", Assert.Single(faults), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void All_faults_are_told_at_once()
     {
         Read(
@@ -150,10 +195,13 @@ public sealed class SettingsTests
             ("Recognize:Storage:Engine", "x"),
             ("Recognize:Silo:Port", "x"),
             ("Recognize:Operations:PendingLimit", "x"),
+            ("Recognize:Calls:PerCustomer", "x"),
+            ("Recognize:Calls:PerSecond", "x"),
+            ("Recognize:Waits:PerCustomer", "10001"),
             ("Recognize:Unknown", "x"),
             ("urls", "x"));
 
-        Assert.Equal(5, faults.Count);
+        Assert.Equal(8, faults.Count);
     }
 
     [Fact]

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
+using System.Runtime.InteropServices;
+using System.Runtime.Versioning;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Storage;
 using Xunit;
@@ -65,6 +67,26 @@ public sealed class SqliteProcessTests
         }
     }
 
+    [SkippableTheory]
+    [InlineData("000")]
+    [InlineData("022")]
+    [InlineData("077")]
+    [UnsupportedOSPlatform("windows")]
+    public async Task The_files_of_a_new_database_are_for_their_owner_only_whatever_the_umask(string octal)
+    {
+        Skip.If(OperatingSystem.IsWindows(), "Windows has no modes.");
+        await using var database = await TestDatabase.CreateAsync(StorageEngine.Sqlite, applySchema: false);
+        var former = SetUmask(Convert.ToUInt32(octal, 8));
+        await using var service = ServiceProcess.Launch(database, "node-1");
+        Assert.Equal(Convert.ToUInt32(octal, 8), SetUmask(former));
+        await service.ReadyAsync();
+        Assert.Equal(HttpStatusCode.OK, await service.CreateAsync("A1", "txn-1"));
+
+        var file = SqliteDatabase.FileOf(database.ConnectionString);
+        string[] files = [file, $"{file}-wal", $"{file}-shm", $"{file}.lock"];
+        Assert.All(files, each => Assert.Equal((each, UnixFileMode.UserRead | UnixFileMode.UserWrite), (each, File.GetUnixFileMode(each))));
+    }
+
     [Fact]
     public async Task A_second_process_on_the_same_file_refuses_to_start_and_says_why()
     {
@@ -79,4 +101,8 @@ public sealed class SqliteProcessTests
         Assert.DoesNotContain("   at ", output, StringComparison.Ordinal);
         Assert.Equal(HttpStatusCode.OK, await first.CreateAsync("A1", "txn-1"));
     }
+
+    [DllImport("libc", EntryPoint = "umask")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern uint SetUmask(uint mask);
 }

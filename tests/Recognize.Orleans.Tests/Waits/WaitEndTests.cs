@@ -75,13 +75,25 @@ public sealed class WaitEndTests
     }
 
     [Fact]
-    public async Task A_process_has_a_limit_of_its_own()
+    public async Task One_customer_can_never_take_every_place_of_a_process_which_has_a_limit_of_its_own()
     {
-        await using var service = await WaitingClock.StartServiceAsync(clock, new() { ["Recognize:Waits:PerProcess"] = "1" });
-        using var stream = await service.Acme.FollowAsync(user);
-        await stream.NextListAsync();
+        await using var service = await WaitingClock.StartServiceAsync(clock, new()
+        {
+            ["Recognize:Waits:PerProcess"] = "3",
+            ["Recognize:Customers:initech:SdkApiKey"] = "initech-sdk",
+            ["Recognize:Customers:initech:Keys:0:Sha256"] = TestCustomers.Hash("initech-key"),
+            ["Recognize:Customers:initech:Keys:0:Scopes:0"] = "decisions",
+            ["Recognize:Customers:hooli:SdkApiKey"] = "hooli-sdk",
+            ["Recognize:Customers:hooli:Keys:0:Sha256"] = TestCustomers.Hash("hooli-key"),
+            ["Recognize:Customers:hooli:Keys:0:Scopes:0"] = "decisions",
+        });
+        using var first = await service.Acme.FollowAsync(user);
+        Assert.Equal((200, 503), (first.Status, (await service.Acme.FollowAsync(user)).Status));
+        using var second = await new ApiClient(service.Api, TestCustomers.GlobexBoth).FollowAsync(user);
+        using var third = await new ApiClient(service.Api, "initech-key").FollowAsync(user);
+        Assert.Equal((200, 200), (second.Status, third.Status));
 
-        Assert.Equal(503, (await service.Acme.FollowAsync(user)).Status);
+        Assert.Equal(503, (await new ApiClient(service.Api, "hooli-key").FollowAsync(user)).Status);
     }
 
     [Fact]
