@@ -9,6 +9,7 @@ using Orleans.Runtime.MembershipService;
 using Orleans.Storage;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
+using Recognize.Orleans.Users;
 
 namespace Recognize.Orleans.Hosting;
 
@@ -92,6 +93,7 @@ internal static class Silo
         services.AddSingleton(settings);
         services.AddSingleton<Metrics>();
         services.AddSingleton<OperationNumbers>();
+        services.AddSingleton<FrontEnds>();
     }
 
     /// <summary>Where grains keep their state; both storages read and go on with each other's rows.</summary>

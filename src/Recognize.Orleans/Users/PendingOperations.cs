@@ -33,12 +33,15 @@ internal sealed class PendingOperations(Trust trust, int limit)
     private TaskCompletionSource? nextSettledCreate;
 
     /// <summary>Whether the list may be told from memory: looked at recently, and nothing on its way that could change a row without a word here.</summary>
-    public bool IsKnown => known is not null && sentCreates == 0 && !IsEnding() && !trust.IsUnsettled(lastUnanswered) && trust.Holds(sent!.Value);
+    public bool IsKnown => known is not null && sentCreates == 0 && IsSettled && trust.Holds(sent!.Value);
 
     /// <summary>
     /// Whether the limit needs a look before a create. Up to half of the limit an old count is enough: if a second activation exists, both together stay below it.
     /// </summary>
     public bool IsCountOld => sent is not { } look || (ids.Count > limit / 2 && !trust.Holds(look));
+
+    /// <summary>Whether a look at the rows tells all that is known here, but for creates that are still to be answered.</summary>
+    public bool IsSettled => !IsEnding() && !trust.IsUnsettled(lastUnanswered);
 
     public bool IsOverLimit => ids.Count > limit;
 

@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
 using Orleans.Concurrency;
+using Orleans.Placement;
+using Orleans.Runtime.Placement;
 using Orleans.Storage;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Operations;
@@ -13,7 +15,9 @@ namespace Recognize.Orleans.Users;
 [CollectionAgeLimit(Minutes = 2)]
 // Creates of one user share a commit, and operations call back into the user that is asking them.
 [Reentrant]
-internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGrain
+// Beside the front end that asks first. Where the balancer sends a user to one silo, that one asks always.
+[PreferLocalPlacement]
+internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGrain, IIncomingGrainCallFilter
 {
     // What a page that looks for one status reads at once, and in all: its cost is bounded, however long the history is.
     private const int HistoryBatch = 100;
@@ -34,6 +38,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private readonly Settings settings;
     private readonly TimeProvider clock;
     private readonly Metrics metrics;
+    private readonly FrontEnds frontEnds;
     private readonly Watchers watchers = new();
     private readonly PendingOperations pending;
     private readonly SharedReads<ImmutableArray<Operation>> looks;
@@ -41,18 +46,36 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private readonly string userId;
     private OperationState? latest;
     private Task expiring = Task.CompletedTask;
+    private FrontEnds.Row asking;
+    private int histories;
 
-    public UserGrain(IGrainStorage storage, OperationHistory history, OperationNumbers numbers, Trust trust, Settings settings, Metrics metrics, TimeProvider clock)
+    public UserGrain(IGrainStorage storage, OperationHistory history, OperationNumbers numbers, Trust trust, FrontEnds frontEnds, Settings settings, Metrics metrics, TimeProvider clock)
     {
         this.storage = storage;
         this.history = history;
         this.numbers = numbers;
         this.settings = settings;
         this.metrics = metrics;
+        this.frontEnds = frontEnds;
         this.clock = clock;
         pending = new(trust, settings.Operations.PendingLimit);
         looks = new(LookAsync);
         (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
+    }
+
+    /// <summary>Runs a call, and moves the grain to the silo that is alone with it.</summary>
+    public Task Invoke(IIncomingGrainCallContext context)
+    {
+        var call = context.Invoke();
+
+        // Calls that run end here first. The next activation knows nothing of ends on their way, and while this one leaves, no call comes in:
+        // a page of the history may wait for an operation that waits for its user.
+        if (frontEnds.Asked(context.SourceId, ref asking) is { } silo && histories == 0 && pending.IsSettled)
+        {
+            GrainContext.Migrate(new() { [IPlacementDirector.PlacementHintKey] = silo });
+        }
+
+        return call;
     }
 
     public async Task<OperationOutcome> CreateAsync(string operationId, CreateOperation request)
@@ -107,6 +130,19 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
             throw new ArgumentException(fault);
         }
 
+        histories++;
+        try
+        {
+            return await ReadHistoryAsync(status, after, limit);
+        }
+        finally
+        {
+            histories--;
+        }
+    }
+
+    private async Task<OperationPage> ReadHistoryAsync(OperationStatus? status, string? after, int limit)
+    {
         var page = ImmutableArray.CreateBuilder<Operation>(limit);
         var batch = status is null ? limit + 1 : HistoryBatch;
         for (var looked = 0; looked < MostLookedAt; looked += batch)
