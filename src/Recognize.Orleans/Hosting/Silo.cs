@@ -10,6 +10,7 @@ using Orleans.Storage;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
+using Recognize.Orleans.Users;
 
 namespace Recognize.Orleans.Hosting;
 
@@ -94,6 +95,7 @@ internal static class Silo
         services.AddSingleton<Metrics>();
         services.AddSingleton<OperationNumbers>();
         services.AddSingleton<CustomerShares>();
+        services.AddSingleton<FrontEnds>();
     }
 
     /// <summary>Where grains keep their state; both storages read and go on with each other's rows.</summary>

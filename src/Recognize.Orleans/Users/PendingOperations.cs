@@ -40,7 +40,7 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
     private ImmutableArray<long> versionIds = [];
 
     /// <summary>Whether the list may be told from memory: looked at recently, and nothing on its way that could change a row without a word here.</summary>
-    public bool IsKnown => known is not null && sentCreates == 0 && !IsEnding() && !trust.IsUnsettled(lastUnanswered) && trust.Holds(sent!.Value);
+    public bool IsKnown => known is not null && sentCreates == 0 && IsSettled && trust.Holds(sent!.Value);
 
     /// <summary>
     /// Whether the limits need a look before a create. Up to half of them an old count is enough: if a second activation exists, both together stay below them.
@@ -51,7 +51,10 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
     public OperationOutcome? Excess => ExcessWith(0, 0);
 
     /// <summary>Whether nothing is pending, and nothing on its way.</summary>
-    public bool IsEmpty => sizes.Count == 0 && places.Count == 0 && ending.Count == 0 && sentCreates == 0 && looking is null;
+    public bool IsEmpty => sizes.Count == 0 && places.Count == 0 && sentCreates == 0 && looking is null && IsSettled;
+
+    /// <summary>Whether a look at the rows tells all that is known here, but for creates that are still to be answered.</summary>
+    public bool IsSettled => !IsEnding() && !trust.IsUnsettled(lastUnanswered);
 
     /// <summary>Whether creates hold places that they may give back.</summary>
     public bool HasPlacesOnHold => places.Count > 0;

@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
 using Orleans.Concurrency;
+using Orleans.Placement;
+using Orleans.Runtime.Placement;
 using Orleans.Storage;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Hosting;
@@ -14,7 +16,9 @@ namespace Recognize.Orleans.Users;
 [CollectionAgeLimit(Minutes = 2)]
 // Creates of one user share a commit, and operations call back into the user that is asking them.
 [Reentrant]
-internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGrain
+// Beside the front end that asks first. Where the balancer sends a user to one silo, that one asks always.
+[PreferLocalPlacement]
+internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGrain, IIncomingGrainCallFilter
 {
     // What a page that looks for one status reads at once, and in all: its cost is bounded, however long the history is.
     private const int HistoryBatch = 100;
@@ -45,6 +49,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private readonly TimeProvider clock;
     private readonly Metrics metrics;
     private readonly CustomerShares shares;
+    private readonly FrontEnds frontEnds;
     private readonly Watchers watchers = new();
     private readonly PendingOperations pending;
     private readonly SharedReads<PendingSnapshot> looks;
@@ -53,9 +58,19 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private OperationState? latest;
     private Task expiring = Task.CompletedTask;
     private IGrainTimer? dropping;
+    private FrontEnds.Row asking;
+    private int histories;
 
     public UserGrain(
-        IGrainStorage storage, OperationHistory history, OperationNumbers numbers, Trust trust, CustomerShares shares, Settings settings, Metrics metrics, TimeProvider clock)
+        IGrainStorage storage,
+        OperationHistory history,
+        OperationNumbers numbers,
+        Trust trust,
+        CustomerShares shares,
+        FrontEnds frontEnds,
+        Settings settings,
+        Metrics metrics,
+        TimeProvider clock)
     {
         this.storage = storage;
         this.history = history;
@@ -63,10 +78,26 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         this.shares = shares;
         this.settings = settings;
         this.metrics = metrics;
+        this.frontEnds = frontEnds;
         this.clock = clock;
         pending = new(trust, settings.Operations.PendingLimit, settings.Operations.PendingBytes);
         looks = new(LookAsync);
         (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
+    }
+
+    /// <summary>Runs a call, and moves the grain to the silo that is alone with it.</summary>
+    public Task Invoke(IIncomingGrainCallContext context)
+    {
+        var call = context.Invoke();
+
+        // Calls that run end here first. The next activation knows nothing of ends on their way, and while this one leaves, no call comes in:
+        // a page of the history may wait for an operation that waits for its user.
+        if (frontEnds.Asked(context.SourceId, ref asking) is { } silo && histories == 0 && pending.IsSettled)
+        {
+            GrainContext.Migrate(new() { [IPlacementDirector.PlacementHintKey] = silo });
+        }
+
+        return call;
     }
 
     public async Task<OperationOutcome> CreateAsync(string operationId, CreateOperation request)
@@ -123,6 +154,19 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
             throw new ArgumentException(fault);
         }
 
+        histories++;
+        try
+        {
+            return await ReadHistoryAsync(status, after, limit);
+        }
+        finally
+        {
+            histories--;
+        }
+    }
+
+    private async Task<OperationPage> ReadHistoryAsync(OperationStatus? status, string? after, int limit)
+    {
         var page = ImmutableArray.CreateBuilder<Operation>(limit);
         var batch = status is null ? limit + 1 : HistoryBatch;
         for (var looked = 0; looked < MostLookedAt; looked += batch)
@@ -168,7 +212,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     // Whoever asks about users that do not exist must not fill the memory with them. What is watched stays: it would tell that it leaves, and be asked again.
     private void DropIfNothing()
     {
-        if (pending.IsEmpty && latest is null && !watchers.Any)
+        if (pending.IsEmpty && latest is null && histories == 0 && !watchers.Any)
         {
             DeactivateOnIdle();
         }

@@ -133,6 +133,11 @@ public abstract class ClusterFixture : IAsyncLifetime
         }
     }
 
+    /// <summary>The number of the silo on which a grain lives.</summary>
+    internal int HomeOf(IAddressable grain) => Cluster.TryGetGrainContext(grain.GetGrainId(), out var context)
+        ? Cluster.Silos.Select(silo => silo.SiloAddress).ToList().IndexOf(context.Address.SiloAddress!)
+        : throw new InvalidOperationException("It lives nowhere.");
+
     /// <summary>Makes grains forget what they hold in memory, as a restart does.</summary>
     internal Task DeactivateAsync(params IAddressable[] grains) => Task.WhenAll(grains.Select(Cluster.DeactivateAsync));
 
