@@ -15,6 +15,7 @@ internal sealed partial class Lifecycle(
     IHostEnvironment environment,
     Storage.Fence fence,
     OperatorStop stop,
+    Draining draining,
     TimeProvider clock,
     ILogger<Lifecycle> logger) : IHostedLifecycleService, ISiloStatusListener
 {
@@ -64,7 +65,7 @@ internal sealed partial class Lifecycle(
             Log.Stopping(logger, settings.Silo.DrainDelay);
         }
 
-        await Task.WhenAny(fence.Closed, stop.Hastened, Task.Delay(settings.Silo.DrainDelay, clock, cancellationToken));
+        await Task.WhenAny(fence.Closed, stop.Hastened, DrainAsync(cancellationToken));
         waits.Stop();
     }
 
@@ -100,6 +101,16 @@ internal sealed partial class Lifecycle(
         {
             Log.Lost(logger, name, updatedSilo);
             waits.WakeAll();
+        }
+    }
+
+    private async Task DrainAsync(CancellationToken cancellationToken)
+    {
+        await Task.Delay(settings.Silo.DrainDelay, clock, cancellationToken);
+        if (settings.Silo.DrainDelay > TimeSpan.Zero && !fence.IsClosed && !stop.Hastened.IsCompleted)
+        {
+            draining.TakeNoMore();
+            await Task.Delay(Draining.LastCall, clock, cancellationToken);
         }
     }
 

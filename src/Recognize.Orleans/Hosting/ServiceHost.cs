@@ -168,6 +168,7 @@ internal static class ServiceHost
         services.AddApiDocument();
         services.AddManagement();
         services.AddTelemetry(builder.Configuration);
+        services.AddDraining();
         services.AddHostedService<Lifecycle>();
         services.Configure<HostOptions>(options => options.ShutdownTimeout = OperatorStop.LongestOf(settings));
         builder.Host.UseOrleans(silo =>
@@ -202,6 +203,7 @@ internal static class ServiceHost
         var managementPorts = settings.Management.Urls.Select(url => url.Port).ToHashSet();
         app.MapWhen(context => managementPorts.Contains(context.Connection.LocalPort), management => management.UseManagement());
 
+        app.UseDraining();
         app.UseRawRequestTarget();
         app.UseExceptionHandler(_ => { });
         app.UseApiKeys();

@@ -21,12 +21,17 @@ public sealed partial class ComposeTests
 
     private static readonly string Text = File.ReadAllText(Path.Combine(Root, "docker-compose.yml"));
 
-    private static readonly Dictionary<string, Container> Containers = Parse();
+    private static readonly Compose Whole = Parse();
+
+    private static readonly Dictionary<string, Container> Containers = Whole.Services;
 
     private static readonly Dictionary<string, string> Example = File.ReadLines(Path.Combine(Root, ".env.example"))
         .Where(line => line.Length > 0 && !line.StartsWith('#'))
         .Select(line => line.Split('=', 2))
         .ToDictionary(pair => pair[0], pair => pair[1]);
+
+    /// <summary>The load balancer's configuration as its container finds it.</summary>
+    internal static string Balancer { get; } = Whole.Configs["balancer"].Content.Replace("$$", "$", StringComparison.Ordinal);
 
     public static TheoryData<string> Silos => ["silo-1", "silo-2", "silo-3"];
 
@@ -47,7 +52,7 @@ public sealed partial class ComposeTests
         Assert.Equal(name, settings.Silo.Name);
         Assert.Equal(0, settings.Silo.GatewayPort);
         Assert.True(settings.Management.IsLocalOnly);
-        Assert.Equal(name, Containers[name].Environment["Recognize__Silo__AdvertisedAddress"]);
+        Assert.Equal(AddressOf(name), Containers[name].Environment["Recognize__Silo__AdvertisedAddress"]);
         Assert.True(TimeSpan.FromSeconds(int.Parse(Containers[name].StopGracePeriod!.TrimEnd('s'), CultureInfo.InvariantCulture)) > settings.Silo.DrainDelay + TimeSpan.FromSeconds(30));
     }
 
@@ -58,7 +63,7 @@ public sealed partial class ComposeTests
         Assert.Equal(["CMD", "dotnet", "Recognize.Orleans.dll", "health"], Containers[name].Healthcheck!.Test);
         Assert.Equal("service_completed_successfully", Containers[name].DependsOn["schema"].Condition);
         Assert.Equal("service_healthy", Containers["balancer"].DependsOn[name].Condition);
-        Assert.Matches($@"server {name}:8080 ", Text);
+        Assert.Contains($"server {AddressOf(name)}:8080 ", Balancer, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -88,11 +93,28 @@ public sealed partial class ComposeTests
         Assert.Equal("balancer", Assert.Single(Containers, container => container.Value.Ports.Count > 0).Key);
 
     [Fact]
+    public void The_silos_have_addresses_that_no_other_container_gets()
+    {
+        var pool = Assert.Single(Whole.Networks["default"].Ipam.Config);
+        var (all, dynamic) = (IPNetwork.Parse(pool["subnet"]), IPNetwork.Parse(pool["ip_range"]));
+        var addresses = Containers.Keys.Where(name => name.StartsWith("silo-", StringComparison.Ordinal)).Select(name => IPAddress.Parse(AddressOf(name))).ToList();
+
+        Assert.Equal(3, addresses.Distinct().Count());
+        Assert.All(addresses, address => Assert.True(all.Contains(address) && !dynamic.Contains(address), $"{address}"));
+        Assert.True(all.Contains(dynamic.BaseAddress));
+    }
+
+    [Fact]
     public void The_balancer_waits_longer_than_a_minute_and_leaves_paths_alone()
     {
-        Assert.True(int.Parse(ReadTimeout().Match(Text).Groups[1].Value, CultureInfo.InvariantCulture) > 60);
-        Assert.Matches(@"proxy_pass http://silos;\n", Text);
+        Assert.True(int.Parse(ReadTimeout().Match(Balancer).Groups[1].Value, CultureInfo.InvariantCulture) > 60);
+        Assert.Matches(@"proxy_pass http://silos;\n", Balancer);
     }
+
+    // A create that is sent twice is answered 409 although it was stored.
+    [Fact]
+    public void The_balancer_sends_nothing_twice_that_changes_something() =>
+        Assert.DoesNotMatch(@"(?m)^\s*proxy_next_upstream\s", Balancer);
 
     [Fact]
     public void The_example_of_secrets_holds_exactly_what_is_used() =>
@@ -133,11 +155,13 @@ public sealed partial class ComposeTests
             .Build();
     }
 
-    private static Dictionary<string, Container> Parse()
+    private static string AddressOf(string silo) => Containers[silo].Networks["default"]["ipv4_address"];
+
+    private static Compose Parse()
     {
         using var reader = new StringReader(Text);
         return new DeserializerBuilder().IgnoreUnmatchedProperties().Build()
-            .Deserialize<Compose>(new MergingParser(new Parser(reader))).Services;
+            .Deserialize<Compose>(new MergingParser(new Parser(reader)));
     }
 
     private static string FindRoot([CallerFilePath] string source = "") =>
@@ -153,6 +177,30 @@ public sealed partial class ComposeTests
     {
         [YamlMember(Alias = "services")]
         public Dictionary<string, Container> Services { get; set; } = [];
+
+        [YamlMember(Alias = "networks")]
+        public Dictionary<string, Network> Networks { get; set; } = [];
+
+        [YamlMember(Alias = "configs")]
+        public Dictionary<string, Config> Configs { get; set; } = [];
+    }
+
+    private sealed class Config
+    {
+        [YamlMember(Alias = "content")]
+        public string Content { get; set; } = "";
+    }
+
+    private sealed class Network
+    {
+        [YamlMember(Alias = "ipam")]
+        public AddressPools Ipam { get; set; } = new();
+    }
+
+    private sealed class AddressPools
+    {
+        [YamlMember(Alias = "config")]
+        public List<Dictionary<string, string>> Config { get; set; } = [];
     }
 
     private sealed class Container
@@ -168,6 +216,9 @@ public sealed partial class ComposeTests
 
         [YamlMember(Alias = "environment")]
         public Dictionary<string, string> Environment { get; set; } = [];
+
+        [YamlMember(Alias = "networks")]
+        public Dictionary<string, Dictionary<string, string>> Networks { get; set; } = [];
 
         [YamlMember(Alias = "ports")]
         public List<string> Ports { get; set; } = [];

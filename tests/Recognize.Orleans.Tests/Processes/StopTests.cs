@@ -84,6 +84,26 @@ public sealed class StopTests(ITestOutputHelper output)
     }
 
     [SkippableFact]
+    public async Task Every_answer_of_a_node_that_stops_is_the_last_of_its_connection()
+    {
+        await using var database = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);
+        await using var service = await ServiceProcess.StartAsync(database, "node-1", ("Recognize:Silo:DrainDelay", "00:02:00"));
+        var api = new ApiClient(service.ApiUrl, ServiceProcess.Key);
+        var (user, id) = (Journey.NewUser(), Journey.NewId());
+        Assert.Null((await api.CreateAsync(user, id))["Connection"]);
+        var parked = api.WaitAsync(id);
+
+        await service.TerminateAsync();
+        await service.SeesAsync("Stopping: not ready any more");
+
+        Answer[] answers = [await api.ListAsync(user), await api.GetAsync("/v2/nowhere"), await api.CreateAsync(user, id), await api.PostAsync($"/v2/operations/{id}/decision", $$"""{"userId":"{{user}}","decision":"approve","authType":"pin"}"""), await parked];
+        Assert.Equal([200, 404, 409, 200, 200], answers.Select(answer => answer.Status));
+        Assert.All(answers, answer => Assert.Equal("close", answer["Connection"]));
+        await service.TerminateAsync();
+        Assert.Equal(0, await service.ExitAsync());
+    }
+
+    [SkippableFact]
     public async Task A_second_signal_gives_what_hangs_three_seconds()
     {
         await using var database = await TestDatabase.CreateAsync(StorageEngine.PostgreSql);

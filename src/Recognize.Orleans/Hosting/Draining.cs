@@ -1,0 +1,114 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+
+namespace Recognize.Orleans.Hosting;
+
+/// <summary>
+/// Empties the connections of a node before it stops. A load balancer cannot send a POST again that was lost with its connection:
+/// the node may have done what it asks.
+/// </summary>
+internal sealed class Draining
+{
+    /// <summary>For how long, after the drain delay, no new connection is made: enough to read and answer what came on the last ones.</summary>
+    public static readonly TimeSpan LastCall = TimeSpan.FromMilliseconds(500);
+
+    // SOL_SOCKET and SO_ATTACH_FILTER.
+    private const int SocketLevel = 1;
+    private const int AttachFilter = 26;
+
+    // A filter over the TCP header (https://docs.kernel.org/networking/filter.html): drops a packet that has SYN and not ACK, which
+    // asks for a connection; lets all others pass.
+    private static readonly Instruction[] DropsSyn =
+    [
+        new(0x30, 0, 0, 13),
+        new(0x54, 0, 0, 0x12),
+        new(0x15, 0, 1, 0x02),
+        new(0x06, 0, 0, 0),
+        new(0x06, 0, 0, uint.MaxValue),
+    ];
+
+    private readonly List<Socket> listeners = [];
+
+    /// <summary>A socket that the web server listens with.</summary>
+    public Socket Bind(EndPoint address)
+    {
+        var listener = SocketTransportOptions.CreateDefaultBoundListenSocket(address);
+        lock (listeners)
+        {
+            listeners.Add(listener);
+        }
+
+        return listener;
+    }
+
+    /// <summary>
+    /// Lets whoever asks for a connection wait. Linux resets those that it has made and the server has not accepted when a listener
+    /// is closed; asked again a second later, it refuses, and a load balancer then sends to another node.
+    /// </summary>
+    public void TakeNoMore()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return;
+        }
+
+        var pinned = GCHandle.Alloc(DropsSyn, GCHandleType.Pinned);
+        try
+        {
+            var program = new FilterProgram((ushort)DropsSyn.Length, pinned.AddrOfPinnedObject());
+            lock (listeners)
+            {
+                listeners.ForEach(listener => listener.SetRawSocketOption(SocketLevel, AttachFilter, MemoryMarshal.AsBytes(new ReadOnlySpan<FilterProgram>(in program))));
+            }
+        }
+        catch (Exception fault) when (fault is SocketException or ObjectDisposedException)
+        {
+            // A sandbox that has no filters, or a server that has stopped meanwhile: connections are taken to the end.
+        }
+        finally
+        {
+            pinned.Free();
+        }
+    }
+
+    private readonly record struct Instruction(ushort Code, byte IfTrue, byte IfFalse, uint Operand);
+
+    private readonly record struct FilterProgram(ushort Length, nint Instructions);
+}
+
+internal static class DrainingExtensions
+{
+    public static void AddDraining(this IServiceCollection services)
+    {
+        services.AddSingleton<Draining>();
+        services.AddOptions<SocketTransportOptions>().Configure<Draining>((options, draining) => options.CreateBoundListenSocket = draining.Bind);
+    }
+
+    /// <summary>
+    /// From the signal to stop on, every answer is the last of its connection and says so: <c>Connection: close</c>, GOAWAY in HTTP/2.
+    /// Else a load balancer could send a request on an idle connection in the moment in which the node closes it.
+    /// </summary>
+    public static IApplicationBuilder UseDraining(this IApplicationBuilder app)
+    {
+        var stopping = app.ApplicationServices.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
+        return app.Use((context, next) =>
+        {
+            // When the answer begins, not the request: a parked read may come from before the stop.
+            context.Response.OnStarting(CloseWhenStopping, context);
+            return next(context);
+        });
+
+        Task CloseWhenStopping(object context)
+        {
+            if (stopping.IsCancellationRequested)
+            {
+                ((HttpContext)context).Features.Get<IConnectionLifetimeNotificationFeature>()?.RequestClose();
+            }
+
+            return Task.CompletedTask;
+        }
+    }
+}

@@ -1,0 +1,91 @@
+using System.Text;
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Http;
+using Xunit;
+
+namespace Recognize.Orleans.Deployment;
+
+/// <summary>What the load balancer of docker-compose.yml answers by itself. There is no silo behind it: what needs one is 503.</summary>
+public sealed class BalancerLimitTests
+{
+    private const int Limit = 262_144;
+
+    private static readonly Uri[] Nobody = [.. Enumerable.Range(0, 3).Select(_ => new Uri($"http://127.0.0.1:{FreePorts.Next()}"))];
+
+    [SkippableFact]
+    public async Task The_configuration_is_one_that_nginx_takes_without_a_warning()
+    {
+        var (exitCode, said) = await Nginx.CheckAsync(Nobody);
+
+        Assert.True(exitCode == 0, said);
+        Assert.DoesNotContain("[warn]", said, StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task A_body_beyond_the_limit_is_refused_and_no_body_is_written_to_the_disk()
+    {
+        await using var nginx = await Nginx.StartAsync(Nobody);
+
+        foreach (var path in (string[])["/v2/users/A1/operations", "/v2/operations/txn-1/decision", "/a.html", "/"])
+        {
+            var tooLarge = await SendAsync(nginx, path, new byte[Limit + 1]);
+            var tooManyChunks = await SendAsync(nginx, path, Chunks(4, "0"), ("Transfer-Encoding", "chunked"));
+            tooLarge.ShouldBe(Problem.BodyTooLarge, "131072");
+            tooManyChunks.ShouldBe(Problem.BodyTooLarge, "131072");
+            Assert.Equal("no-store", tooLarge["Cache-Control"]);
+            Assert.Equal("no-store", tooManyChunks["Cache-Control"]);
+
+            (await SendAsync(nginx, path, new byte[Limit])).ShouldBe(Problem.Unavailable);
+            (await SendAsync(nginx, path, Chunks(4, ""), ("Transfer-Encoding", "chunked"))).ShouldBe(Problem.Unavailable);
+        }
+
+        Assert.DoesNotContain(await nginx.StopAsync(), line => line.Contains("temporary file", StringComparison.Ordinal));
+    }
+
+    [SkippableFact]
+    public async Task Without_a_silo_the_answer_is_the_services_own_for_such_a_time()
+    {
+        await using var nginx = await Nginx.StartAsync(Nobody);
+
+        var answer = await SendAsync(nginx, "/v2/users/A1/operations", "{}"u8.ToArray());
+
+        answer.ShouldBe(Problem.Unavailable, "unknown");
+        Assert.Equal("1", answer["Retry-After"]);
+        Assert.Equal("no-store", answer["Cache-Control"]);
+    }
+
+    // nginx decodes a path before anything else, though it passes it on as it came.
+    [SkippableTheory]
+    [InlineData("/v2/operations/%GG")]
+    [InlineData("/v2/operations/%00")]
+    [InlineData("/v2/operations/..%2F..%2F..%2Fa")]
+    public async Task What_nginx_cannot_read_is_a_problem_too(string target)
+    {
+        await using var nginx = await Nginx.StartAsync(Nobody);
+
+        var answer = await new ApiClient(nginx.Url, ServiceProcess.Key).SendRawAsync("GET", target);
+
+        answer.ShouldBe(Problem.BadRequest);
+        Assert.Equal("no-store", answer["Cache-Control"]);
+    }
+
+    private static Task<Answer> SendAsync(Nginx nginx, string path, byte[] body, params (string Name, string Value)[] headers)
+    {
+        (string, string)[] all = [("Host", "api.example"), ("Content-Type", "application/json"), .. headers];
+        var request = headers.Length > 0 ? [.. RawHttp.Request("POST", path, all), .. body] : RawHttp.Request("POST", path, all, body);
+        return RawHttp.SendAsync(nginx.Url, request);
+    }
+
+    // Of 64 KiB each, and a last one before the end.
+    private static byte[] Chunks(int count, string last)
+    {
+        var body = new StringBuilder();
+        for (var number = 0; number < count; number++)
+        {
+            body.Append("10000\r\n").Append('0', 65_536).Append("\r\n");
+        }
+
+        body.Append(last.Length > 0 ? $"{last.Length:X}\r\n{last}\r\n" : "");
+        return Encoding.ASCII.GetBytes(body.Append("0\r\n\r\n").ToString());
+    }
+}

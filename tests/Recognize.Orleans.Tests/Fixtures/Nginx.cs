@@ -1,0 +1,135 @@
+using System.Diagnostics;
+using System.Text.RegularExpressions;
+using Recognize.Orleans.Deployment;
+using Xunit;
+
+namespace Recognize.Orleans.Fixtures;
+
+/// <summary>A real nginx with the configuration of docker-compose.yml, in which only addresses and ports are replaced.</summary>
+internal sealed partial class Nginx : IAsyncDisposable
+{
+    /// <summary>The header in which it names the addresses that it has asked, the last one of which gave the answer.</summary>
+    public const string Asked = "X-Upstream";
+
+    private const string Program = "/usr/sbin/nginx";
+
+    private readonly string folder;
+    private readonly Process process;
+    private readonly List<string> log;
+
+    private Nginx(string folder, Process process, List<string> log, Uri url)
+    {
+        this.folder = folder;
+        this.process = process;
+        this.log = log;
+        Url = url;
+    }
+
+    /// <summary>Why tests with it cannot run here, as a sentence; null when they can.</summary>
+    public static string? WhyUnavailable => File.Exists(Program) ? null : $"Install nginx ({Program}, Debian's package nginx-light) to run this test.";
+
+    public Uri Url { get; }
+
+    /// <summary>Starts it and waits until it listens; skips the test where it is not installed.</summary>
+    /// <param name="silos">The three that stand for those of the file.</param>
+    public static async Task<Nginx> StartAsync(IReadOnlyList<Uri> silos)
+    {
+        Skip.If(WhyUnavailable is not null, WhyUnavailable);
+        var folder = Directory.CreateTempSubdirectory("recognize-nginx").FullName;
+        var port = FreePorts.Next();
+        await WriteAsync(folder, port, silos);
+        var process = Start(folder);
+        var log = new List<string>();
+        while (await process.StandardError.ReadLineAsync().WaitAsync(ServiceProcess.Patience) is { } line)
+        {
+            log.Add(line);
+            if (line.Contains("start worker processes", StringComparison.Ordinal))
+            {
+                return new(folder, process, log, new($"http://127.0.0.1:{port}"));
+            }
+        }
+
+        throw new InvalidOperationException($"nginx did not start:\n{string.Join('\n', log)}");
+    }
+
+    /// <summary>Asks it what it makes of the configuration.</summary>
+    public static async Task<(int ExitCode, string Said)> CheckAsync(IReadOnlyList<Uri> silos)
+    {
+        Skip.If(WhyUnavailable is not null, WhyUnavailable);
+        var folder = Directory.CreateTempSubdirectory("recognize-nginx").FullName;
+        await WriteAsync(folder, FreePorts.Next(), silos);
+        using var process = Start(folder, "-t");
+        var said = await process.StandardError.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        Directory.Delete(folder, recursive: true);
+        return (process.ExitCode, said);
+    }
+
+    /// <summary>Stops it, and returns every line of its error log.</summary>
+    public async Task<IReadOnlyList<string>> StopAsync()
+    {
+        if (!process.HasExited)
+        {
+            // Its workers would outlive a master that is killed.
+            await Signals.SendAsync("TERM", process.Id);
+        }
+
+        while (await process.StandardError.ReadLineAsync().WaitAsync(ServiceProcess.Patience) is { } line)
+        {
+            log.Add(line);
+        }
+
+        await process.WaitForExitAsync();
+        return log;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await StopAsync();
+        process.Dispose();
+        Directory.Delete(folder, recursive: true);
+    }
+
+    // -e is the log until the configuration has been read.
+    private static Process Start(string folder, params string[] args) =>
+        Process.Start(new ProcessStartInfo(Program, ["-p", folder, "-c", "nginx.conf", "-e", "stderr", .. args]) { RedirectStandardError = true })!;
+
+    private static async Task WriteAsync(string folder, int port, IReadOnlyList<Uri> silos)
+    {
+        var remaining = new Queue<Uri>(silos);
+        var shipped = Server().Replace(Listen().Replace(ComposeTests.Balancer, $"listen 127.0.0.1:{port};"), _ => $"server {remaining.Dequeue().Authority} ");
+        Assert.Empty(remaining);
+        await File.WriteAllTextAsync(Path.Combine(folder, "balancer.conf"), shipped);
+
+        // What the image's own nginx.conf has, with folders that this user may write to. Only root may name a user, and its
+        // workers would be another one, who may not enter the folder.
+        await File.WriteAllTextAsync(Path.Combine(folder, "nginx.conf"), $$"""
+            {{(Environment.IsPrivilegedProcess ? "user root;" : "")}}
+            daemon off;
+            worker_processes 2;
+            pid nginx.pid;
+            error_log stderr notice;
+            events {
+              worker_connections 1024;
+            }
+            http {
+              include /etc/nginx/mime.types;
+              default_type application/octet-stream;
+              access_log off;
+              client_body_temp_path temp-body;
+              proxy_temp_path temp-proxy;
+              fastcgi_temp_path temp-fastcgi;
+              uwsgi_temp_path temp-uwsgi;
+              scgi_temp_path temp-scgi;
+              add_header {{Asked}} $upstream_addr always;
+              include balancer.conf;
+            }
+            """);
+    }
+
+    [GeneratedRegex("listen 8080;")]
+    private static partial Regex Listen();
+
+    [GeneratedRegex(@"server [0-9.]+:8080 ")]
+    private static partial Regex Server();
+}
