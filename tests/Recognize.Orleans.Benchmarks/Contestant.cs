@@ -36,6 +36,12 @@ internal sealed record Contestant(string Letter, string Name, Storing Storing, F
     /// <summary>The service as it ships, from another place.</summary>
     public static Contestant Published(string path) => Shipped with { Command = launch => launch.Service(path) };
 
+    /// <summary>The service as it ships, which shares a database with others and knows nothing of them.</summary>
+    public static Contestant Apart(int number) => Shipped with
+    {
+        Command = launch => launch.Service(Launch.BuiltService(), ("Recognize__Cluster__ClusterId", $"apart-{number}"), ("Recognize__Cluster__ServiceId", $"apart-{number}")),
+    };
+
     /// <summary>Another build of the service, as it ships and on the stock storage: what a change gained is seen best beside what was before it.</summary>
     public static IReadOnlyList<Contestant> Other(string path) =>
     [
@@ -102,18 +108,24 @@ internal sealed record Launch(string Engine, string ConnectionString, string Api
     /// <summary>The service of the same build as this program.</summary>
     public static string BuiltService()
     {
-        var folder = new DirectoryInfo(AppContext.BaseDirectory);
-        if (!folder.FullName.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal))
+        if (!AppContext.BaseDirectory.Contains($"{Path.DirectorySeparatorChar}Release{Path.DirectorySeparatorChar}", StringComparison.Ordinal))
         {
             throw new BenchmarkException("Only Release builds are measured: add -c Release.");
         }
 
+        var service = InRepository(Path.Combine("src", "Recognize.Orleans", "bin", "Release", new DirectoryInfo(AppContext.BaseDirectory).Name, "Recognize.Orleans.dll"));
+        return File.Exists(service) ? service : throw new BenchmarkException($"The service is not built: {service} is missing.");
+    }
+
+    /// <summary>A path in the repository that this program was built in.</summary>
+    public static string InRepository(string path)
+    {
+        var folder = new DirectoryInfo(AppContext.BaseDirectory);
         while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "Recognize.Orleans.sln")))
         {
             folder = folder.Parent;
         }
 
-        var service = Path.Combine(folder?.FullName ?? "", "src", "Recognize.Orleans", "bin", "Release", new DirectoryInfo(AppContext.BaseDirectory).Name, "Recognize.Orleans.dll");
-        return File.Exists(service) ? service : throw new BenchmarkException($"The service is not built: {service} is missing.");
+        return Path.Combine(folder?.FullName ?? "", path);
     }
 }

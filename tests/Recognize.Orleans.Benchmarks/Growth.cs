@@ -8,21 +8,28 @@ internal sealed class Growth(Options options)
 {
     private const int FewStored = 1_000;
     private const int PastOperations = 5_000;
-    private const int Silos = 3;
 
     // One person has a phone or two, not 64 of them.
     private const int ConnectionsOfAUser = 8;
     private const int OperationsOfANewUser = 100;
 
+    private const string Stored = "stored";
+    private const string Past = "past";
+    private const string Silos = "silos";
+    private const string Restart = "restart";
+
+    public static readonly IReadOnlyList<string> Parts = [Stored, Past, Silos, Restart];
+
     private readonly List<Comparison> comparisons = [];
+    private readonly List<SiloGrowth> silos = [];
 
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         foreach (var engine in options.Engines)
         {
-            await CompareStoredAsync(engine, cancellationToken);
-            await ComparePastAsync(engine, cancellationToken);
-            if (engine is not Engine.Sqlite)
+            await (Wants(Stored) ? CompareStoredAsync(engine, cancellationToken) : Task.CompletedTask);
+            await (Wants(Past) ? ComparePastAsync(engine, cancellationToken) : Task.CompletedTask);
+            if (engine is not Engine.Sqlite && (Wants(Silos) || Wants(Restart)))
             {
                 await CompareSilosAsync(engine, cancellationToken);
             }
@@ -31,9 +38,26 @@ internal sealed class Growth(Options options)
         Report.WriteConditions(Console.Out, options);
         Comparison.WriteTable(Console.Out, comparisons);
         Console.WriteLine();
-        var targets = comparisons.Select(comparison => comparison.Target).OfType<TargetResult>().ToList();
+        silos.ForEach(compared => compared.WriteTable(Console.Out));
+        List<TargetResult> targets = [.. comparisons.Select(comparison => comparison.Target).OfType<TargetResult>(), .. silos.SelectMany(compared => compared.Targets)];
         TargetResult.WriteTable(Console.Out, targets);
-        await Report.WriteJsonAsync(options, new { comparisons = comparisons.Select(comparison => comparison.ToJson()), targets }, cancellationToken);
+        await Report.WriteJsonAsync(options, new { comparisons = comparisons.Select(comparison => comparison.ToJson()), silos = silos.Select(compared => compared.ToJson()), targets }, cancellationToken);
+    }
+
+    private bool Wants(string part) => options.Parts.Contains(part);
+
+    private async Task CompareSilosAsync(string engine, CancellationToken cancellationToken)
+    {
+        if (!Balancer.IsThere)
+        {
+            await Console.Error.WriteLineAsync($"{engine}: several silos are not measured, because nginx is not installed.");
+            return;
+        }
+
+        var compared = new SiloGrowth(engine, options);
+        silos.Add(compared);
+        await (Wants(Silos) ? compared.MeasureAsync(cancellationToken) : Task.CompletedTask);
+        await (Wants(Restart) ? compared.RestartAsync(cancellationToken) : Task.CompletedTask);
     }
 
     private async Task CompareStoredAsync(string engine, CancellationToken cancellationToken)
@@ -80,27 +104,6 @@ internal sealed class Growth(Options options)
             [ConnectionsOfAUser],
             bound: null,
             cancellationToken);
-    }
-
-    private async Task CompareSilosAsync(string engine, CancellationToken cancellationToken)
-    {
-        await using var servers = new ServerGroup();
-        var alone = await servers.AddAsync(Server.StartAsync(Contestant.Shipped, engine, options, cancellationToken));
-        var first = await servers.AddAsync(Server.StartAsync(Contestant.Shipped, engine, options, cancellationToken));
-        while (servers.All.Count <= Silos)
-        {
-            await servers.AddAsync(Server.StartAsync(Contestant.Shipped, first.Database, cancellationToken));
-        }
-
-        var together = servers.All.Skip(1).ToList();
-        await CompareAsync("create", Scenario.Creates("spread", 0xA1D3_0000_0000), Scenario.Creates("spread", 0xA1D3_0000_0000));
-        await CompareAsync(
-            "get warm",
-            await Scenario.PrepareWarmAsync(alone, options, cancellationToken),
-            await Scenario.PrepareWarmAsync(first, options, cancellationToken));
-
-        Task CompareAsync(string what, IReadOnlyList<Step> one, IReadOnlyList<Step> several) =>
-            this.CompareAsync(engine, what, new("1 silo", [alone], one), new($"{Silos} silos", together, several), options.Connections, bound: null, cancellationToken);
     }
 
     private async Task CompareAsync(string engine, string what, Entry first, Entry second, IReadOnlyList<int> connections, Bound? bound, CancellationToken cancellationToken)

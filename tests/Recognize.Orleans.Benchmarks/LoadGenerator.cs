@@ -33,7 +33,7 @@ internal static class LoadGenerator
     }
 
     /// <summary>Loads the servers, the connections spread over them.</summary>
-    public static async Task<Load> RunAsync(IReadOnlyList<Server> servers, IReadOnlyList<Step> steps, int connections, Func<TimeSpan, bool> goesOn, CancellationToken cancellationToken)
+    public static async Task<Load> RunAsync(IReadOnlyList<IDoor> servers, IReadOnlyList<Step> steps, int connections, Func<TimeSpan, bool> goesOn, CancellationToken cancellationToken)
     {
         var clients = new List<Client>();
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -61,7 +61,7 @@ internal static class LoadGenerator
     }
 
     /// <summary>The body of the answer to one request.</summary>
-    public static async Task<string> AskAsync(Server server, Step step, CancellationToken cancellationToken)
+    public static async Task<string> AskAsync(IDoor server, Step step, CancellationToken cancellationToken)
     {
         using var client = await Client.ConnectAsync(server, cancellationToken);
         await client.SendAsync(step, 0, cancellationToken);
@@ -69,7 +69,7 @@ internal static class LoadGenerator
     }
 
     /// <summary>The status that one request is answered with, whichever it is.</summary>
-    public static async Task<int> StatusOfAsync(Server server, Step step, CancellationToken cancellationToken)
+    public static async Task<int> StatusOfAsync(IDoor server, Step step, CancellationToken cancellationToken)
     {
         using var client = await Client.ConnectAsync(server, cancellationToken);
         return await client.ExchangeAsync(step, 0, cancellationToken);
@@ -110,18 +110,18 @@ internal static class LoadGenerator
     /// <summary>One connection that is kept alive.</summary>
     public sealed class Client : IDisposable
     {
-        private readonly Server server;
+        private readonly IDoor server;
         private readonly Socket socket = new(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         private readonly byte[] request = new byte[4_096];
         private readonly byte[] answer = new byte[65_536];
         private int received;
 
-        private Client(Server server) => this.server = server;
+        private Client(IDoor server) => this.server = server;
 
         /// <summary>The last answer's body; the framing of chunks included.</summary>
         public string Body => Encoding.UTF8.GetString(answer.AsSpan(0, received)[(answer.AsSpan(0, received).IndexOf("\r\n\r\n"u8) + 4)..]);
 
-        public static async Task<Client> ConnectAsync(Server server, CancellationToken cancellationToken)
+        public static async Task<Client> ConnectAsync(IDoor server, CancellationToken cancellationToken)
         {
             var client = new Client(server);
             try
@@ -139,7 +139,7 @@ internal static class LoadGenerator
         public async ValueTask SendAsync(Step step, long number, CancellationToken cancellationToken)
         {
             var status = await ExchangeAsync(step, number, cancellationToken);
-            if (status != step.Status)
+            if (status != step.Status && !step.MayFail)
             {
                 throw server.Failure($"answered {status} instead of {step.Status}: {Body}");
             }

@@ -12,7 +12,7 @@ internal sealed record Options
           start                      time from process start to first answer, memory per idle operation
           wait                       decision to parked answer, memory of parked clients, many deadlines at one instant
           sweep                      what creates notice while many old operations, then tombstones, are removed
-          --warmup <seconds>         load on each server before each scenario is measured   (20)
+          --warmup <seconds>         load on each server before each scenario is measured   (20; growth, for silos 60)
           --rounds <number>          measured rounds, the servers in turn                   (5)
           --seconds <seconds>        length of a round                                      (5)
           --connections <n[,n...]>   connections that send one request after the other      (64)
@@ -23,6 +23,7 @@ internal sealed record Options
           --against <path>           another build's Recognize.Orleans.dll, measured beside this one   (none)
           --published <path>         start: a published Recognize.Orleans.dll               (the built one)
           --stored <number>          growth: operations stored in the larger database       (2000000)
+          --parts <name[,...]>       growth: stored, past, silos, restart                   (all)
           --operations <number>      start: operations whose memory is measured; wait: due at once; sweep: removed, of each kind   (100000)
           --waiters <number>         wait: clients that are parked at once                  (10000)
           --directory <path>         where the SQLite files are made                        (the temporary directory)
@@ -30,7 +31,9 @@ internal sealed record Options
           --plot <file>              draw the ratios to the baseline as SVG (not for growth and start)
         """;
 
-    public TimeSpan WarmUp { get; private set; } = TimeSpan.FromSeconds(20);
+    private TimeSpan? warmUp;
+
+    public TimeSpan WarmUp => warmUp ?? TimeSpan.FromSeconds(20);
 
     public int Rounds { get; private set; } = 5;
 
@@ -50,6 +53,8 @@ internal sealed record Options
 
     public int Stored { get; private set; } = 2_000_000;
 
+    public IReadOnlyList<string> Parts { get; private set; } = Growth.Parts;
+
     public int Operations { get; private set; } = 100_000;
 
     public int Waiters { get; private set; } = 10_000;
@@ -59,6 +64,12 @@ internal sealed record Options
     public string? Json { get; private set; }
 
     public string? Plot { get; private set; }
+
+    /// <summary>The same with another warm-up, unless one was asked for.</summary>
+    public Options WarmedUpFor(TimeSpan time) => this with { warmUp = warmUp ?? time };
+
+    /// <summary>The same with a warm-up of this time at most.</summary>
+    public Options WarmedUpForAtMost(TimeSpan time) => this with { warmUp = WarmUp < time ? WarmUp : time };
 
     public static Options? Parse(IReadOnlyList<string> args, out string? fault)
     {
@@ -77,7 +88,7 @@ internal sealed record Options
         switch (name)
         {
             case "--warmup" when TryParse(value, out var number):
-                WarmUp = TimeSpan.FromSeconds(number);
+                warmUp = TimeSpan.FromSeconds(number);
                 return null;
             case "--rounds" when TryParse(value, out var number) && number > 0:
                 Rounds = number;
@@ -105,6 +116,9 @@ internal sealed record Options
                 return null;
             case "--stored" when TryParse(value, out var number) && number > 0:
                 Stored = number;
+                return null;
+            case "--parts" when value.Split(',') is var parts && parts.All(Growth.Parts.Contains):
+                Parts = parts;
                 return null;
             case "--operations" when TryParse(value, out var number) && number > 0:
                 Operations = number;

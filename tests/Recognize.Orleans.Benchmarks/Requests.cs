@@ -16,6 +16,9 @@ internal sealed record Step(int Status, RequestWriter Write)
 {
     /// <summary>How often an iteration that begins with it begins; null: as soon as the one before is answered.</summary>
     public Pace? Pace { get; init; }
+
+    /// <summary>Whether another answer is none that ends the run, because servers are restarted meanwhile.</summary>
+    public bool MayFail { get; init; }
 }
 
 /// <summary>Gives out turns, so many a second at most. A turn that came late is not caught up with, so that two of them are never closer.</summary>

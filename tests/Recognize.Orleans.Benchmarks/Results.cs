@@ -44,4 +44,5 @@ internal static class Figure
     public static readonly Func<Round, double?> P99 = round => round.P99Milliseconds;
     public static readonly Func<Round, double?> Cpu = round => round.CpuMicroseconds;
     public static readonly Func<Round, double?> DatabaseCpu = round => round.DatabaseCpuMicroseconds;
+    public static readonly Func<Round, double?> BalancerCpu = round => round.BalancerCpuMicroseconds;
 }

@@ -1,10 +1,20 @@
 namespace Recognize.Orleans.Benchmarks;
 
 /// <summary>What a server, or several that share the load, did in one round. Processor times are per iteration.</summary>
-internal sealed record Round(double PerSecond, double P50Milliseconds, double P99Milliseconds, double? CpuMicroseconds, double? DatabaseCpuMicroseconds);
+internal sealed record Round(double PerSecond, double P50Milliseconds, double P99Milliseconds, double? CpuMicroseconds, double? DatabaseCpuMicroseconds)
+{
+    /// <summary>Of the balancer, which is not counted into the servers'.</summary>
+    public double? BalancerCpuMicroseconds { get; init; }
+}
 
 /// <summary>Somebody who is measured: one server or several that share the load, and what they are sent.</summary>
-internal sealed record Entry(string Name, IReadOnlyList<Server> Servers, IReadOnlyList<Step> Steps);
+internal sealed record Entry(string Name, IReadOnlyList<Server> Servers, IReadOnlyList<Step> Steps)
+{
+    /// <summary>What stands before the servers and takes all requests; null: they are sent to the servers.</summary>
+    public Balancer? Balancer { get; init; }
+
+    public IReadOnlyList<IDoor> Doors => Balancer is null ? Servers : [Balancer];
+}
 
 /// <summary>All entries are warmed up one after the other, then measured in turn, so that what else the machine does hits all alike.</summary>
 internal static class Rounds
@@ -23,7 +33,7 @@ internal static class Rounds
         foreach (var entry in entries)
         {
             await Console.Error.WriteLineAsync($"{what}, {connections} connections: warming up {entry.Name}");
-            await LoadGenerator.RunAsync(entry.Servers, entry.Steps, connections, LoadGenerator.For(options.WarmUp, most * 2), cancellationToken);
+            await LoadGenerator.RunAsync(entry.Doors, entry.Steps, connections, LoadGenerator.For(options.WarmUp, most * 2), cancellationToken);
         }
 
         var rounds = entries.Select(_ => new List<Round>()).ToList();
@@ -48,15 +58,18 @@ internal static class Rounds
     private static async Task<Round> MeasureAsync(Entry entry, int connections, int? most, Options options, CancellationToken cancellationToken)
     {
         var database = entry.Servers[0].Database.Cpu;
-        var (before, databaseBefore) = (CpuTime(), database?.Total());
-        var load = await LoadGenerator.RunAsync(entry.Servers, entry.Steps, connections, LoadGenerator.For(options.Round, most), cancellationToken);
-        var (after, databaseAfter) = (CpuTime(), database?.Total());
+        var (before, databaseBefore, balancerBefore) = (CpuTime(), database?.Total(), entry.Balancer?.CpuTime());
+        var load = await LoadGenerator.RunAsync(entry.Doors, entry.Steps, connections, LoadGenerator.For(options.Round, most), cancellationToken);
+        var (after, databaseAfter, balancerAfter) = (CpuTime(), database?.Total(), entry.Balancer?.CpuTime());
         return new Round(
             load.Latency.Count / load.Elapsed.TotalSeconds,
             load.Latency.Percentile(50).TotalMilliseconds,
             load.Latency.Percentile(99).TotalMilliseconds,
             (after - before)?.TotalMicroseconds / load.Latency.Count,
-            (databaseAfter - databaseBefore)?.TotalMicroseconds / load.Latency.Count);
+            (databaseAfter - databaseBefore)?.TotalMicroseconds / load.Latency.Count)
+        {
+            BalancerCpuMicroseconds = (balancerAfter - balancerBefore)?.TotalMicroseconds / load.Latency.Count,
+        };
 
         TimeSpan? CpuTime() => entry.Servers.Aggregate((TimeSpan?)TimeSpan.Zero, (sum, server) => sum + server.CpuTime());
     }

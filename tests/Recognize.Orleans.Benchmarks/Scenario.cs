@@ -46,8 +46,8 @@ internal sealed record Scenario(string Name, Func<Server, Options, CancellationT
     /// <summary>How many iterations a round has at most; a warm-up has twice as many. Null: as many as there is time for.</summary>
     public int? Most { get; init; }
 
-    public static IReadOnlyList<Step> Creates(string prefix, long firstUser) =>
-        [new(200, (buffer, headers, sequence) => Requests.Create(buffer, headers, Requests.User(firstUser, sequence % Users), $"{prefix}-{sequence}"))];
+    public static IReadOnlyList<Step> Creates(string prefix, long firstUser, int users = Users) =>
+        [new(200, (buffer, headers, sequence) => Requests.Create(buffer, headers, Requests.User(firstUser, sequence % users), $"{prefix}-{sequence}"))];
 
     /// <summary>Reads of ids that nobody has created, each once: an activation and a look into the table's index, whatever its size.</summary>
     public static IReadOnlyList<Step> Unknown =>
@@ -133,7 +133,7 @@ internal sealed record Scenario(string Name, Func<Server, Options, CancellationT
         return [new(200, (buffer, headers, _) => Requests.Get(buffer, headers, $"cold-{Interlocked.Increment(ref next)}"))];
     }
 
-    private static async Task<IReadOnlyList<Step>> PrepareListAsync(Server server, Options options, CancellationToken cancellationToken)
+    public static async Task<IReadOnlyList<Step>> PrepareListAsync(Server server, Options options, CancellationToken cancellationToken)
     {
         const int Lists = 1_000;
         const long FirstUser = 0xA1C4_0000_0000;
@@ -184,7 +184,7 @@ internal sealed record Scenario(string Name, Func<Server, Options, CancellationT
     private static async Task HoldAsync(Server server, string prefix, int count, Func<long, string> userOf, CancellationToken cancellationToken)
     {
         var probe = new Step(200, (buffer, headers, _) => Requests.Get(buffer, headers, $"{prefix}-0"));
-        if (server.Contestant.Storing is Storing.Nothing || await LoadGenerator.StatusOfAsync(server, probe, cancellationToken) != 404)
+        if (server.Contestant.Storing is Storing.Nothing || await LoadGenerator.StatusOfAsync(server.Door, probe, cancellationToken) != 404)
         {
             return;
         }
@@ -195,13 +195,13 @@ internal sealed record Scenario(string Name, Func<Server, Options, CancellationT
             var next = Interlocked.Increment(ref number);
             return Requests.Create(buffer, headers, userOf(next), $"{prefix}-{next}");
         });
-        await LoadGenerator.RunAsync([server], [create], connections: 64, LoadGenerator.For(count), cancellationToken);
+        await LoadGenerator.RunAsync([server.Door], [create], connections: 64, LoadGenerator.For(count), cancellationToken);
     }
 
     /// <summary>A server that answers quickly must also answer rightly.</summary>
     private static async Task RequireAsync(Server server, RequestWriter write, string[] parts, CancellationToken cancellationToken)
     {
-        var answer = await LoadGenerator.AskAsync(server, new Step(200, write), cancellationToken);
+        var answer = await LoadGenerator.AskAsync(server.Door, new Step(200, write), cancellationToken);
         if (server.Contestant.Storing is not Storing.Nothing && !parts.All(part => answer.Contains(part, StringComparison.Ordinal)))
         {
             throw server.Failure($"does not give back what it holds, but {answer}");

@@ -5,34 +5,42 @@ using System.Text;
 
 namespace Recognize.Orleans.Benchmarks;
 
+/// <summary>Where requests are sent.</summary>
+internal interface IDoor
+{
+    IPEndPoint EndPoint { get; }
+
+    /// <summary>The header lines that every request carries.</summary>
+    string Headers { get; }
+
+    /// <summary>A failure behind it, with what was printed last.</summary>
+    BenchmarkException Failure(string what);
+}
+
 /// <summary>A server process on loopback. Disposing it ends the process and removes the database that was made for it.</summary>
-internal sealed class Server : IAsyncDisposable
+internal sealed class Server : IDoor, IAsyncDisposable
 {
     private static readonly TimeSpan LongestStart = TimeSpan.FromSeconds(60);
 
     // What a developer has set for other purposes must not decide what is measured.
     private static readonly string[] NotInherited = ["ASPNETCORE_", "DOTNET_ENVIRONMENT", "DOTNET_gc", "DOTNET_Tiered", "Recognize__", "ConnectionStrings__", "Logging__", "Kestrel__", "OTEL_"];
 
-    private readonly Process process;
+    private readonly Launch launch;
     private readonly bool ownsDatabase;
-    private readonly long started = Stopwatch.GetTimestamp();
     private readonly StringBuilder output = new();
+    private Process process;
+    private long started;
 
     private Server(Contestant contestant, Launch launch, BenchmarkDatabase database, bool ownsDatabase)
     {
+        this.launch = launch;
         this.ownsDatabase = ownsDatabase;
         Database = database;
         Contestant = contestant;
         EndPoint = new(IPAddress.Loopback, launch.ApiPort);
         Headers = $"Host: 127.0.0.1:{launch.ApiPort}\r\nX-Api-Key: {launch.ApiKey}\r\nAccept: application/json\r\n";
-        var command = contestant.Command(launch);
-        ReadyUrl = new Uri(command.ReadyUrl);
-        process = new Process { StartInfo = StartInfo(command) };
-        process.OutputDataReceived += (_, line) => Keep(line.Data);
-        process.ErrorDataReceived += (_, line) => Keep(line.Data);
-        process.Start();
-        process.BeginOutputReadLine();
-        process.BeginErrorReadLine();
+        Door = this;
+        (process, ReadyUrl) = Start();
     }
 
     public Contestant Contestant { get; }
@@ -44,8 +52,13 @@ internal sealed class Server : IAsyncDisposable
     /// <summary>The header lines that every request carries.</summary>
     public string Headers { get; }
 
+    public string ApiKey => launch.ApiKey;
+
+    /// <summary>Where what it is to hold is sent: itself, unless it stands behind a balancer.</summary>
+    public IDoor Door { get; set; }
+
     /// <summary>Where it says that it is ready; for the service, on its management port.</summary>
-    public Uri ReadyUrl { get; }
+    public Uri ReadyUrl { get; private set; }
 
     public int ProcessId => process.Id;
 
@@ -57,8 +70,12 @@ internal sealed class Server : IAsyncDisposable
         await StartAsync(contestant, await BenchmarkDatabase.CreateAsync(engine, options, cancellationToken), ownsDatabase: true, cancellationToken);
 
     /// <summary>Starts a server with a database that is there.</summary>
-    public static Task<Server> StartAsync(Contestant contestant, BenchmarkDatabase database, CancellationToken cancellationToken) =>
-        StartAsync(contestant, database, ownsDatabase: false, cancellationToken);
+    /// <param name="contestant">Which.</param>
+    /// <param name="database">Its database.</param>
+    /// <param name="cancellationToken">Ends the start.</param>
+    /// <param name="apiKey">The key of its customer; null: one of its own.</param>
+    public static Task<Server> StartAsync(Contestant contestant, BenchmarkDatabase database, CancellationToken cancellationToken, string? apiKey = null) =>
+        StartAsync(contestant, database, ownsDatabase: false, cancellationToken, apiKey);
 
     /// <summary>Runs a command that ends by itself.</summary>
     public static async Task RunToEndAsync(Command command, CancellationToken cancellationToken)
@@ -70,6 +87,20 @@ internal sealed class Server : IAsyncDisposable
         {
             throw new BenchmarkException($"{command.Program} {string.Join(' ', command.Arguments)} ended with {process.ExitCode}. It printed:\n{string.Concat(printed)}");
         }
+    }
+
+    /// <summary>Stops it in order, as an operator does, and starts it again at the same address.</summary>
+    public async Task RestartAsync(CancellationToken cancellationToken)
+    {
+        using (var signal = Process.Start("kill", ["-TERM", $"{process.Id}"]))
+        {
+            await signal.WaitForExitAsync(cancellationToken);
+        }
+
+        await process.WaitForExitAsync(cancellationToken);
+        process.Dispose();
+        (process, ReadyUrl) = Start();
+        await WaitUntilReadyAsync(cancellationToken);
     }
 
     /// <summary>User and system time of the process so far; null where the system does not tell it in <c>/proc</c>.</summary>
@@ -124,9 +155,10 @@ internal sealed class Server : IAsyncDisposable
         }
     }
 
-    private static async Task<Server> StartAsync(Contestant contestant, BenchmarkDatabase database, bool ownsDatabase, CancellationToken cancellationToken)
+    private static async Task<Server> StartAsync(Contestant contestant, BenchmarkDatabase database, bool ownsDatabase, CancellationToken cancellationToken, string? apiKey = null)
     {
-        var server = new Server(contestant, Launch.At(database), database, ownsDatabase);
+        var launch = Launch.At(database);
+        var server = new Server(contestant, apiKey is null ? launch : new(launch.Engine, launch.ConnectionString, apiKey), database, ownsDatabase);
         try
         {
             await server.WaitUntilReadyAsync(cancellationToken);
@@ -166,6 +198,19 @@ internal sealed class Server : IAsyncDisposable
         }
 
         return start;
+    }
+
+    private (Process Process, Uri ReadyUrl) Start()
+    {
+        var command = Contestant.Command(launch);
+        var start = new Process { StartInfo = StartInfo(command) };
+        start.OutputDataReceived += (_, line) => Keep(line.Data);
+        start.ErrorDataReceived += (_, line) => Keep(line.Data);
+        started = Stopwatch.GetTimestamp();
+        start.Start();
+        start.BeginOutputReadLine();
+        start.BeginErrorReadLine();
+        return (start, new(command.ReadyUrl));
     }
 
     private async Task WaitUntilReadyAsync(CancellationToken cancellationToken)

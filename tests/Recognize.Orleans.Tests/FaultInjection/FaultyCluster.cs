@@ -8,6 +8,9 @@ namespace Recognize.Orleans.FaultInjection;
 /// <summary>Service processes, each behind a network of its own, that are disturbed at random and healed at the end.</summary>
 internal sealed class FaultyCluster : IAsyncDisposable
 {
+    /// <summary>How many there are on PostgreSQL.</summary>
+    public const int Silos = 3;
+
     // About as long as the others need to give up a silo.
     private static readonly TimeSpan VoteTime = TimeSpan.FromSeconds(3);
 
@@ -31,12 +34,12 @@ internal sealed class FaultyCluster : IAsyncDisposable
     /// <summary>What the services have written, those that run no more included.</summary>
     public IEnumerable<string> Output => nodes.SelectMany(node => node.Output, (node, line) => $"{node.Name}: {line}");
 
-    /// <summary>Three silos on PostgreSQL, one on SQLite.</summary>
+    /// <summary>Several silos on PostgreSQL, one on SQLite.</summary>
     public static async Task<FaultyCluster> StartAsync(TestDatabase database, int seed, Func<TimeSpan> now)
     {
         var nodes = database.Engine is StorageEngine.Sqlite
             ? [new Node("node-1", database, null, new ShiftedClock())]
-            : Enumerable.Range(1, 3).Select(number => new Node($"node-{number}", database, new DatabaseProxy(database), null)).ToArray();
+            : Enumerable.Range(1, Silos).Select(number => new Node($"node-{number}", database, new DatabaseProxy(database), null)).ToArray();
         var cluster = new FaultyCluster(database, nodes, new Random(seed), now);
         try
         {

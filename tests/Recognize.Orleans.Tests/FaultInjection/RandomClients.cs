@@ -8,7 +8,10 @@ using Recognize.Orleans.Fixtures;
 namespace Recognize.Orleans.FaultInjection;
 
 /// <summary>Clients that create, decide, cancel, read, list and wait at random, often several at one operation, and keep every answer.</summary>
-internal sealed class RandomClients(IReadOnlyList<(string Name, Uri Api)> nodes, int seed) : IDisposable
+/// <param name="nodes">Who is asked.</param>
+/// <param name="balancer">Who says which of them; null: each client asks one.</param>
+/// <param name="seed">What they do.</param>
+internal sealed class RandomClients(IReadOnlyList<(string Name, Uri Api)> nodes, FickleBalancer? balancer, int seed) : IDisposable
 {
     private const int Clients = 15;
     private const int Outstanding = 12;
@@ -41,7 +44,7 @@ internal sealed class RandomClients(IReadOnlyList<(string Name, Uri Api)> nodes,
             while (!end.IsCancellationRequested)
             {
                 // Whoever is not answered soon asks on: what is sent to a node that stands still lies in its sockets, and is many requests.
-                var step = StepAsync(random, nodes[client % nodes.Count]);
+                var step = StepAsync(random, client);
                 steps.Add(step);
                 await Task.WhenAny(step, Task.Delay(150, CancellationToken.None));
                 await Task.Delay(random.Next(5, 60), CancellationToken.None);
@@ -75,7 +78,7 @@ internal sealed class RandomClients(IReadOnlyList<(string Name, Uri Api)> nodes,
 
     public void Dispose() => http.Dispose();
 
-    private async Task StepAsync(Random random, (string, Uri) node)
+    private async Task StepAsync(Random random, int client)
     {
         var patience = TimeSpan.FromSeconds(random.Next(3) == 0 ? 2 : 15);
         if (random.Next(100) < 15 || Pick(random) is not { } question)
@@ -84,23 +87,26 @@ internal sealed class RandomClients(IReadOnlyList<(string Name, Uri Api)> nodes,
             var next = NewQuestion(random);
             var isKnown = random.Next(5) == 0;
             MakeKnown(isKnown ? next : null);
-            await CreateAsync(node, next, patience);
+            await CreateAsync(NodeOfUser(next), next, patience);
             MakeKnown(isKnown ? null : next);
             return;
         }
 
         var path = $"operations/{question.Id}";
+        var (node, userNode) = (nodes[balancer?.NodeOfOperation(question.Id) ?? client % nodes.Count], NodeOfUser(question));
         await (random.Next(100) switch
         {
-            < 15 => CreateAsync(node, question, patience),
+            < 15 => CreateAsync(userNode, question, patience),
             < 30 => SendAsync(Call.Approve, node, question.User, question, HttpMethod.Post, path + "/decision", patience, Decision(question, "approve")),
             < 38 => SendAsync(Call.Deny, node, question.User, question, HttpMethod.Post, path + "/decision", patience, Decision(question, "deny")),
             < 44 => SendAsync(Call.Cancel, node, question.User, question, HttpMethod.Post, path + "/cancel", patience, []),
             < 64 => SendAsync(Call.Read, node, question.User, question, HttpMethod.Get, path, patience),
             < 70 => SendAsync(Call.Wait, node, question.User, question, HttpMethod.Get, path, patience + TimeSpan.FromSeconds(4), null, ("Prefer", $"wait={random.Next(1, 5)}")),
-            < 94 => ListAsync(node, question.User, patience, random.Next(5) == 0 ? random.Next(1, 4) : 0),
-            _ => SendAsync(Call.History, node, question.User, null, HttpMethod.Get, $"users/{question.User}/operations?limit=100", patience),
+            < 94 => ListAsync(userNode, question.User, patience, random.Next(5) == 0 ? random.Next(1, 4) : 0),
+            _ => SendAsync(Call.History, userNode, question.User, null, HttpMethod.Get, $"users/{question.User}/operations?limit=100", patience),
         });
+
+        (string, Uri) NodeOfUser(Question question) => nodes[balancer?.NodeOfUser(question.User) ?? client % nodes.Count];
     }
 
     private static JsonObject Decision(Question question, string verdict) => new() { ["userId"] = question.User, ["authType"] = "pin", ["decision"] = verdict };

@@ -18,6 +18,16 @@ public sealed class RandomSchedulesOnPostgreSql(ITestOutputHelper output) : Rand
 }
 
 [Collection(RealProcesses.Name)]
+public sealed class RandomSchedulesBehindABalancer(ITestOutputHelper output) : RandomScheduleTests(StorageEngine.PostgreSql, output)
+{
+    public static TheoryData<int> Seeds => SeedsOf(2);
+
+    [SkippableTheory]
+    [MemberData(nameof(Seeds))]
+    public Task Wherever_requests_are_sent_no_two_answers_contradict_each_other(int seed) => RunAsync(seed, new FickleBalancer(FaultyCluster.Silos, seed));
+}
+
+[Collection(RealProcesses.Name)]
 public sealed class RandomSchedulesOnSqlite(ITestOutputHelper output) : RandomScheduleTests(StorageEngine.Sqlite, output)
 {
     public static TheoryData<int> Seeds => SeedsOf(1);
@@ -43,13 +53,13 @@ public abstract class RandomScheduleTests
 
     private protected RandomScheduleTests(StorageEngine engine, ITestOutputHelper output) => (this.engine, this.output) = (engine, output);
 
-    protected async Task RunAsync(int seed)
+    private protected async Task RunAsync(int seed, FickleBalancer? balancer = null)
     {
         output.WriteLine($"RECOGNIZE_TEST_SEED={seed}");
         await using var database = await TestDatabase.CreateAsync(engine);
         RandomClients? clients = null;
         await using var cluster = await FaultyCluster.StartAsync(database, seed, () => clients!.Now);
-        using var asking = clients = new RandomClients([.. cluster.Services.Select(service => (service.Name, service.ApiUrl))], seed);
+        using var asking = clients = new RandomClients([.. cluster.Services.Select(service => (service.Name, service.ApiUrl))], balancer, seed);
         using var end = new CancellationTokenSource(TimeSpan.FromSeconds(Number("RECOGNIZE_TEST_SCHEDULE_SECONDS") ?? DefaultSeconds));
 
         await Task.WhenAll(clients.RunAsync(end.Token), cluster.DisturbAsync(end.Token));
