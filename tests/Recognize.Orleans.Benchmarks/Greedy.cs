@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net.Sockets;
 using System.Security.Cryptography;
 
 namespace Recognize.Orleans.Benchmarks;
@@ -30,10 +31,10 @@ internal sealed class Greedy(Options options)
     {
         [GreedyFlood.LargeList] = "large list",
         [GreedyFlood.UnreadStreams] = "unread streams",
-        [GreedyFlood.LongIdLists] = "long ids, lists",
-        [GreedyFlood.LongIdCreates] = "long ids, creates",
-        [GreedyFlood.UnknownOperations] = "unknown ids, operations",
-        [GreedyFlood.UnknownUsers] = "unknown ids, lists",
+        [GreedyFlood.LongIdLists] = "long ids listed",
+        [GreedyFlood.LongIdCreates] = "long ids created",
+        [GreedyFlood.UnknownOperations] = "unknown ids read",
+        [GreedyFlood.UnknownUsers] = "unknown ids listed",
     };
 
     // The machine must survive what the server may not.
@@ -96,8 +97,8 @@ internal sealed class Greedy(Options options)
         for (var round = 1; round <= options.Rounds && !greedy.IsStopped; round++)
         {
             await SettleAsync(server, cancellationToken);
-            alone.Add(await Rounds.MeasureAsync(entry, Connections, most: null, options, cancellationToken));
-            await BesideAsync(async () => beside.Add(await Rounds.MeasureAsync(entry, Connections, most: null, options, cancellationToken)));
+            alone.Add(await MeasureRoundAsync());
+            await BesideAsync(async () => beside.Add(await MeasureRoundAsync()));
             await Console.Error.WriteLineAsync(FormattableString.Invariant(
                 $"{what}, round {round}: alone {alone[^1].PerSecond:F0}/s, beside {beside[^1].PerSecond:F0}/s; resident {ProcessStatus.PeakResident(server.ProcessId) / MiB:N0} MiB at most"));
         }
@@ -107,6 +108,13 @@ internal sealed class Greedy(Options options)
         await watch.CancelAsync();
         await watching;
         return new(engine, name, build, alone, beside, got, greedy.IsStopped, before, ProcessStatus.PeakResident(server.ProcessId), heap?.During, heap?.After);
+
+        // The server opens connections as it goes.
+        Task<Round> MeasureRoundAsync()
+        {
+            cores.GivePrecedence(database.Cpu?.ProcessIds() ?? []);
+            return Rounds.MeasureAsync(entry, Connections, most: null, options, cancellationToken);
+        }
 
         async Task BesideAsync(Func<Task> measureAsync)
         {
@@ -132,7 +140,7 @@ internal sealed class Greedy(Options options)
                 await SettleAsync(server, cancellationToken);
                 return (during.Heap, (await Memory.OfAsync(server, cancellationToken)).Heap);
             }
-            catch (Exception busy) when (busy is HttpRequestException || (busy is TaskCanceledException && !cancellationToken.IsCancellationRequested))
+            catch (Exception busy) when (busy is HttpRequestException or SocketException || (busy is TaskCanceledException && !cancellationToken.IsCancellationRequested))
             {
                 return null;
             }

@@ -208,7 +208,7 @@ internal sealed class GreedyClient(GreedyFlood flood, IPEndPoint server, string 
 
     private void OpenAndNeverRead()
     {
-        var request = Request("GET", $"users/{LargeUser}/operations/events");
+        var request = Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(Request("GET", $"users/{LargeUser}/operations/events")).Replace("application/json", "text/event-stream", StringComparison.Ordinal));
         var streams = new Connection?[connections];
         while (isGoing)
         {
