@@ -54,11 +54,17 @@ internal sealed record Contestant(string Letter, string Name, Storing Storing, F
 }
 
 /// <summary>A program with its arguments and the environment that is set for it.</summary>
-internal sealed record Command(string Program, IReadOnlyList<string> Arguments, string ReadyUrl, IReadOnlyDictionary<string, string> Variables);
+internal sealed record Command(string Program, IReadOnlyList<string> Arguments, string ReadyUrl, IReadOnlyDictionary<string, string> Variables)
+{
+    /// <summary>What it is started by, with its arguments; empty: by this program itself.</summary>
+    public IReadOnlyList<string> By { get; init; } = [];
+}
 
 /// <summary>What a server is started with.</summary>
 internal sealed record Launch(string Engine, string ConnectionString, string ApiKey)
 {
+    public const string PendingLimit = "Recognize__Operations__PendingLimit";
+
     public int ApiPort { get; } = FreePort.Next();
 
     public static Launch At(BenchmarkDatabase database) =>
@@ -90,20 +96,25 @@ internal sealed record Launch(string Engine, string ConnectionString, string Api
             ["Recognize__Management__Port"] = $"{managementPort}",
 
             // For the creates of one user.
-            ["Recognize__Operations__PendingLimit"] = "100000",
-            [$"Recognize__Customers__{ServiceRow.Customer}__SdkApiKey"] = "bench-sdk-key",
-            [$"Recognize__Customers__{ServiceRow.Customer}__Keys__0__Sha256"] = Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(ApiKey))),
-            [$"Recognize__Customers__{ServiceRow.Customer}__Keys__0__Scopes__0"] = "operations",
-            [$"Recognize__Customers__{ServiceRow.Customer}__Keys__0__Scopes__1"] = "decisions",
+            [PendingLimit] = "100000",
         };
 
-        foreach (var (name, value) in settings)
+        foreach (var (name, value) in Customer(ServiceRow.Customer, ApiKey).Concat(settings))
         {
             variables[name] = value;
         }
 
         return new(path, [], $"http://localhost:{managementPort}/health/ready", variables);
     }
+
+    /// <summary>The settings of a customer with one key.</summary>
+    public static IEnumerable<(string Name, string Value)> Customer(string name, string apiKey) =>
+    [
+        ($"Recognize__Customers__{name}__SdkApiKey", $"{name}-sdk-key"),
+        ($"Recognize__Customers__{name}__Keys__0__Sha256", Convert.ToHexStringLower(SHA256.HashData(Encoding.ASCII.GetBytes(apiKey)))),
+        ($"Recognize__Customers__{name}__Keys__0__Scopes__0", "operations"),
+        ($"Recognize__Customers__{name}__Keys__0__Scopes__1", "decisions"),
+    ];
 
     /// <summary>The service of the same build as this program.</summary>
     public static string BuiltService()

@@ -32,19 +32,21 @@ internal sealed class DatabaseCpu
     }
 
     /// <summary>User and system time so far: of the postmaster, of its processes, and of those that have ended, which it inherits.</summary>
-    public TimeSpan Total()
+    public TimeSpan Total() => TimeSpan.FromSeconds(Read().Sum(process => process.Times.Ticks) / TicksPerSecond);
+
+    /// <summary>The ids of the postmaster and of its processes.</summary>
+    public IEnumerable<int> ProcessIds() => Read().Select(process => process.Id);
+
+    private IEnumerable<(int Id, ProcessTimes Times)> Read()
     {
-        var ticks = 0L;
         foreach (var folder in Directory.EnumerateDirectories("/proc"))
         {
             if (int.TryParse(Path.GetFileName(folder), NumberStyles.None, CultureInfo.InvariantCulture, out var id)
                 && ProcessTimes.Read(id) is { } times && (id == postmaster || times.Parent == postmaster))
             {
-                ticks += times.Ticks;
+                yield return (id, times);
             }
         }
-
-        return TimeSpan.FromSeconds(ticks / TicksPerSecond);
     }
 
     /// <summary>One line of <c>/proc/&lt;pid&gt;/stat</c>; the ticks include those of children that have ended.</summary>

@@ -54,7 +54,8 @@ internal sealed record Memory(long Operations, long Users, long Heap, long Resid
         const ulong GCHeapCollect = 0x800000;
         const uint Informational = 4;
 
-        if (Directory.EnumerateFiles(Path.GetTempPath(), $"dotnet-diagnostic-{processId}-*-socket").FirstOrDefault() is not { } path)
+        // The newest: a process that was killed leaves its own behind, and ids come again.
+        if (Directory.EnumerateFiles(Path.GetTempPath(), $"dotnet-diagnostic-{processId}-*-socket").MaxBy(File.GetLastWriteTimeUtc) is not { } path)
         {
             throw new BenchmarkException("Memory is measured only where the runtime's diagnostic port is a Unix socket in the temporary directory.");
         }

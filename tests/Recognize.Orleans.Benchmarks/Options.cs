@@ -6,26 +6,28 @@ namespace Recognize.Orleans.Benchmarks;
 internal sealed record Options
 {
     public const string Usage = """
-        Usage: dotnet run -c Release --project tests/Recognize.Orleans.Benchmarks -- [growth | start | wait | sweep] [options]
+        Usage: dotnet run -c Release --project tests/Recognize.Orleans.Benchmarks -- [growth | start | wait | sweep | greedy] [options]
           (no word)                  every server in every scenario, the ratios and the targets
           growth                     the service with little and with much stored, with one and with three silos
           start                      time from process start to first answer, memory per idle operation
           wait                       decision to parked answer, memory of parked clients, many deadlines at one instant
           sweep                      what creates notice while many old operations, then tombstones, are removed
+          greedy                     what a modest customer's creates notice of a greedy one's requests (Linux only)
           --warmup <seconds>         load on each server before each scenario is measured   (20; growth, for silos 60)
           --rounds <number>          measured rounds, the servers in turn                   (5)
           --seconds <seconds>        length of a round                                      (5)
           --connections <n[,n...]>   connections that send one request after the other      (64)
           --engines <name[,name...]> sqlite, postgresql, sqlserver                          (sqlite; postgresql when RECOGNIZE_TEST_POSTGRESQL is set,
                                                                                              sqlserver when RECOGNIZE_TEST_SQLSERVER is)
-          --scenarios <name[,...]>   the scenarios whose name begins so                     (all)
+          --scenarios <name[,...]>   the scenarios, for greedy the floods, whose name begins so   (all)
           --servers <letter[,...]>   which of the servers a to e, x and y                   (all)
           --against <path>           another build's Recognize.Orleans.dll, measured beside this one   (none)
           --published <path>         start: a published Recognize.Orleans.dll               (the built one)
           --stored <number>          growth: operations stored in the larger database       (2000000)
           --parts <name[,...]>       growth: stored, past, silos, restart                   (all)
-          --operations <number>      start: operations whose memory is measured; wait: due at once; sweep: removed, of each kind   (100000)
+          --operations <number>      start: operations whose memory is measured; wait: due at once; sweep: removed, of each kind; greedy: unknown ids at least   (100000)
           --waiters <number>         wait: clients that are parked at once                  (10000)
+          --streams <number>         greedy: event streams that are not read                (30)
           --directory <path>         where the SQLite files are made                        (the temporary directory)
           --json <file>              write every figure of every round
           --plot <file>              draw the ratios to the baseline as SVG (not for growth and start)
@@ -58,6 +60,8 @@ internal sealed record Options
     public int Operations { get; private set; } = 100_000;
 
     public int Waiters { get; private set; } = 10_000;
+
+    public int Streams { get; private set; } = 30;
 
     public string Directory { get; private set; } = Path.GetTempPath();
 
@@ -125,6 +129,9 @@ internal sealed record Options
                 return null;
             case "--waiters" when TryParse(value, out var number) && number > 0:
                 Waiters = number;
+                return null;
+            case "--streams" when TryParse(value, out var number) && number > 0:
+                Streams = number;
                 return null;
             case "--directory" when System.IO.Directory.Exists(value):
                 Directory = Path.GetFullPath(value);

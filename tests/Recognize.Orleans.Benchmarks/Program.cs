@@ -13,12 +13,15 @@ switch (args)
     case ["serve", "floor", var engine]:
         await FloorServer.RunAsync(engine);
         return 0;
+    case ["greedy-client", var flood, var port, var headers, var connections]:
+        GreedyClient.Run(flood, port, headers, connections);
+        return 0;
     case ["--help" or "-h"]:
         Console.WriteLine(Options.Usage);
         return 0;
 }
 
-var word = args is ["growth" or "start" or "wait" or "sweep", ..] ? args[0] : null;
+var word = args is ["growth" or "start" or "wait" or "sweep" or "greedy", ..] ? args[0] : null;
 if (Options.Parse(args[(word is null ? 0 : 1)..], out var fault) is not { } options)
 {
     await Console.Error.WriteLineAsync($"{fault}\n\n{Options.Usage}");
@@ -37,6 +40,7 @@ try
         "start" => new StartAndMemory(options).RunAsync(cancellation.Token),
         "wait" => new Waiting(options).RunAsync(cancellation.Token),
         "sweep" => new Sweeping(options).RunAsync(cancellation.Token),
+        "greedy" => new Greedy(options).RunAsync(cancellation.Token),
         _ => new Benchmark(options).RunAsync(cancellation.Token),
     });
     return 0;

@@ -55,7 +55,8 @@ internal static class Rounds
         return rounds;
     }
 
-    private static async Task<Round> MeasureAsync(Entry entry, int connections, int? most, Options options, CancellationToken cancellationToken)
+    /// <summary>One round of one entry.</summary>
+    public static async Task<Round> MeasureAsync(Entry entry, int connections, int? most, Options options, CancellationToken cancellationToken)
     {
         var database = entry.Servers[0].Database.Cpu;
         var (before, databaseBefore, balancerBefore) = (CpuTime(), database?.Total(), entry.Balancer?.CpuTime());

@@ -38,7 +38,7 @@ internal sealed class Server : IDoor, IAsyncDisposable
         Database = database;
         Contestant = contestant;
         EndPoint = new(IPAddress.Loopback, launch.ApiPort);
-        Headers = $"Host: 127.0.0.1:{launch.ApiPort}\r\nX-Api-Key: {launch.ApiKey}\r\nAccept: application/json\r\n";
+        Headers = HeadersOf(launch.ApiKey);
         Door = this;
         (process, ReadyUrl) = Start();
     }
@@ -102,6 +102,9 @@ internal sealed class Server : IDoor, IAsyncDisposable
         (process, ReadyUrl) = Start();
         await WaitUntilReadyAsync(cancellationToken);
     }
+
+    /// <summary>The header lines of a customer's requests.</summary>
+    public string HeadersOf(string apiKey) => $"Host: 127.0.0.1:{EndPoint.Port}\r\nX-Api-Key: {apiKey}\r\nAccept: application/json\r\n";
 
     /// <summary>User and system time of the process so far; null where the system does not tell it in <c>/proc</c>.</summary>
     public TimeSpan? CpuTime()
@@ -171,20 +174,17 @@ internal sealed class Server : IDoor, IAsyncDisposable
         }
     }
 
-    private static ProcessStartInfo StartInfo(Command command)
+    /// <summary>How a command is started, with nothing inherited that would decide what is measured.</summary>
+    public static ProcessStartInfo StartInfo(Command command)
     {
-        var start = new ProcessStartInfo(Environment.ProcessPath is { } host && Path.GetFileNameWithoutExtension(host) is "dotnet" ? host : "dotnet")
+        string[] line = [.. command.By, Environment.ProcessPath is { } host && Path.GetFileNameWithoutExtension(host) is "dotnet" ? host : "dotnet", command.Program, .. command.Arguments];
+        var start = new ProcessStartInfo(line[0], line[1..])
         {
             // Settings files are looked for in the working directory.
             WorkingDirectory = Path.GetDirectoryName(command.Program),
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        start.ArgumentList.Add(command.Program);
-        foreach (var argument in command.Arguments)
-        {
-            start.ArgumentList.Add(argument);
-        }
 
         foreach (var name in start.Environment.Keys.Where(name => NotInherited.Any(prefix => name.StartsWith(prefix, StringComparison.OrdinalIgnoreCase))).ToList())
         {
