@@ -4,8 +4,8 @@ using System.Threading.RateLimiting;
 namespace Recognize.Orleans.Customers;
 
 /// <summary>
-/// What one customer can take of this process at once for lists that are large: one is read and one is rendered at a time, and what is on its
-/// way to clients is bounded. Whatever is small passes by, and so does every other customer.
+/// What one customer can take of this process for answers that are large: one list is read and one is rendered at a time, so many bytes a second, and
+/// what is on its way to clients is bounded. Whatever is small passes by, and so does every other customer.
 /// </summary>
 internal sealed class CustomerShares(TimeProvider clock) : IDisposable
 {
@@ -15,7 +15,11 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
     /// <summary>The bytes of all customers' large answers that clients have not read yet.</summary>
     public const int MostOfProcess = 4 * MostOfCustomer;
 
+    /// <summary>The bytes a second of one customer's large lists that are read from the database, and likewise of large answers that are rendered and sent.</summary>
+    public const int BytesPerSecond = 32 * 1024 * 1024;
+
     private const int Unit = 1024;
+    private const int StepsPerSecond = 20;
 
     // As many as a customer's calls, which are bounded too.
     private const int LongestQueue = 256;
@@ -52,6 +56,12 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
         }
     }
 
+    /// <summary>Completes when the customer may have so many bytes more of a large list read.</summary>
+    public ValueTask PaceReadAsync(string customer, long bytes) => PaceAsync(Of(customer).Read, bytes);
+
+    /// <summary>Completes when the customer may have so many bytes more of a large answer rendered, or sent.</summary>
+    public ValueTask PaceSendAsync(string customer, long bytes) => PaceAsync(Of(customer).Sent, bytes);
+
     public void Dispose()
     {
         foreach (var share in customers.Values)
@@ -59,14 +69,32 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
             share.Looks.Dispose();
             share.Renderings.Dispose();
             share.Unread.Dispose();
+            share.Read.Dispose();
+            share.Sent.Dispose();
         }
 
         unread.Dispose();
     }
 
-    private Share Of(string customer) => customers.GetOrAdd(customer, static _ => new(Limit(1), Limit(1), Limit(MostOfCustomer / Unit)));
+    private Share Of(string customer) => customers.GetOrAdd(customer, static _ => new(Limit(1), Limit(1), Limit(MostOfCustomer / Unit), Rate(), Rate()));
 
     private static ConcurrencyLimiter Limit(int permits) => new(new() { PermitLimit = permits, QueueLimit = permits * LongestQueue });
+
+    private static TokenBucketRateLimiter Rate() => new(new()
+    {
+        TokenLimit = BytesPerSecond / Unit,
+        TokensPerPeriod = BytesPerSecond / Unit / StepsPerSecond,
+        ReplenishmentPeriod = TimeSpan.FromSeconds(1.0 / StepsPerSecond),
+        QueueLimit = int.MaxValue,
+    });
+
+    private static ValueTask PaceAsync(TokenBucketRateLimiter rate, long bytes)
+    {
+        var units = (int)Math.Clamp(bytes / Unit, 1, BytesPerSecond / Unit);
+        return rate.AttemptAcquire(units).IsAcquired ? ValueTask.CompletedTask : WaitAsync();
+
+        async ValueTask WaitAsync() => await rate.AcquireAsync(units);
+    }
 
     private async Task<RateLimitLease> TakeAsync(ConcurrencyLimiter limiter, int permits)
     {
@@ -82,7 +110,7 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
         }
     }
 
-    private sealed record Share(ConcurrencyLimiter Looks, ConcurrencyLimiter Renderings, ConcurrencyLimiter Unread);
+    private sealed record Share(ConcurrencyLimiter Looks, ConcurrencyLimiter Renderings, ConcurrencyLimiter Unread, TokenBucketRateLimiter Read, TokenBucketRateLimiter Sent);
 
     private sealed class Room(RateLimitLease own, RateLimitLease ofAll) : IDisposable
     {

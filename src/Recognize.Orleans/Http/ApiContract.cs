@@ -284,7 +284,7 @@ internal static class ApiContract
             }
 
             using var room = await httpContext.RequestServices.GetRequiredService<CustomerShares>().SendAsync(httpContext.Customer().Name, body.Length);
-            await response.SendAsync(body);
+            await response.SendLargeAsync(Sending.PartsOf(body));
         }
     }
 }

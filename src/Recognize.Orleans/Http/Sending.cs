@@ -1,3 +1,4 @@
+using Recognize.Orleans.Customers;
 using Recognize.Orleans.Hosting;
 
 namespace Recognize.Orleans.Http;
@@ -11,19 +12,33 @@ internal static class Sending
     /// <summary>How long a client may take nothing at all of what is sent to it.</summary>
     public static readonly TimeSpan LongestUnread = TimeSpan.FromSeconds(10);
 
-    /// <summary>Sends bytes at the pace at which the client reads them.</summary>
-    /// <exception cref="OperationCanceledException">The client has gone away, or was cut off.</exception>
-    public static async Task SendAsync(this HttpResponse response, ReadOnlyMemory<byte> bytes)
+    /// <summary>Cuts a body into parts.</summary>
+    public static IEnumerable<ReadOnlyMemory<byte>> PartsOf(ReadOnlyMemory<byte> body)
     {
-        for (; bytes.Length > PartBytes; bytes = bytes[PartBytes..])
+        for (; body.Length > PartBytes; body = body[PartBytes..])
         {
-            await SendPartAsync(response, bytes[..PartBytes]);
+            yield return body[..PartBytes];
         }
 
-        await SendPartAsync(response, bytes);
+        yield return body;
     }
 
-    private static async ValueTask SendPartAsync(HttpResponse response, ReadOnlyMemory<byte> part)
+    /// <summary>Sends parts at the pace of the customer, and at that at which the client reads them.</summary>
+    /// <exception cref="OperationCanceledException">The client has gone away, or was cut off.</exception>
+    public static async Task SendLargeAsync(this HttpResponse response, IEnumerable<ReadOnlyMemory<byte>> parts)
+    {
+        var shares = response.HttpContext.RequestServices.GetRequiredService<CustomerShares>();
+        var customer = response.HttpContext.Customer().Name;
+        foreach (var part in parts)
+        {
+            await shares.PaceSendAsync(customer, part.Length);
+            await response.SendAsync(part);
+        }
+    }
+
+    /// <summary>Sends one part at the pace at which the client reads it.</summary>
+    /// <inheritdoc cref="SendLargeAsync"/>
+    public static async ValueTask SendAsync(this HttpResponse response, ReadOnlyMemory<byte> part)
     {
         var context = response.HttpContext;
         var sent = response.BodyWriter.WriteAsync(part, context.RequestAborted);

@@ -58,7 +58,7 @@ internal sealed partial class OperationHistory(Database database, RowReader read
         database.FirstText(columns, "OrleansStorage", "WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey");
 
     private HistoryPage PageOf(List<RangeRow> rows, string owner, int count) =>
-        new([.. rows.Select(row => (row.Place[owner.Length..], StateOf(row)))], IsLast: rows.Count < count);
+        new([.. rows.Select(row => (row.Place[owner.Length..], StateOf(row)))], IsLast: rows.Count < count) { Bytes = rows.Sum(row => row.Payload?.Length ?? 0) };
 
     private OperationState? StateOf(RangeRow row)
     {
@@ -102,4 +102,8 @@ internal sealed partial class OperationHistory(Database database, RowReader read
 
 /// <param name="Rows">Where each operation stands, and what is stored of it; null: it cannot be read.</param>
 /// <param name="IsLast">Whether nothing follows.</param>
-internal sealed record HistoryPage(IReadOnlyList<(string Place, OperationState? State)> Rows, bool IsLast);
+internal sealed record HistoryPage(IReadOnlyList<(string Place, OperationState? State)> Rows, bool IsLast)
+{
+    /// <summary>As they are stored.</summary>
+    public required int Bytes { get; init; }
+}

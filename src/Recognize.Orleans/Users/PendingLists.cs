@@ -169,7 +169,7 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, 
                 }
 
                 return latest = snapshot.Operations is { } operations
-                    ? await RenderedList.RenderAsync(snapshot.Version, operations, clients.Count)
+                    ? await RenderedList.RenderAsync(snapshot.Version, operations, clients.Count, static _ => ValueTask.CompletedTask)
                     : await RenderLargeAsync(clients.Count);
             }
             finally
@@ -182,7 +182,7 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, 
         {
             using var turn = await shares.RenderAsync(customer);
             var snapshot = await Faults.AskAsync(clock, () => user.ListUnlessAsync(known: null, evenLarge: true));
-            var list = await RenderedList.RenderAsync(snapshot.Version, snapshot.Operations!.Value, holders);
+            var list = await RenderedList.RenderAsync(snapshot.Version, snapshot.Operations!.Value, holders, bytes => shares.PaceSendAsync(customer, bytes));
 
             // In the turn, so that of one customer a single list is in memory that has no room yet.
             list.Room = await shares.SendAsync(customer, list.Length);
@@ -236,7 +236,11 @@ internal sealed class RenderedList
     /// <summary>Counts against the customer's room until nobody holds the bytes.</summary>
     public IDisposable? Room { private get; set; }
 
-    public static async Task<RenderedList> RenderAsync(long version, ImmutableArray<Operation> operations, int holders)
+    /// <param name="version">The version of the operations.</param>
+    /// <param name="operations">What is rendered.</param>
+    /// <param name="holders">How many clients hold it from the beginning.</param>
+    /// <param name="paceAsync">Completes when so many bytes more may be rendered.</param>
+    public static async Task<RenderedList> RenderAsync(long version, ImmutableArray<Operation> operations, int holders, Func<long, ValueTask> paceAsync)
     {
         var parts = new List<byte[]>(1);
         var buffer = new ArrayBufferWriter<byte>();
@@ -248,6 +252,7 @@ internal sealed class RenderedList
             if (json.BytesPending >= PartBytes)
             {
                 Cut();
+                await paceAsync(parts[^1].Length);
                 await Task.Yield();
             }
         }

@@ -193,13 +193,8 @@ internal static class UserEndpoints
     }
 
     // Holds no line break, which would end the line of an event.
-    private static async Task SendAsync(HttpResponse response, RenderedList list)
-    {
-        foreach (var part in list.Parts)
-        {
-            await response.SendAsync(part);
-        }
-    }
+    private static Task SendAsync(HttpResponse response, RenderedList list) =>
+        list.Parts is [var only] ? response.SendAsync(only).AsTask() : response.SendLargeAsync(list.Parts.Select(part => new ReadOnlyMemory<byte>(part)));
 
     private static string? FaultInPath(ref string userId)
     {

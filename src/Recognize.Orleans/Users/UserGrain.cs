@@ -27,14 +27,12 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     // How many overdue operations are written as expired at once.
     private const int MostExpired = 100;
 
-    // Nearly every list is read at once. The rest of a long one is read in the customer's turn, page by page, with a pause as many times as long
-    // as each page took, so that others are served meanwhile.
+    // Nearly every list is read at once. A longer one is read in the customer's turn and at its pace, page by page, so that others are served meanwhile.
     private const int FirstPage = 25;
     private const int NextPage = 100;
-    private const int Pauses = 4;
 
     // What a look has found must not be old when it ends.
-    private static readonly TimeSpan LongestWithPauses = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LongestPaced = TimeSpan.FromSeconds(2);
 
     // An end that is younger than this may not be known to its grain yet, so the history asks the grain.
     private static readonly TimeSpan Recently = TimeSpan.FromMinutes(1);
@@ -396,7 +394,6 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         string? after = null;
         while (true)
         {
-            var asked = clock.GetTimestamp();
             var page = await history.ReadPendingAsync(customer, userId, after, NextPage);
             rows.AddRange(page.Rows.Select(row => row.State).OfType<OperationState>());
             if (page.IsLast)
@@ -405,7 +402,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
             }
 
             after = page.Rows[^1].Place;
-            await (clock.GetElapsedTime(begun) < LongestWithPauses ? Task.Delay(clock.GetElapsedTime(asked) * Pauses, clock) : Task.CompletedTask);
+            await (clock.GetElapsedTime(begun) < LongestPaced ? shares.PaceReadAsync(customer, page.Bytes) : ValueTask.CompletedTask);
         }
     }
 

@@ -1,0 +1,91 @@
+using Microsoft.Extensions.Time.Testing;
+using Recognize.Orleans.Fixtures;
+using Xunit;
+
+namespace Recognize.Orleans.Customers;
+
+public sealed class CustomerSharesTests : IDisposable
+{
+    private readonly FakeTimeProvider clock = new();
+    private readonly CustomerShares shares;
+
+    public CustomerSharesTests() => shares = new(clock);
+
+    public void Dispose() => shares.Dispose();
+
+    [Fact]
+    public async Task One_large_list_of_a_customer_is_read_at_a_time_and_another_customer_is_not_held_up()
+    {
+        var first = await shares.LookAsync("acme");
+        var second = shares.LookAsync("acme");
+
+        (await shares.LookAsync("globex").WaitAsync(ClusterFixture.Patience)).Dispose();
+        (await shares.RenderAsync("acme").WaitAsync(ClusterFixture.Patience)).Dispose();
+        Assert.False(second.IsCompleted);
+
+        first.Dispose();
+        (await second.WaitAsync(ClusterFixture.Patience)).Dispose();
+    }
+
+    [Fact]
+    public async Task What_a_customer_has_not_read_is_bounded_and_an_answer_that_was_read_makes_room()
+    {
+        var first = await shares.SendAsync("acme", CustomerShares.MostOfCustomer - 1_024);
+        var small = await shares.SendAsync("acme", 1_024);
+        var next = shares.SendAsync("acme", 1_024);
+
+        Assert.False(next.IsCompleted);
+        (await shares.SendAsync("globex", CustomerShares.MostOfCustomer).WaitAsync(ClusterFixture.Patience)).Dispose();
+
+        first.Dispose();
+        (await next.WaitAsync(ClusterFixture.Patience)).Dispose();
+        small.Dispose();
+    }
+
+    [Fact]
+    public async Task An_answer_that_is_larger_than_all_of_the_room_takes_all_of_it()
+    {
+        var huge = await shares.SendAsync("acme", 10L * CustomerShares.MostOfCustomer);
+        var next = shares.SendAsync("acme", 1_024);
+        Assert.False(next.IsCompleted);
+
+        huge.Dispose();
+        (await next.WaitAsync(ClusterFixture.Patience)).Dispose();
+    }
+
+    [Fact]
+    public async Task Four_customers_may_fill_the_process_and_a_fifth_waits_for_one_of_them()
+    {
+        var four = await Task.WhenAll(Enumerable.Range(0, 4).Select(number => shares.SendAsync($"customer-{number}", CustomerShares.MostOfCustomer)));
+        var fifth = shares.SendAsync("customer-4", 1_024);
+        Assert.False(fifth.IsCompleted);
+
+        four[0].Dispose();
+        (await fifth.WaitAsync(ClusterFixture.Patience)).Dispose();
+    }
+
+    [Fact]
+    public async Task Whoever_waits_too_long_is_refused_and_leaves_nothing_behind()
+    {
+        var first = await shares.SendAsync("acme", CustomerShares.MostOfCustomer);
+        var refused = shares.SendAsync("acme", 1_024);
+
+        clock.Advance(CustomerShares.Patience);
+
+        await Assert.ThrowsAsync<CustomerBusyException>(() => refused.WaitAsync(ClusterFixture.Patience));
+        first.Dispose();
+        (await shares.SendAsync("acme", CustomerShares.MostOfCustomer).WaitAsync(ClusterFixture.Patience)).Dispose();
+    }
+
+    [Fact]
+    public async Task A_customer_has_so_many_bytes_a_second_sent_and_another_as_many()
+    {
+        Assert.True(shares.PaceSendAsync("acme", CustomerShares.BytesPerSecond).AsTask().IsCompleted);
+        var more = shares.PaceSendAsync("acme", CustomerShares.BytesPerSecond / 4).AsTask();
+
+        Assert.False(more.IsCompleted);
+        Assert.True(shares.PaceSendAsync("globex", CustomerShares.BytesPerSecond).AsTask().IsCompleted);
+        Assert.True(shares.PaceReadAsync("acme", CustomerShares.BytesPerSecond).AsTask().IsCompleted);
+        await more.WaitAsync(ClusterFixture.Patience);
+    }
+}
