@@ -26,7 +26,7 @@ internal sealed partial class Nginx : IAsyncDisposable
     }
 
     /// <summary>Why tests with it cannot run here, as a sentence; null when they can.</summary>
-    public static string? WhyUnavailable => File.Exists(Program) ? null : $"Install nginx ({Program}, Debian's package nginx-light) to run this test.";
+    public static string? WhyUnavailable => File.Exists(Program) ? null : $"Install nginx ({Program}, Debian's package nginx) to run this test.";
 
     public Uri Url { get; }
 
