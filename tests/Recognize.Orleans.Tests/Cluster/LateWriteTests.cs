@@ -136,6 +136,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
     [SkippableFact]
     public async Task A_create_that_is_sent_again_and_found_puts_its_operation_on_a_list_that_is_known()
     {
+        await cluster.OtherSilo.KeepAsync(cluster.OtherSilo.GetUser(Journey.Customer, user));
         Assert.Empty(await cluster.OtherSilo.ListAsync(user));
         await cluster.RewriteAsync<OperationState>(Operation, OperationState.Name, _ => StateOf("attempt-1"));
         Assert.Empty(await cluster.OtherSilo.ListAsync(user));

@@ -140,7 +140,7 @@ public abstract class MixedStorageTests(ClusterFixture cluster)
         RequestContext.Set(IPlacementDirector.PlacementHintKey, cluster.Cluster.Silos[silo].SiloAddress);
         await grain.AsReference<IGrainManagementExtension>().MigrateOnIdle();
         RequestContext.Clear();
-        await grain.ListPendingAsync();
+        await services.GetRequiredService<IGrainFactory>().KeepAsync(grain);
         Assert.Equal(cluster.Cluster.Silos[silo].SiloAddress, await cluster.OneSilo.GetGrain<IManagementGrain>(0).GetActivationAddress(grain));
     }
 

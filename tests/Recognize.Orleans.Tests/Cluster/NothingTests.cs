@@ -1,5 +1,4 @@
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Waits;
 using Xunit;
 
 namespace Recognize.Orleans.Cluster;
@@ -55,9 +54,8 @@ public abstract class NothingTests(ClusterFixture cluster)
     [SkippableFact]
     public async Task What_somebody_waits_for_stays_although_there_is_nothing()
     {
-        var observer = cluster.OneSilo.CreateObjectReference<IChangeObserver>(new Deaf());
-        await cluster.OneSilo.GetGrain<IWatchedGrain>(User.GetGrainId()).WatchAsync(observer);
-        await cluster.OneSilo.GetGrain<IWatchedGrain>(Operation.GetGrainId()).WatchAsync(observer);
+        await cluster.OneSilo.KeepAsync(User);
+        await cluster.OneSilo.KeepAsync(Operation);
 
         Assert.Empty(await cluster.OneSilo.ListAsync(user));
         Assert.Null(await cluster.OneSilo.ReadAsync(id));
@@ -65,10 +63,5 @@ public abstract class NothingTests(ClusterFixture cluster)
 
         Assert.True(await cluster.IsActiveAsync(User));
         Assert.True(await cluster.IsActiveAsync(Operation));
-    }
-
-    private sealed class Deaf : IChangeObserver
-    {
-        public Task ChangedAsync(GrainId grain) => Task.CompletedTask;
     }
 }

@@ -1,4 +1,5 @@
 using Recognize.Orleans.Users;
+using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Fixtures;
 
@@ -26,9 +27,18 @@ internal static class Journey
     public static Task<Operation?> ReadAsync(this IGrainFactory silo, string operationId) =>
         silo.GetOperation(Customer, operationId).GetAsync();
 
+    /// <summary>Keeps a grain that has found nothing: somebody waits for it to change.</summary>
+    public static Task KeepAsync(this IGrainFactory silo, IAddressable grain) =>
+        silo.GetGrain<IWatchedGrain>(grain.GetGrainId()).WatchAsync(silo.CreateObjectReference<IChangeObserver>(new Deaf()));
+
     public static async Task<IReadOnlyList<Operation>> HistoryAsync(this IGrainFactory silo, string userId) =>
         (await silo.GetUser(Customer, userId).ListHistoryAsync(null, null, 100)).Operations;
 
     public static async Task<IReadOnlyList<string>> ListAsync(this IGrainFactory silo, string userId) =>
         [.. (await silo.GetUser(Customer, userId).ListPendingAsync()).Select(operation => operation.OperationId)];
+
+    private sealed class Deaf : IChangeObserver
+    {
+        public Task ChangedAsync(GrainId grain) => Task.CompletedTask;
+    }
 }

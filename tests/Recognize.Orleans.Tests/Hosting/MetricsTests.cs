@@ -15,7 +15,7 @@ public sealed class MetricsTests
     private static readonly string[] Outcomes =
     [
         "already-approved", "already-decided", "already-denied", "auth-type-not-allowed", "cancelled", "done", "duplicate", "expired",
-        "idempotency-key-reused", "not-found", "payload-mismatch", "pending-limit-reached", "wrong-user",
+        "idempotency-key-reused", "not-found", "payload-mismatch", "pending-bytes-reached", "pending-limit-reached", "wrong-user",
     ];
 
     [Fact]
