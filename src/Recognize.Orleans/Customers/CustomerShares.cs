@@ -15,7 +15,7 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
     /// <summary>The bytes of all customers' large answers that clients have not read yet.</summary>
     public const int MostOfProcess = 4 * MostOfCustomer;
 
-    /// <summary>The bytes a second of one customer's large lists that are read from the database, and likewise of large answers that are rendered and sent.</summary>
+    /// <summary>The bytes a second of one customer's large lists that are read from the database, likewise of those that are rendered, and of large answers that are sent.</summary>
     public const int BytesPerSecond = 32 * 1024 * 1024;
 
     private const int Unit = 1024;
@@ -24,8 +24,11 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
     // As many as a customer's calls, which are bounded too.
     private const int LongestQueue = 256;
 
-    /// <summary>How long a customer's large answer waits for its turn and its room: shorter than the patience of who calls a grain.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(8);
+    /// <summary>
+    /// How long a customer's large answer waits for its turn, and for its room. Whoever asks behind a look on its way waits for two turns, and must be answered before
+    /// the call of the grain is given up after ten seconds.
+    /// </summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
 
     // Customers are a closed set.
     private readonly ConcurrentDictionary<string, Share> customers = new(StringComparer.Ordinal);
@@ -59,8 +62,11 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
     /// <summary>Completes when the customer may have so many bytes more of a large list read.</summary>
     public ValueTask PaceReadAsync(string customer, long bytes) => PaceAsync(Of(customer).Read, bytes);
 
-    /// <summary>Completes when the customer may have so many bytes more of a large answer rendered, or sent.</summary>
-    public ValueTask PaceSendAsync(string customer, long bytes) => PaceAsync(Of(customer).Sent, bytes);
+    /// <summary>Completes when the customer may have so many bytes more of a large list rendered.</summary>
+    public ValueTask PaceRenderAsync(string customer, long bytes) => PaceAsync(Of(customer).Rendered, bytes);
+
+    /// <summary>Completes when the customer may have so many bytes more of a large answer sent.</summary>
+    public ValueTask PaceSendAsync(string customer, long bytes, CancellationToken cancellationToken) => PaceAsync(Of(customer).Sent, bytes, cancellationToken);
 
     public void Dispose()
     {
@@ -70,13 +76,14 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
             share.Renderings.Dispose();
             share.Unread.Dispose();
             share.Read.Dispose();
+            share.Rendered.Dispose();
             share.Sent.Dispose();
         }
 
         unread.Dispose();
     }
 
-    private Share Of(string customer) => customers.GetOrAdd(customer, static _ => new(Limit(1), Limit(1), Limit(MostOfCustomer / Unit), Rate(), Rate()));
+    private Share Of(string customer) => customers.GetOrAdd(customer, static _ => new(Limit(1), Limit(1), Limit(MostOfCustomer / Unit), Rate(), Rate(), Rate()));
 
     private static ConcurrencyLimiter Limit(int permits) => new(new() { PermitLimit = permits, QueueLimit = permits * LongestQueue });
 
@@ -88,12 +95,12 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
         QueueLimit = int.MaxValue,
     });
 
-    private static ValueTask PaceAsync(TokenBucketRateLimiter rate, long bytes)
+    private static ValueTask PaceAsync(TokenBucketRateLimiter rate, long bytes, CancellationToken cancellationToken = default)
     {
         var units = (int)Math.Clamp(bytes / Unit, 1, BytesPerSecond / Unit);
         return rate.AttemptAcquire(units).IsAcquired ? ValueTask.CompletedTask : WaitAsync();
 
-        async ValueTask WaitAsync() => await rate.AcquireAsync(units);
+        async ValueTask WaitAsync() => (await rate.AcquireAsync(units, cancellationToken)).Dispose();
     }
 
     private async Task<RateLimitLease> TakeAsync(ConcurrencyLimiter limiter, int permits)
@@ -110,7 +117,7 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
         }
     }
 
-    private sealed record Share(ConcurrencyLimiter Looks, ConcurrencyLimiter Renderings, ConcurrencyLimiter Unread, TokenBucketRateLimiter Read, TokenBucketRateLimiter Sent);
+    private sealed record Share(ConcurrencyLimiter Looks, ConcurrencyLimiter Renderings, ConcurrencyLimiter Unread, TokenBucketRateLimiter Read, TokenBucketRateLimiter Rendered, TokenBucketRateLimiter Sent);
 
     private sealed class Room(RateLimitLease own, RateLimitLease ofAll) : IDisposable
     {

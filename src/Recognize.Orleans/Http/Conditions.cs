@@ -70,12 +70,12 @@ internal static class Conditions
         static string TextOf(ReadOnlySpan<byte> hash) => Base64Url.EncodeToString(hash[..16]);
     }
 
-    /// <summary>Whether the client says that it has the content of this tag (If-None-Match, RFC 9110, 13.1.2).</summary>
-    public static bool IsKnown(HttpContext context, string tag)
+    /// <summary>Whether the client says that it has the content of a tag (If-None-Match, RFC 9110, 13.1.2). What is returned outlives the request.</summary>
+    public static Func<string, bool> KnownTags(HttpContext context)
     {
         var header = context.Request.Headers.IfNoneMatch;
-        return header.Count > 0
-            && EntityTagHeaderValue.TryParseList([.. header.OfType<string>()], out var known)
-            && known.Any(one => one.Equals(EntityTagHeaderValue.Any) || one.Tag.Equals($"\"{tag}\"", StringComparison.Ordinal));
+        return header.Count > 0 && EntityTagHeaderValue.TryParseList([.. header.OfType<string>()], out var known)
+            ? tag => known.Any(one => one.Equals(EntityTagHeaderValue.Any) || one.Tag.Equals($"\"{tag}\"", StringComparison.Ordinal))
+            : static _ => false;
     }
 }

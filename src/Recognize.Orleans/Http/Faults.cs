@@ -87,7 +87,7 @@ internal static partial class Faults
                     return true;
                 case CustomerBusyException:
                     httpContext.Response.Headers.RetryAfter = "1";
-                    await Problem.TooManyCalls.WriteAsync(httpContext, "The customer has as many large answers under way in this node as it may; ask again later, and for fewer at once.");
+                    await Problem.TooManyCalls.WriteAsync(httpContext, "The customer's large lists take all that they may of this node at the moment. The request took no effect; send it again.");
                     return true;
                 case BadHttpRequestException bad:
                     await (Problem.BadRequest with { Status = bad.StatusCode }).WriteAsync(httpContext, "The body could not be read.");

@@ -24,6 +24,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperatio
     private readonly TimeProvider clock;
     private readonly Watchers watchers = new();
     private bool isEndTold;
+    private int creates;
 
     // The one write of this grain that is on its way, or the last one.
     private Task writing = Task.CompletedTask;
@@ -45,7 +46,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperatio
         }
 
         var (_, operationId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        var outcome = await User(request.UserId).CreateAsync(operationId, request);
+        var outcome = await CreateOfUserAsync(operationId, request);
         if (outcome is OperationOutcome.Done)
         {
             // Most operations are not asked about for a while. Thousands a second that live on for their age would make
@@ -54,6 +55,19 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperatio
         }
 
         return outcome;
+    }
+
+    private async Task<OperationOutcome> CreateOfUserAsync(string operationId, CreateOperation request)
+    {
+        creates++;
+        try
+        {
+            return await User(request.UserId).CreateAsync(operationId, request);
+        }
+        finally
+        {
+            creates--;
+        }
     }
 
     public async Task<OperationOutcome?> ReplayAsync(CreateOperation request)
@@ -145,10 +159,11 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperatio
         return (row, current);
     }
 
-    // Whoever asks about ids that do not exist must not fill the memory with them.
+    // Whoever asks about ids that do not exist must not fill the memory with them. A grain that leaves takes no call, and the user that a create waits
+    // for may call back.
     private void DropIfNothing(OperationState? found)
     {
-        if (found is null && !watchers.Any)
+        if (found is null && creates == 0 && !watchers.Any)
         {
             DeactivateOnIdle();
         }

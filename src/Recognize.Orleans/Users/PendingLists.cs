@@ -55,12 +55,11 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, 
         public GrainId User { get; }
 
         /// <summary>The list as it is now. Its bytes stay until <see cref="Release"/>, or the next question.</summary>
-        /// <param name="has">Whether the client has the content of a tag, and needs no bytes of it.</param>
-        /// <param name="cancellationToken">The client has gone away.</param>
-        public async Task<RenderedList> AskAsync(Func<string, bool> has, CancellationToken cancellationToken)
+        /// <param name="has">Whether the client has the content of a tag, and needs no bytes of it. Called on any thread, also when the client has gone.</param>
+        public async Task<RenderedList> AskAsync(Func<string, bool> has)
         {
             Release();
-            var answer = await list.AskAsync(has, cancellationToken);
+            var answer = await list.AskAsync(has);
             held = answer;
             if (has(answer.Tag))
             {
@@ -84,6 +83,7 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, 
         }
     }
 
+    // What SharedReads does for a grain, for many threads, and with the hold of each client on the answer.
     internal sealed class SharedList(string customer, ITrackingGrain user, CustomerShares shares, TimeProvider clock)
     {
         private readonly Lock gate = new();
@@ -94,38 +94,20 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, 
         /// <summary>How many clients share it; guarded by those who own it.</summary>
         public int Readers { get; set; }
 
-        // The answer must come from a question that began after the client's request: what was created before that is on it.
-        public async Task<RenderedList> AskAsync(Func<string, bool> has, CancellationToken cancellationToken)
+        // The answer must come from a question that began after the client's request: what was created before that is on it. A client that goes away
+        // waits for it all the same, because its call counts as long as the service works for it.
+        public Task<RenderedList> AskAsync(Func<string, bool> has)
         {
-            Question mine;
             lock (gate)
             {
-                mine = next ??= new();
+                var mine = next ??= new();
                 mine.Clients.Add(has);
                 if (running is null)
                 {
                     Begin();
                 }
-            }
 
-            try
-            {
-                return await mine.Answer.Task.WaitAsync(cancellationToken);
-            }
-            catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
-            {
-                _ = ReleaseAsync(mine.Answer.Task);
-                throw;
-            }
-        }
-
-        // The client went away before it could give up its hold.
-        private static async Task ReleaseAsync(Task<RenderedList> answer)
-        {
-            await ((Task)answer).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (answer.IsCompletedSuccessfully)
-            {
-                (await answer).Release(1);
+                return mine.Answer.Task;
             }
         }
 
@@ -159,30 +141,32 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, 
         {
             // Held before the question, so that its bytes are there still when the grain says that nothing has changed.
             var known = latest?.TryHold(clients) is true ? latest : null;
+            var isKnown = false;
+            PendingSnapshot snapshot;
             try
             {
-                var snapshot = await Faults.AskAsync(clock, () => user.ListUnlessAsync(known?.Version, evenLarge: false));
-                if (known is not null && known.Version == snapshot.Version)
-                {
-                    known.TryHold(clients);
-                    return known;
-                }
-
-                return latest = snapshot.Operations is { } operations
-                    ? await RenderedList.RenderAsync(snapshot.Version, operations, clients.Count, static _ => ValueTask.CompletedTask)
-                    : await RenderLargeAsync(clients.Count);
+                snapshot = await Faults.AskAsync(clock, () => user.ListUnlessAsync(known?.Version, evenLarge: false));
+                isKnown = known?.Version == snapshot.Version;
             }
             finally
             {
-                known?.Release(clients.Count);
+                if (!isKnown)
+                {
+                    // Before another list takes room, which the bytes of this one may take up.
+                    known?.Release(clients.Count);
+                }
             }
+
+            return isKnown ? known! : latest = snapshot.Operations is { } operations
+                ? await RenderedList.RenderAsync(snapshot.Version, operations, clients.Count, static _ => ValueTask.CompletedTask)
+                : await RenderLargeAsync(clients.Count);
         }
 
         private async Task<RenderedList> RenderLargeAsync(int holders)
         {
             using var turn = await shares.RenderAsync(customer);
             var snapshot = await Faults.AskAsync(clock, () => user.ListUnlessAsync(known: null, evenLarge: true));
-            var list = await RenderedList.RenderAsync(snapshot.Version, snapshot.Operations!.Value, holders, bytes => shares.PaceSendAsync(customer, bytes));
+            var list = await RenderedList.RenderAsync(snapshot.Version, snapshot.Operations!.Value, holders, bytes => shares.PaceRenderAsync(customer, bytes));
 
             // In the turn, so that of one customer a single list is in memory that has no room yet.
             list.Room = await shares.SendAsync(customer, list.Length);
@@ -206,6 +190,7 @@ internal sealed class RenderedList
 
     private readonly Lock gate = new();
     private IReadOnlyList<byte[]>? parts;
+    private IDisposable? room;
     private int holders;
 
     private RenderedList(long version, IReadOnlyList<byte[]> parts, string tag, DateTimeOffset? due, int holders)
@@ -234,7 +219,7 @@ internal sealed class RenderedList
     public IReadOnlyList<byte[]> Parts => parts ?? throw new InvalidOperationException("The client has this list.");
 
     /// <summary>Counts against the customer's room until nobody holds the bytes.</summary>
-    public IDisposable? Room { private get; set; }
+    public IDisposable? Room { set => room = value; }
 
     /// <param name="version">The version of the operations.</param>
     /// <param name="operations">What is rendered.</param>
@@ -249,7 +234,7 @@ internal sealed class RenderedList
         foreach (var operation in operations)
         {
             JsonSerializer.Serialize(json, PendingOperationBody.From(operation), HttpJson.Web.PendingOperationBody);
-            if (json.BytesPending >= PartBytes)
+            if (buffer.WrittenCount + json.BytesPending >= PartBytes)
             {
                 Cut();
                 await paceAsync(parts[^1].Length);
@@ -299,6 +284,6 @@ internal sealed class RenderedList
             parts = null;
         }
 
-        Room?.Dispose();
+        Interlocked.Exchange(ref room, null)?.Dispose();
     }
 }

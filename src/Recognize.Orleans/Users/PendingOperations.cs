@@ -45,7 +45,10 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
     /// <summary>
     /// Whether the limits need a look before a create. Up to half of them an old count is enough: if a second activation exists, both together stay below them.
     /// </summary>
-    public bool IsCountOld => sent is not { } look || ((sizes.Count > limit / 2 || bytes > mostBytes / 2) && !trust.Holds(look));
+    public bool IsCountOld => sent is null || ((sizes.Count > limit / 2 || bytes > mostBytes / 2) && IsLookOld);
+
+    /// <summary>Whether there was no look, or one that is too old to refuse a create by.</summary>
+    public bool IsLookOld => sent is not { } look || !trust.Holds(look);
 
     /// <summary>The limit that is exceeded, as the outcome of a create; null: none is.</summary>
     public OperationOutcome? Excess => ExcessWith(0, 0);
@@ -192,8 +195,11 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
         return known is null;
     }
 
-    /// <summary>A look at the rows begins. One at a time; one that fails is forgotten when the next begins.</summary>
+    /// <summary>A look at the rows begins. One at a time; one that begins again forgets the one before.</summary>
     public Look BeginLook() => looking = new(trust.Now);
+
+    /// <summary>The look that is on its way has failed.</summary>
+    public void GiveUpLook() => looking = null;
 
     /// <summary>Takes over what a look has found, and what has happened since it began.</summary>
     /// <param name="look">The look.</param>
@@ -361,7 +367,7 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
 internal sealed record PendingSnapshot
 {
     // A list of this many characters is one that thousands may have without anybody's noticing.
-    private const int LargestSmall = 65_536;
+    private const int LargestSmall = 16_384;
 
     /// <summary>Names this content. Drawn at random by each activation and counted up from there, so that no two contents of a user share one.</summary>
     [Id(0)]

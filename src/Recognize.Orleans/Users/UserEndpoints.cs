@@ -96,9 +96,10 @@ internal static class UserEndpoints
             return Problem.InvalidRequest.Because(fault);
         }
 
+        var isKnown = Conditions.KnownTags(context);
         using var reader = lists.Join(context.Customer().Name, userId);
         var list = await AskAsync();
-        if (IsKnown(list) && Conditions.PreferredWait(context) is { } patience)
+        if (isKnown(list.Tag) && Conditions.PreferredWait(context) is { } patience)
         {
             using var wait = waits.Begin(context, reader.User);
             if (wait is null)
@@ -106,7 +107,7 @@ internal static class UserEndpoints
                 return ApiContract.TooManyWaits(context);
             }
 
-            list = await wait.UntilAsync(clock.GetUtcNow() + patience, AskAsync, now => !IsKnown(now), now => now.Due);
+            list = await wait.UntilAsync(clock.GetUtcNow() + patience, AskAsync, now => !isKnown(now.Tag), now => now.Due);
             if (!wait.IsKeyInForce)
             {
                 return ApiContract.InvalidKey(context);
@@ -115,7 +116,7 @@ internal static class UserEndpoints
 
         var response = context.Response;
         response.Headers.ETag = $"\"{list.Tag}\"";
-        if (IsKnown(list))
+        if (isKnown(list.Tag))
         {
             return Results.StatusCode(StatusCodes.Status304NotModified);
         }
@@ -125,9 +126,7 @@ internal static class UserEndpoints
         await SendAsync(response, list);
         return Results.Empty;
 
-        bool IsKnown(RenderedList now) => Conditions.IsKnown(context, now.Tag);
-
-        Task<RenderedList> AskAsync() => reader.AskAsync(tag => Conditions.IsKnown(context, tag), context.RequestAborted);
+        Task<RenderedList> AskAsync() => reader.AskAsync(isKnown);
     }
 
     private static async Task<IResult> StreamPendingAsync(string userId, HttpContext context, PendingLists lists, FrontEndWaits waits, TimeProvider clock)
@@ -146,12 +145,13 @@ internal static class UserEndpoints
 
         // Asked before the answer begins, so that a fault is an error answer still.
         var shown = context.Request.Headers["Last-Event-ID"].ToString();
-        await wait.WatchAsync();
+        var isHead = HttpMethods.IsHead(context.Request.Method);
+        await (isHead ? Task.CompletedTask : wait.WatchAsync());
         var list = await AskAsync();
         context.Response.ContentType = EventStream;
         context.Response.Headers["X-Accel-Buffering"] = "no";
 
-        if (HttpMethods.IsHead(context.Request.Method))
+        if (isHead)
         {
             return Results.Empty;
         }
@@ -189,10 +189,15 @@ internal static class UserEndpoints
 
         return Results.Empty;
 
-        Task<RenderedList> AskAsync() => reader.AskAsync(tag => tag == shown, context.RequestAborted);
+        // The tag that is shown now, because the question may be asked when another one is.
+        Task<RenderedList> AskAsync()
+        {
+            var has = shown;
+            return reader.AskAsync(tag => tag == has);
+        }
     }
 
-    // Holds no line break, which would end the line of an event.
+    // A list holds no line break, which would end the line of an event.
     private static Task SendAsync(HttpResponse response, RenderedList list) =>
         list.Parts is [var only] ? response.SendAsync(only).AsTask() : response.SendLargeAsync(list.Parts.Select(part => new ReadOnlyMemory<byte>(part)));
 

@@ -107,6 +107,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
 
         var outcome = await CreateOrFindAsync(operationId, request);
         metrics.OperationCreated(outcome);
+        DropIfNothing();
         return outcome;
     }
 
@@ -160,6 +161,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         finally
         {
             histories--;
+            DropIfNothing();
         }
     }
 
@@ -169,7 +171,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         var batch = status is null ? limit + 1 : HistoryBatch;
         for (var looked = 0; looked < MostLookedAt; looked += batch)
         {
-            var (rows, isLast) = await history.ReadAsync(customer, userId, after, batch);
+            var (rows, isLast) = await ReadHistoryPageAsync(after, batch);
             var operations = await Task.WhenAll(rows.Select(row => SettledAsync(row.State)));
             foreach (var ((place, _), operation) in rows.Zip(operations))
             {
@@ -192,6 +194,19 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         }
 
         return new() { Operations = page.ToImmutable(), Next = after };
+    }
+
+    private async Task<HistoryPage> ReadHistoryPageAsync(string? after, int batch)
+    {
+        if (batch <= FirstPage)
+        {
+            return await history.ReadAsync(customer, userId, after, batch);
+        }
+
+        using var turn = await shares.LookAsync(customer);
+        var page = await history.ReadAsync(customer, userId, after, batch);
+        await shares.PaceReadAsync(customer, page.Bytes);
+        return page;
     }
 
     private async Task<PendingSnapshot> SnapshotAsync()
@@ -260,7 +275,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
                 return null;
             }
 
-            if (pending.IsCountOld)
+            if (pending.IsCountOld || (!isReserved && pending.IsLookOld))
             {
                 try
                 {
@@ -364,6 +379,19 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     }
 
     private async Task<PendingSnapshot> LookAsync()
+    {
+        try
+        {
+            return await LookOnceAsync();
+        }
+        catch
+        {
+            pending.GiveUpLook();
+            throw;
+        }
+    }
+
+    private async Task<PendingSnapshot> LookOnceAsync()
     {
         var look = pending.BeginLook();
         var page = await history.ReadPendingAsync(customer, userId, after: null, FirstPage);

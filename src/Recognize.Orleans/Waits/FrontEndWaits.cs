@@ -60,9 +60,6 @@ internal sealed class FrontEndWaits : IChangeObserver, IDisposable
             waits.Add(wait);
             metrics.Waiting(1);
             context.Features.Set(wait);
-
-            // From now on it is bounded by the places to wait.
-            context.ReleasePermit();
             return wait;
         }
     }
@@ -175,7 +172,7 @@ internal sealed class Wait(FrontEndWaits waits, HttpContext context, ApiKey key,
 
                 next = due(answer);
             }
-            catch (Exception outage) when (Faults.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable && !IsToAnswer())
+            catch (Exception outage) when (Faults.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status429TooManyRequests && !IsToAnswer())
             {
                 // The client has time for the database or a node to come back.
                 next = waits.Clock.GetUtcNow() + PauseOfAnOutage;
@@ -210,6 +207,8 @@ internal sealed class Wait(FrontEndWaits waits, HttpContext context, ApiKey key,
             // What ended between the last look and now has woken the signal that was there before.
             if (!IsOver)
             {
+                // What is parked is bounded by the places to wait.
+                context.ReleasePermit();
                 await woken.Task;
             }
         }

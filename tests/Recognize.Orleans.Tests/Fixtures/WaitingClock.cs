@@ -13,7 +13,7 @@ namespace Recognize.Orleans.Fixtures;
 internal sealed class WaitingClock() : FakeTimeProvider(new DateTimeOffset(2025, 5, 21, 10, 30, 0, TimeSpan.Zero))
 {
     private readonly Channel<ITimer> parked = Channel.CreateUnbounded<ITimer>();
-    private readonly Channel<ITimer> unread = Channel.CreateUnbounded<ITimer>();
+    private readonly Channel<TimeSpan> unread = Channel.CreateUnbounded<TimeSpan>();
 
     /// <summary>Starts a service that knows no other time.</summary>
     public static Task<TestService> StartServiceAsync(WaitingClock clock, Dictionary<string, string?>? settings = null, Action<WebApplicationBuilder>? configure = null) =>
@@ -30,9 +30,11 @@ internal sealed class WaitingClock() : FakeTimeProvider(new DateTimeOffset(2025,
     /// <summary>Lets the time pass after which a client is cut off that reads nothing, whenever the service waits for one, until it is.</summary>
     public async Task CutOffAsync(Task closed)
     {
-        while (await Task.WhenAny(closed, unread.Reader.ReadAsync().AsTask()).WaitAsync(ClusterFixture.Patience) != closed)
+        while (!closed.IsCompleted)
         {
-            Advance(Sending.LongestUnread);
+            var next = unread.Reader.WaitToReadAsync().AsTask();
+            await Task.WhenAny(closed, next).WaitAsync(ClusterFixture.Patience);
+            Advance(unread.Reader.TryRead(out var patience) ? patience : TimeSpan.Zero);
         }
     }
 
@@ -44,9 +46,9 @@ internal sealed class WaitingClock() : FakeTimeProvider(new DateTimeOffset(2025,
             parked.Writer.TryWrite(timer);
         }
 
-        if (dueTime == Sending.LongestUnread)
+        else if (dueTime >= Sending.LongestUnread && dueTime < TimeSpan.FromMinutes(20))
         {
-            unread.Writer.TryWrite(timer);
+            unread.Writer.TryWrite(dueTime);
         }
 
         return timer;
