@@ -15,8 +15,14 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
     /// <summary>The bytes of all customers' large answers that clients have not read yet.</summary>
     public const int MostOfProcess = 4 * MostOfCustomer;
 
-    /// <summary>The bytes a second of one customer's large lists that are read from the database, likewise of those that are rendered, and of large answers that are sent.</summary>
-    public const int BytesPerSecond = 32 * 1024 * 1024;
+    /// <summary>The bytes a second of one customer's large lists that are read from the database, as they are stored.</summary>
+    public const int ReadPerSecond = 8 * 1024 * 1024;
+
+    /// <summary>The bytes a second of one customer's large lists that are rendered.</summary>
+    public const int RenderedPerSecond = 16 * 1024 * 1024;
+
+    /// <summary>The bytes a second of one customer's large answers that are sent.</summary>
+    public const int SentPerSecond = 32 * 1024 * 1024;
 
     private const int Unit = 1024;
     private const int StepsPerSecond = 20;
@@ -60,13 +66,13 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
     }
 
     /// <summary>Completes when the customer may have so many bytes more of a large list read.</summary>
-    public ValueTask PaceReadAsync(string customer, long bytes) => PaceAsync(Of(customer).Read, bytes);
+    public ValueTask PaceReadAsync(string customer, long bytes) => PaceAsync(Of(customer).Read, Math.Min(bytes, ReadPerSecond));
 
     /// <summary>Completes when the customer may have so many bytes more of a large list rendered.</summary>
-    public ValueTask PaceRenderAsync(string customer, long bytes) => PaceAsync(Of(customer).Rendered, bytes);
+    public ValueTask PaceRenderAsync(string customer, long bytes) => PaceAsync(Of(customer).Rendered, Math.Min(bytes, RenderedPerSecond));
 
     /// <summary>Completes when the customer may have so many bytes more of a large answer sent.</summary>
-    public ValueTask PaceSendAsync(string customer, long bytes, CancellationToken cancellationToken) => PaceAsync(Of(customer).Sent, bytes, cancellationToken);
+    public ValueTask PaceSendAsync(string customer, long bytes, CancellationToken cancellationToken) => PaceAsync(Of(customer).Sent, Math.Min(bytes, SentPerSecond), cancellationToken);
 
     public void Dispose()
     {
@@ -83,21 +89,21 @@ internal sealed class CustomerShares(TimeProvider clock) : IDisposable
         unread.Dispose();
     }
 
-    private Share Of(string customer) => customers.GetOrAdd(customer, static _ => new(Limit(1), Limit(1), Limit(MostOfCustomer / Unit), Rate(), Rate(), Rate()));
+    private Share Of(string customer) => customers.GetOrAdd(customer, static _ => new(Limit(1), Limit(1), Limit(MostOfCustomer / Unit), Rate(ReadPerSecond), Rate(RenderedPerSecond), Rate(SentPerSecond)));
 
     private static ConcurrencyLimiter Limit(int permits) => new(new() { PermitLimit = permits, QueueLimit = permits * LongestQueue });
 
-    private static TokenBucketRateLimiter Rate() => new(new()
+    private static TokenBucketRateLimiter Rate(int bytesPerSecond) => new(new()
     {
-        TokenLimit = BytesPerSecond / Unit,
-        TokensPerPeriod = BytesPerSecond / Unit / StepsPerSecond,
+        TokenLimit = bytesPerSecond / Unit,
+        TokensPerPeriod = bytesPerSecond / Unit / StepsPerSecond,
         ReplenishmentPeriod = TimeSpan.FromSeconds(1.0 / StepsPerSecond),
         QueueLimit = int.MaxValue,
     });
 
     private static ValueTask PaceAsync(TokenBucketRateLimiter rate, long bytes, CancellationToken cancellationToken = default)
     {
-        var units = (int)Math.Clamp(bytes / Unit, 1, BytesPerSecond / Unit);
+        var units = (int)Math.Max(bytes / Unit, 1);
         return rate.AttemptAcquire(units).IsAcquired ? ValueTask.CompletedTask : WaitAsync();
 
         async ValueTask WaitAsync() => (await rate.AcquireAsync(units, cancellationToken)).Dispose();

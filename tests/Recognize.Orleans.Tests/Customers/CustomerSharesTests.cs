@@ -80,12 +80,12 @@ public sealed class CustomerSharesTests : IDisposable
     [Fact]
     public async Task A_customer_has_so_many_bytes_a_second_sent_and_another_as_many()
     {
-        Assert.True(shares.PaceSendAsync("acme", CustomerShares.BytesPerSecond, CancellationToken.None).AsTask().IsCompleted);
-        var more = shares.PaceSendAsync("acme", CustomerShares.BytesPerSecond / 4, CancellationToken.None).AsTask();
+        Assert.True(shares.PaceSendAsync("acme", CustomerShares.SentPerSecond, CancellationToken.None).AsTask().IsCompleted);
+        var more = shares.PaceSendAsync("acme", CustomerShares.SentPerSecond / 4, CancellationToken.None).AsTask();
 
         Assert.False(more.IsCompleted);
-        Assert.True(shares.PaceSendAsync("globex", CustomerShares.BytesPerSecond, CancellationToken.None).AsTask().IsCompleted);
-        Assert.True(shares.PaceReadAsync("acme", CustomerShares.BytesPerSecond).AsTask().IsCompleted);
+        Assert.True(shares.PaceSendAsync("globex", CustomerShares.SentPerSecond, CancellationToken.None).AsTask().IsCompleted);
+        Assert.True(shares.PaceReadAsync("acme", CustomerShares.ReadPerSecond).AsTask().IsCompleted);
         await more.WaitAsync(ClusterFixture.Patience);
     }
 }
