@@ -54,7 +54,11 @@ internal sealed record Contestant(string Letter, string Name, Storing Storing, F
 }
 
 /// <summary>A program with its arguments and the environment that is set for it.</summary>
-internal sealed record Command(string Program, IReadOnlyList<string> Arguments, string ReadyUrl, IReadOnlyDictionary<string, string> Variables);
+internal sealed record Command(string Program, IReadOnlyList<string> Arguments, string ReadyUrl, IReadOnlyDictionary<string, string> Variables)
+{
+    /// <summary>Where other silos reach it; null: it is none.</summary>
+    public int? SiloPort { get; init; }
+}
 
 /// <summary>What a server is started with.</summary>
 internal sealed record Launch(string Engine, string ConnectionString, string ApiKey)
@@ -102,7 +106,7 @@ internal sealed record Launch(string Engine, string ConnectionString, string Api
             variables[name] = value;
         }
 
-        return new(path, [], $"http://localhost:{managementPort}/health/ready", variables);
+        return new(path, [], $"http://localhost:{managementPort}/health/ready", variables) { SiloPort = siloPort };
     }
 
     /// <summary>The service of the same build as this program.</summary>
