@@ -58,6 +58,9 @@ internal sealed record Command(string Program, IReadOnlyList<string> Arguments, 
 {
     /// <summary>What it is started by, with its arguments; empty: by this program itself.</summary>
     public IReadOnlyList<string> By { get; init; } = [];
+
+    /// <summary>Where other silos reach it; null: it is none.</summary>
+    public int? SiloPort { get; init; }
 }
 
 /// <summary>What a server is started with.</summary>
@@ -104,7 +107,7 @@ internal sealed record Launch(string Engine, string ConnectionString, string Api
             variables[name] = value;
         }
 
-        return new(path, [], $"http://localhost:{managementPort}/health/ready", variables);
+        return new(path, [], $"http://localhost:{managementPort}/health/ready", variables) { SiloPort = siloPort };
     }
 
     /// <summary>The settings of a customer with one key.</summary>

@@ -45,4 +45,5 @@ internal static class Figure
     public static readonly Func<Round, double?> Cpu = round => round.CpuMicroseconds;
     public static readonly Func<Round, double?> DatabaseCpu = round => round.DatabaseCpuMicroseconds;
     public static readonly Func<Round, double?> BalancerCpu = round => round.BalancerCpuMicroseconds;
+    public static readonly Func<Round, double?> SiloBytes = round => round.SiloBytes;
 }

@@ -5,6 +5,9 @@ internal sealed record Round(double PerSecond, double P50Milliseconds, double P9
 {
     /// <summary>Of the balancer, which is not counted into the servers'.</summary>
     public double? BalancerCpuMicroseconds { get; init; }
+
+    /// <summary>What the silos sent each other for it.</summary>
+    public double? SiloBytes { get; init; }
 }
 
 /// <summary>Somebody who is measured: one server or several that share the load, and what they are sent.</summary>
@@ -59,6 +62,7 @@ internal static class Rounds
     public static async Task<Round> MeasureAsync(Entry entry, int connections, int? most, Options options, CancellationToken cancellationToken)
     {
         var database = entry.Servers[0].Database.Cpu;
+        var bytesBefore = entry.Balancer is null ? null : SiloTraffic.Bytes(entry.Servers);
         var (before, databaseBefore, balancerBefore) = (CpuTime(), database?.Total(), entry.Balancer?.CpuTime());
         var load = await LoadGenerator.RunAsync(entry.Doors, entry.Steps, connections, LoadGenerator.For(options.Round, most), cancellationToken);
         var (after, databaseAfter, balancerAfter) = (CpuTime(), database?.Total(), entry.Balancer?.CpuTime());
@@ -69,6 +73,7 @@ internal static class Rounds
             (after - before)?.TotalMicroseconds / load.Latency.Count,
             (databaseAfter - databaseBefore)?.TotalMicroseconds / load.Latency.Count)
         {
+            SiloBytes = (double?)(SiloTraffic.Bytes(entry.Servers) - bytesBefore) / load.Latency.Count,
             BalancerCpuMicroseconds = (balancerAfter - balancerBefore)?.TotalMicroseconds / load.Latency.Count,
         };
 

@@ -40,7 +40,7 @@ internal sealed class Server : IDoor, IAsyncDisposable
         EndPoint = new(IPAddress.Loopback, launch.ApiPort);
         Headers = HeadersOf(launch.ApiKey);
         Door = this;
-        (process, ReadyUrl) = Start();
+        (process, ReadyUrl, SiloPort) = Start();
     }
 
     public Contestant Contestant { get; }
@@ -59,6 +59,9 @@ internal sealed class Server : IDoor, IAsyncDisposable
 
     /// <summary>Where it says that it is ready; for the service, on its management port.</summary>
     public Uri ReadyUrl { get; private set; }
+
+    /// <summary>Where other silos reach it; null: it is none.</summary>
+    public int? SiloPort { get; private set; }
 
     public int ProcessId => process.Id;
 
@@ -99,7 +102,7 @@ internal sealed class Server : IDoor, IAsyncDisposable
 
         await process.WaitForExitAsync(cancellationToken);
         process.Dispose();
-        (process, ReadyUrl) = Start();
+        (process, ReadyUrl, SiloPort) = Start();
         await WaitUntilReadyAsync(cancellationToken);
     }
 
@@ -200,7 +203,7 @@ internal sealed class Server : IDoor, IAsyncDisposable
         return start;
     }
 
-    private (Process Process, Uri ReadyUrl) Start()
+    private (Process Process, Uri ReadyUrl, int? SiloPort) Start()
     {
         var command = Contestant.Command(launch);
         var start = new Process { StartInfo = StartInfo(command) };
@@ -210,7 +213,7 @@ internal sealed class Server : IDoor, IAsyncDisposable
         start.Start();
         start.BeginOutputReadLine();
         start.BeginErrorReadLine();
-        return (start, new(command.ReadyUrl));
+        return (start, new(command.ReadyUrl), command.SiloPort);
     }
 
     private async Task WaitUntilReadyAsync(CancellationToken cancellationToken)

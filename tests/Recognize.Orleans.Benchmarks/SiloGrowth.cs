@@ -91,17 +91,18 @@ internal sealed class SiloGrowth(string engine, Options options)
             databaseCpuMicroseconds = result.Median(Figure.DatabaseCpu),
             databaseCpuRatio = Ratio(result, Figure.DatabaseCpu),
             balancerCpuMicroseconds = result.Median(Figure.BalancerCpu),
+            siloBytes = result.Median(Figure.SiloBytes),
             result.Rounds,
         }),
     };
 
     public void WriteTable(TextWriter writer)
     {
-        writer.WriteLine("| engine | what | connections | behind nginx | iterations/s | p99 ms | CPU µs | x 1 silo | database CPU µs | x 1 silo | nginx CPU µs |");
-        writer.WriteLine("|---|---|--:|---|--:|--:|--:|--:|--:|--:|--:|");
+        writer.WriteLine("| engine | what | connections | behind nginx | iterations/s | p99 ms | CPU µs | x 1 silo | database CPU µs | x 1 silo | nginx CPU µs | bytes between silos |");
+        writer.WriteLine("|---|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|");
         foreach (var result in results)
         {
-            writer.WriteLine($"| {engine} | {result.Scenario} | {result.Connections} | {result.Server} | {result.Spread(Figure.PerSecond, "N0")} | {result.Spread(Figure.P99, "F1")} | {result.Spread(Figure.Cpu, "F0")} | {Text(Ratio(result, Figure.Cpu))} | {result.Spread(Figure.DatabaseCpu, "F0")} | {Text(Ratio(result, Figure.DatabaseCpu))} | {result.Spread(Figure.BalancerCpu, "F0")} |");
+            writer.WriteLine($"| {engine} | {result.Scenario} | {result.Connections} | {result.Server} | {result.Spread(Figure.PerSecond, "N0")} | {result.Spread(Figure.P99, "F1")} | {result.Spread(Figure.Cpu, "F0")} | {Text(Ratio(result, Figure.Cpu))} | {result.Spread(Figure.DatabaseCpu, "F0")} | {Text(Ratio(result, Figure.DatabaseCpu))} | {result.Spread(Figure.BalancerCpu, "F0")} | {result.Spread(Figure.SiloBytes, "N0")} |");
         }
 
         writer.WriteLine();
