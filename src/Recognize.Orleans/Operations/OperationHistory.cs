@@ -15,6 +15,9 @@ internal sealed partial class OperationHistory(Database database, RowReader read
     /// <summary>Behind every place that begins with what comes before it.</summary>
     public const string End = "~";
 
+    // As many as may be pending, unless that is set higher.
+    private const int Numbers = 1_000;
+
     private readonly StateSerializer serializer = new(StateJson.Stored);
 
     /// <summary>The newest operations before a place in a user's history, newest first. A row that cannot be read is left out and logged.</summary>
@@ -37,6 +40,25 @@ internal sealed partial class OperationHistory(Database database, RowReader read
     {
         var owner = OperationState.HistoryOf(customer, userId);
         return PageOf(await reader.ReadAsync(new RowRange(RowIndex.Pending, owner + after, owner + End, count), CancellationToken.None), owner, count);
+    }
+
+    /// <summary>The numbers of the user's operations whose rows are pending, in the order of creation. Reads the index alone.</summary>
+    public async Task<IReadOnlyList<long>> ReadPendingNumbersAsync(string customer, string userId)
+    {
+        var owner = OperationState.HistoryOf(customer, userId);
+        var numbers = new List<long>();
+        var after = owner;
+        while (true)
+        {
+            var rows = await reader.ReadAsync(new RowRange(RowIndex.PendingKeys, after, owner + End, Numbers), CancellationToken.None);
+            numbers.AddRange(rows.Select(row => OperationState.NumberOf(row.Place)));
+            if (rows.Count < Numbers)
+            {
+                return numbers;
+            }
+
+            after = rows[^1].Place;
+        }
     }
 
     /// <summary>Where the next operations after a place in the history of all users stand, in its order: by customer, user and time. Reads the index alone.</summary>

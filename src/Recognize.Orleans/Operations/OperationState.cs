@@ -93,6 +93,10 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
     public string HistoryKey(string customer) =>
         string.Create(CultureInfo.InvariantCulture, $"{HistoryOf(customer, UserId)}{Storage.UtcMilliseconds.Text(CreatedAt)}/{Id:D16}");
 
+    /// <summary>The number of the operation that has a <see cref="HistoryKey"/>; 0: it is none.</summary>
+    public static long NumberOf(string historyKey) =>
+        long.TryParse(historyKey.AsSpan(historyKey.LastIndexOf('/') + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
+
     /// <summary>
     /// A pending operation stands among its user's pending ones under the same key. A tombstone stands in nobody's history, but behind all of them in the
     /// order of removal.

@@ -88,6 +88,17 @@ internal sealed class PostgreSqlRows(PostgreSqlDatabase database, string service
         ) found
         """;
 
+    private const string PendingKeysText = """
+        SELECT r.item::int, found.PendingKey, NULL::bytea
+        FROM unnest($2::text[], $3::text[], $4::int[]) WITH ORDINALITY AS r(after, before, most, item)
+        CROSS JOIN LATERAL
+        (
+            SELECT s.PendingKey FROM OrleansStorage s
+            WHERE s.ServiceId = $1 AND s.PendingKey > r.after AND s.PendingKey < r.before
+            ORDER BY s.PendingKey LIMIT r.most
+        ) found
+        """;
+
     private const string HistoryText = """
         SELECT r.item::int, found.HistoryKey, found.PayloadBinary
         FROM unnest($2::text[], $3::text[], $4::int[]) WITH ORDINALITY AS r(after, before, most, item)
@@ -112,7 +123,7 @@ internal sealed class PostgreSqlRows(PostgreSqlDatabase database, string service
 
     private readonly PreparedConnection writer = new(database, clock, serviceId, (WriteText, [.. FenceColumns, .. KeyColumns, .. ValueColumns]));
     private readonly PreparedConnection reader = new(database, clock, serviceId, (ReadText, KeyColumns));
-    private readonly PreparedConnection ranges = new(database, clock, serviceId, (PendingText, RangeColumns), (HistoryText, RangeColumns));
+    private readonly PreparedConnection ranges = new(database, clock, serviceId, (PendingText, RangeColumns), (PendingKeysText, RangeColumns), (HistoryText, RangeColumns));
 
     public Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken)
     {
@@ -146,7 +157,7 @@ internal sealed class PostgreSqlRows(PostgreSqlDatabase database, string service
         foreach (var asked in group.GroupBy(item => item.Question.Index).Select(asked => asked.ToArray()))
         {
             await ranges.RunAsync(
-                asked[0].Question.Index is RowIndex.Pending ? PendingText : HistoryText,
+                TextOf(asked[0].Question.Index),
                 [Column(asked, item => item.Question.After), Column(asked, item => item.Question.Before), Column(asked, item => item.Question.Count)],
                 row => asked[row.GetInt32(0) - 1].Answer.Add(new(row.GetString(1), row.IsDBNull(2) ? null : row.GetFieldValue<byte[]>(2))),
                 cancellationToken);
@@ -159,6 +170,13 @@ internal sealed class PostgreSqlRows(PostgreSqlDatabase database, string service
         await reader.DisposeAsync();
         await ranges.DisposeAsync();
     }
+
+    private static string TextOf(RowIndex index) => index switch
+    {
+        RowIndex.Pending => PendingText,
+        RowIndex.PendingKeys => PendingKeysText,
+        _ => HistoryText,
+    };
 
     private static NpgsqlDbType Array(NpgsqlDbType type) => NpgsqlDbType.Array | type;
 

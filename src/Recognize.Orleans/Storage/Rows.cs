@@ -79,10 +79,13 @@ internal enum RowIndex
 
     /// <summary>By HistoryKey, descending.</summary>
     History = 2,
+
+    /// <summary>By PendingKey, ascending, without what is stored: the index alone is read.</summary>
+    PendingKeys = 3,
 }
 
 /// <param name="Place">The key by which the index has it.</param>
-/// <param name="Payload">The state.</param>
+/// <param name="Payload">The state; null where only keys were asked for.</param>
 internal readonly record struct RangeRow(string Place, byte[]? Payload);
 
 /// <summary>What became of a write. The statements of the engines know the numbers.</summary>

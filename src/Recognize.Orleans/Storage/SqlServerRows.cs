@@ -113,6 +113,8 @@ internal sealed class SqlServerRows(SqlServerDatabase database, string serviceId
 
     private static readonly SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> ReadingPending = ReadingRanges("PendingKey", "ASC");
 
+    private static readonly SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> ReadingPendingKeys = ReadingRanges("PendingKey", "ASC", "CAST(NULL AS VARBINARY(MAX)) AS PayloadBinary");
+
     private static readonly SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> ReadingHistory = ReadingRanges("HistoryKey", "DESC");
 
     private readonly HeldConnection writer = new(database, clock);
@@ -144,7 +146,7 @@ internal sealed class SqlServerRows(SqlServerDatabase database, string serviceId
         {
             await RunAsync(
                 rangeReader,
-                ranges[0].Question.Index is RowIndex.Pending ? ReadingPending : ReadingHistory,
+                StatementFor(ranges[0].Question.Index),
                 ranges,
                 row => ranges[row.GetInt32(0)].Answer.Add(new(row.GetString(1), row.IsDBNull(2) ? null : row.GetFieldValue<byte[]>(2))),
                 cancellationToken);
@@ -161,8 +163,15 @@ internal sealed class SqlServerRows(SqlServerDatabase database, string serviceId
         await rangeReader.DisposeAsync();
     }
 
+    private static SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> StatementFor(RowIndex index) => index switch
+    {
+        RowIndex.Pending => ReadingPending,
+        RowIndex.PendingKeys => ReadingPendingKeys,
+        _ => ReadingHistory,
+    };
+
     // TOP takes no NULL, so that a row of padding asks for none.
-    private static SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> ReadingRanges(string key, string order) => new(
+    private static SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> ReadingRanges(string key, string order, string payload = "s.PayloadBinary") => new(
         given => $"""
             SET NOCOUNT ON;
             SET XACT_ABORT ON;
@@ -171,7 +180,7 @@ internal sealed class SqlServerRows(SqlServerDatabase database, string serviceId
             FROM {given}
             CROSS APPLY
             (
-                SELECT TOP (given.Most) s.{key} AS Place, s.PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
+                SELECT TOP (given.Most) s.{key} AS Place, {payload} FROM OrleansStorage AS s WITH (FORCESEEK)
                 WHERE s.ServiceId = @service AND s.{key} > given.[After] {Collation} AND s.{key} < given.[Before] {Collation} ORDER BY s.{key} {order}
             ) AS found
             WHERE given.Most > 0

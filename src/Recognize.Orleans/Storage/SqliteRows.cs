@@ -31,6 +31,11 @@ internal sealed class SqliteRows(SqliteDataSource dataSource, string serviceId) 
         WHERE ServiceId = @service AND PendingKey > @after AND PendingKey < @before ORDER BY PendingKey LIMIT @count
         """;
 
+    private const string PendingKeysText = """
+        SELECT PendingKey, NULL FROM OrleansStorage
+        WHERE ServiceId = @service AND PendingKey > @after AND PendingKey < @before ORDER BY PendingKey LIMIT @count
+        """;
+
     private const string HistoryText = """
         SELECT HistoryKey, PayloadBinary FROM OrleansStorage
         WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey DESC LIMIT @count
@@ -136,6 +141,7 @@ internal sealed class SqliteRows(SqliteDataSource dataSource, string serviceId) 
         private readonly Statement delete;
         private readonly Statement select;
         private readonly Statement pending;
+        private readonly Statement pendingKeys;
         private readonly Statement history;
 
         public PreparedConnection(SqliteDataSource dataSource, string serviceId)
@@ -150,6 +156,7 @@ internal sealed class SqliteRows(SqliteDataSource dataSource, string serviceId) 
                 delete = Prepare(DeleteText);
                 select = Prepare(SelectText);
                 pending = Prepare(PendingText);
+                pendingKeys = Prepare(PendingKeysText);
                 history = Prepare(HistoryText);
             }
             catch
@@ -190,7 +197,13 @@ internal sealed class SqliteRows(SqliteDataSource dataSource, string serviceId) 
 
         public void Read(RowRange range, List<RangeRow> rows)
         {
-            using var found = (range.Index is RowIndex.Pending ? pending : history).Bind(range).ExecuteReader();
+            var statement = range.Index switch
+            {
+                RowIndex.Pending => pending,
+                RowIndex.PendingKeys => pendingKeys,
+                _ => history,
+            };
+            using var found = statement.Bind(range).ExecuteReader();
             while (found.Read())
             {
                 rows.Add(new(found.GetString(0), Payload(found, 1)));

@@ -13,8 +13,11 @@ namespace Recognize.Orleans.Users;
 /// <param name="mostBytes">The most bytes of UTF-8 that their payloads may have together.</param>
 internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
 {
-    // The bytes of every payload that is pending as far as is known, those of creates on their way included. They count against the limits.
-    private readonly Dictionary<string, int> sizes = new(StringComparer.Ordinal);
+    private const int MostShort = 25;
+    private const int MostShortBytes = 16_384;
+
+    // Every operation that is pending as far as is known, those of creates on their way included. They count against the limits.
+    private readonly Dictionary<string, Entry> entries = new(StringComparer.Ordinal);
 
     // How many creates of an id hold its place. Their rows may appear at any time.
     private readonly Dictionary<string, int> places = new(StringComparer.Ordinal);
@@ -32,6 +35,7 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
     private List<Operation>? known;
     private PendingSnapshot? snapshot;
     private long? sent;
+    private long read;
     private Look? looking;
     private TaskCompletionSource? nextSettledCreate;
 
@@ -40,12 +44,21 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
     private ImmutableArray<long> versionIds = [];
 
     /// <summary>Whether the list may be told from memory: looked at recently, and nothing on its way that could change a row without a word here.</summary>
-    public bool IsKnown => known is not null && sentCreates == 0 && IsSettled && trust.Holds(sent!.Value);
+    public bool IsKnown => HasList && sentCreates == 0 && IsSettled && trust.Holds(sent!.Value);
+
+    /// <summary>Whether the operations are at hand, however old the last look is: they never change but by their end.</summary>
+    public bool HasList => known is not null;
+
+    /// <summary>Whether the operations take so much memory that they are not kept for long.</summary>
+    public bool IsLong => entries.Count > MostShort || bytes > MostShortBytes;
+
+    /// <summary>Whether there was a look.</summary>
+    public bool HasLooked => sent is not null;
 
     /// <summary>
     /// Whether the limits need a look before a create. Up to half of them an old count is enough: if a second activation exists, both together stay below them.
     /// </summary>
-    public bool IsCountOld => sent is null || ((sizes.Count > limit / 2 || bytes > mostBytes / 2) && IsLookOld);
+    public bool IsCountOld => sent is null || ((entries.Count > limit / 2 || bytes > mostBytes / 2) && IsLookOld);
 
     /// <summary>Whether there was no look, or one that is too old to refuse a create by.</summary>
     public bool IsLookOld => sent is not { } look || !trust.Holds(look);
@@ -54,7 +67,7 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
     public OperationOutcome? Excess => ExcessWith(0, 0);
 
     /// <summary>Whether nothing is pending, and nothing on its way.</summary>
-    public bool IsEmpty => sizes.Count == 0 && places.Count == 0 && sentCreates == 0 && looking is null && IsSettled;
+    public bool IsEmpty => entries.Count == 0 && places.Count == 0 && sentCreates == 0 && looking is null && IsSettled;
 
     /// <summary>Whether a look at the rows tells all that is known here, but for creates that are still to be answered.</summary>
     public bool IsSettled => !IsEnding() && !trust.IsUnsettled(lastUnanswered);
@@ -72,18 +85,18 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
     public OperationOutcome? Reserve(string id, string? payload)
     {
         var size = SizeOf(payload);
-        var isNew = !sizes.TryGetValue(id, out var held);
+        var isNew = !entries.TryGetValue(id, out var held);
 
         // An operation that is known to be pending has its own place; a create of the same id never gives it back.
         var isShared = places.ContainsKey(id) || unanswered.Contains(id);
-        if (isNew || (isShared && size > held))
+        if (isNew || (isShared && size > held.Size))
         {
-            if (ExcessWith(isNew ? 1 : 0, size - held) is { } excess)
+            if (ExcessWith(isNew ? 1 : 0, size - held.Size) is { } excess)
             {
                 return excess;
             }
 
-            SetSize(id, size);
+            Set(id, held with { Size = size });
         }
 
         if (isNew || isShared)
@@ -98,7 +111,7 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
     public void Release(string id)
     {
         // A look may have found it meanwhile: another activation has created it.
-        if (TryGiveUpPlace(id) && !unanswered.Contains(id) && known?.Exists(operation => operation.OperationId == id) is not true)
+        if (TryGiveUpPlace(id) && !unanswered.Contains(id) && !entries.GetValueOrDefault(id).IsRow)
         {
             Remove(id);
         }
@@ -124,12 +137,14 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
             return;
         }
 
-        SetSize(id, SizeOf(operation.Payload));
+        Set(id, EntryOf(operation));
         looking?.Created.Add(operation);
-
-        // What is too old to be told need not be kept.
-        (known, snapshot) = (sent is { } look && trust.Holds(look) ? known : null, null);
-        if (known is not null)
+        snapshot = null;
+        if (IsLong && !trust.Holds(read))
+        {
+            known = null;
+        }
+        else if (known is not null)
         {
             Insert(known, operation);
         }
@@ -162,9 +177,10 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
     public void Ended(string id)
     {
         ending.Remove(id);
+        looking?.Ended.Add(id);
+        looking?.EndedNumbers.Add(entries.GetValueOrDefault(id).Number);
         Remove(id);
         unanswered.Remove(id);
-        looking?.Ended.Add(id);
         if (places.ContainsKey(id))
         {
             endedEarly.Add(id);
@@ -183,11 +199,11 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
         looking?.IsOutdated = true;
     }
 
-    /// <summary>Drops what is too old to be told, but for what counts against the limits.</summary>
+    /// <summary>Drops operations that were read some time ago, but for what counts against the limits.</summary>
     /// <returns>Whether nothing is known now.</returns>
     public bool DropOld()
     {
-        if (sent is not { } look || !trust.Holds(look))
+        if (!trust.Holds(read))
         {
             (known, snapshot) = (null, null);
         }
@@ -201,7 +217,34 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
     /// <summary>The look that is on its way has failed.</summary>
     public void GiveUpLook() => looking = null;
 
-    /// <summary>Takes over what a look has found, and what has happened since it began.</summary>
+    /// <summary>
+    /// Takes over what a look at the numbers of pending rows has found, and what has happened since it began. What is pending never changes but by its end,
+    /// so that the numbers are enough when none of them is new.
+    /// </summary>
+    /// <param name="look">The look.</param>
+    /// <param name="numbers">Those of the user's operations whose rows are pending.</param>
+    /// <param name="now">Nothing whose deadline has come is taken over.</param>
+    /// <returns>False: the rows must be read, by another look.</returns>
+    public bool TryEndLook(Look look, IReadOnlyList<long> numbers, DateTimeOffset now)
+    {
+        var left = numbers.Except(look.EndedNumbers).Concat(look.Created.Select(operation => operation.Id).Except(look.EndedNumbers)).ToHashSet();
+        var found = entries.Where(entry => entry.Value.IsRow && left.Contains(entry.Value.Number)).ToList();
+        if (look.IsOutdated || found.Count < left.Count || found.Exists(entry => entry.Value.ExpiresAt <= now))
+        {
+            return false;
+        }
+
+        looking = null;
+        Take(look, found.Select(entry => entry.Key).ToHashSet(StringComparer.Ordinal));
+        if (known?.RemoveAll(operation => !left.Contains(operation.Id)) > 0)
+        {
+            snapshot = null;
+        }
+
+        return true;
+    }
+
+    /// <summary>Takes over what a look at the rows has found, and what has happened since it began.</summary>
     /// <param name="look">The look.</param>
     /// <param name="rows">The user's operations whose rows are pending.</param>
     public PendingSnapshot EndLook(Look look, IEnumerable<Operation> rows)
@@ -213,19 +256,9 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
             Insert(found, operation);
         }
 
-        // A look that began when the last statement of unknown outcome could not be done any more tells what became of it.
-        if (!trust.IsUnsettledAt(lastUnanswered, look.Begun))
-        {
-            unanswered.Clear();
-        }
-
-        foreach (var id in sizes.Keys.Where(id => !places.ContainsKey(id) && !unanswered.Contains(id)).ToList())
-        {
-            Remove(id);
-        }
-
-        found.ForEach(operation => SetSize(operation.OperationId, SizeOf(operation.Payload)));
-        (known, sent, snapshot) = (found, look.Begun, null);
+        Take(look, []);
+        found.ForEach(operation => Set(operation.OperationId, EntryOf(operation)));
+        (known, read, snapshot) = (found, look.Begun, null);
         var list = Snapshot();
         (known, snapshot) = look.IsOutdated ? (null, null) : (known, snapshot);
         return list;
@@ -252,40 +285,60 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
     /// <summary>Takes operations whose deadline has come off the list, and gives back their places.</summary>
     public void DropOverdue(DateTimeOffset now)
     {
-        if (known is { } operations && sent is { } look && trust.Holds(look) && operations.RemoveAll(IsOverdue) > 0)
+        foreach (var entry in entries.Where(entry => entry.Value.ExpiresAt <= now).ToList())
         {
-            snapshot = null;
+            Remove(entry.Key);
         }
 
-        bool IsOverdue(Operation operation)
+        if (known?.RemoveAll(operation => operation.ExpiresAt <= now) > 0)
         {
-            if (operation.ExpiresAt <= now)
-            {
-                Remove(operation.OperationId);
-                return true;
-            }
-
-            return false;
+            snapshot = null;
         }
     }
 
     private static int SizeOf(string? payload) => payload is null ? 0 : Encoding.UTF8.GetByteCount(payload);
 
+    private static Entry EntryOf(Operation operation) => new(SizeOf(operation.Payload), operation.Id, operation.ExpiresAt);
+
     private OperationOutcome? ExcessWith(int more, int moreBytes) =>
-        sizes.Count + more > limit ? OperationOutcome.PendingLimitReached
+        entries.Count + more > limit ? OperationOutcome.PendingLimitReached
         : bytes + moreBytes > mostBytes ? OperationOutcome.PendingBytesReached
         : null;
 
-    private void SetSize(string id, int size)
+    // Keeps what a look has found, and what holds a place without it.
+    private void Take(Look look, HashSet<string> found)
     {
-        bytes += size - sizes.GetValueOrDefault(id);
-        sizes[id] = size;
+        sent = look.Begun;
+
+        // A look that began when the last statement of unknown outcome could not be done any more tells what became of it.
+        if (!trust.IsUnsettledAt(lastUnanswered, look.Begun))
+        {
+            unanswered.Clear();
+        }
+
+        foreach (var (id, entry) in entries.Where(entry => !found.Contains(entry.Key)).ToList())
+        {
+            if (places.ContainsKey(id) || unanswered.Contains(id))
+            {
+                Set(id, new(entry.Size));
+            }
+            else
+            {
+                Remove(id);
+            }
+        }
+    }
+
+    private void Set(string id, Entry entry)
+    {
+        bytes += entry.Size - entries.GetValueOrDefault(id).Size;
+        entries[id] = entry;
     }
 
     private void Remove(string id)
     {
-        sizes.Remove(id, out var size);
-        bytes -= size;
+        entries.Remove(id, out var entry);
+        bytes -= entry.Size;
     }
 
     private void SettleOne()
@@ -347,6 +400,14 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
         return ending.Count > 0;
     }
 
+    /// <param name="Size">The payload's bytes.</param>
+    /// <param name="Number">The operation's; 0: no row of it was seen.</param>
+    /// <param name="ExpiresAt">Its deadline.</param>
+    private readonly record struct Entry(int Size, long Number = 0, DateTimeOffset? ExpiresAt = null)
+    {
+        public bool IsRow => Number != 0;
+    }
+
     /// <summary>A look at the rows that is on its way.</summary>
     public sealed class Look(long begun)
     {
@@ -357,6 +418,8 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
 
         /// <summary>What has ended since: its row may have been pending still.</summary>
         public HashSet<string> Ended { get; } = new(StringComparer.Ordinal);
+
+        public List<long> EndedNumbers { get; } = [];
 
         public bool IsOutdated { get; set; }
     }

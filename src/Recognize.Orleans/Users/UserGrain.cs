@@ -50,12 +50,13 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private readonly FrontEnds frontEnds;
     private readonly Watchers watchers = new();
     private readonly PendingOperations pending;
-    private readonly SharedReads<PendingSnapshot> looks;
+    private readonly SharedReads<PendingSnapshot?> looks;
     private readonly string customer;
     private readonly string userId;
     private OperationState? latest;
     private Task expiring = Task.CompletedTask;
     private IGrainTimer? dropping;
+    private bool isListAsked;
     private FrontEnds.Row asking;
     private int histories;
 
@@ -212,14 +213,24 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
     private async Task<PendingSnapshot> SnapshotAsync()
     {
         pending.DropOverdue(clock.GetUtcNow());
-        var snapshot = pending.IsKnown ? pending.Snapshot() : await looks.AnewAsync();
-        if (snapshot.IsLarge)
+        var snapshot = pending.IsKnown ? pending.Snapshot() : await LookForListAsync();
+        DropLongList();
+        DropIfNothing();
+        return snapshot;
+    }
+
+    private async Task<PendingSnapshot> LookForListAsync()
+    {
+        isListAsked = true;
+        return (await looks.AnewAsync())!;
+    }
+
+    private void DropLongList()
+    {
+        if (pending is { IsLong: true, HasList: true })
         {
             dropping ??= this.RegisterGrainTimer(DropOldAsync, new GrainTimerCreationOptions(Trust.Longest, Trust.Longest) { Interleave = true });
         }
-
-        DropIfNothing();
-        return snapshot;
     }
 
     // Whoever asks about users that do not exist must not fill the memory with them. What is watched stays: it would tell that it leaves, and be asked again.
@@ -350,6 +361,7 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
         }
 
         pending.CreateDone(first.ToOperation());
+        DropLongList();
         latest = first;
         watchers.Tell(this.GetGrainId());
         return true;
@@ -378,20 +390,39 @@ internal sealed class UserGrain : Grain, IUserGrain, ITrackingGrain, IWatchedGra
             : state.ToOperation();
     }
 
-    private async Task<PendingSnapshot> LookAsync()
+    private async Task<PendingSnapshot?> LookAsync()
     {
+        var isForList = isListAsked;
+        isListAsked = false;
         try
         {
-            return await LookOnceAsync();
+            // A long list may be dropped while the numbers are read.
+            return IsEnough() && await LookAtNumbersAsync() && IsEnough()
+                ? pending.HasList ? pending.Snapshot() : null
+                : await LookAtRowsAsync();
         }
         catch
         {
             pending.GiveUpLook();
             throw;
         }
+
+        bool IsEnough() => pending.HasList || !isForList;
     }
 
-    private async Task<PendingSnapshot> LookOnceAsync()
+    // Mostly nothing has happened that is not known here, and rows cost more than the index.
+    private async Task<bool> LookAtNumbersAsync()
+    {
+        if (!pending.HasLooked)
+        {
+            return false;
+        }
+
+        var look = pending.BeginLook();
+        return pending.TryEndLook(look, await history.ReadPendingNumbersAsync(customer, userId), clock.GetUtcNow());
+    }
+
+    private async Task<PendingSnapshot> LookAtRowsAsync()
     {
         var look = pending.BeginLook();
         var page = await history.ReadPendingAsync(customer, userId, after: null, FirstPage);

@@ -1,4 +1,5 @@
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 using Xunit;
 
@@ -39,6 +40,36 @@ public abstract class KnownListTests(ClusterFixture cluster)
         Assert.Equal([first, second], await cluster.OtherSilo.ListAsync(user));
         Assert.Equal(looks + 1, cluster.Storage.LooksAt(User));
         Assert.Equal(reads, cluster.Storage.ReadsOf(First));
+    }
+
+    // Another text in the row shows where an answer came from: what is pending never changes.
+    [SkippableFact]
+    public async Task What_has_been_looked_at_is_told_from_memory_as_long_as_the_index_says_that_it_is_pending_still()
+    {
+        await CreateBothAsync();
+        await cluster.DeactivateAsync(User);
+        await cluster.OneSilo.ListAsync(user);
+        await cluster.RewriteAsync<OperationState>(First, OperationState.Name, row => row with { Payload = "changed" });
+        cluster.Clock.Advance(Trust.Longest);
+        Assert.DoesNotContain(await User.ListPendingAsync(), operation => operation.Payload == "changed");
+
+        await cluster.DeactivateAsync(User);
+        Assert.Contains(await User.ListPendingAsync(), operation => operation.Payload == "changed");
+    }
+
+    [SkippableFact]
+    public async Task What_another_activation_has_created_is_found_by_its_number()
+    {
+        await CreateBothAsync();
+        await cluster.OneSilo.ListAsync(user);
+        var third = Journey.NewId();
+        var grain = cluster.OneSilo.GetOperation(Journey.Customer, third);
+        await cluster.RealStorage.WriteStateAsync(OperationState.Name, grain.GetGrainId(), new GrainState<OperationState>(
+            OperationState.Create(third, Journey.RequestOf(user), 1_000_000, "node-9", cluster.Clock.GetUtcNow())));
+
+        cluster.Clock.Advance(Trust.Longest);
+
+        Assert.Equal([first, second, third], await cluster.OneSilo.ListAsync(user));
     }
 
     // A decision that was answered takes its operation off the list. Of one that nobody was told of the list learns from the row alone.

@@ -63,9 +63,12 @@ internal sealed class FaultyCluster : IAsyncDisposable
             {
                 var node = free[random.Next(free.Count)];
                 node.Disturbance = Disturb(node);
+
+                // A node that is alone must also serve: on a slow machine its restart takes longer than the time to the next disturbance.
+                await (nodes.Length == 1 ? node.Disturbance : Task.CompletedTask);
             }
 
-            await Task.Delay(random.Next(200, 1_500), CancellationToken.None);
+            await Task.Delay(nodes.Length == 1 ? random.Next(1_000, 3_000) : random.Next(200, 1_500), CancellationToken.None);
         }
 
         await Task.WhenAll(nodes.Select(node => node.Disturbance));

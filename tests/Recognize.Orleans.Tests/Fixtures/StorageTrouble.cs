@@ -206,7 +206,7 @@ internal sealed class TroubledRows(IRows real, StorageTrouble trouble) : IRows
     public async Task ReadRangesAsync(IReadOnlyList<ReadItem<RowRange, List<RangeRow>>> group, CancellationToken cancellationToken)
     {
         await real.ReadRangesAsync(group, cancellationToken);
-        await Task.WhenAll(group.Where(item => item.Question.Index is RowIndex.Pending).Select(item => trouble.LookedAsync(item.Question)));
+        await Task.WhenAll(group.Where(item => item.Question.Index is RowIndex.Pending or RowIndex.PendingKeys).Select(item => trouble.LookedAsync(item.Question)));
     }
 
     public ValueTask DisposeAsync() => real.DisposeAsync();

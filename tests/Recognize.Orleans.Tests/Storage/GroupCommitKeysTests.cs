@@ -117,11 +117,13 @@ public abstract class GroupCommitKeysTests
         // All in one group, with users that are nearly the same and one who has nothing.
         string[] asked = [.. Owners, "acme/FF/"];
         var pending = asked.Select(owner => storage.ReadAsync(Of(RowIndex.Pending, owner))).ToList();
+        var keys = asked.Select(owner => storage.ReadAsync(Of(RowIndex.PendingKeys, owner))).ToList();
         var history = asked.Select(owner => storage.ReadAsync(Of(RowIndex.History, owner))).ToList();
         var row = storage.ReadAsync("op/acme/A1/03/");
         await storage.StartAsync();
 
         Assert.Equal(Owners.Select(owner => Rows(owner, 1, 3, 5, 7, 9)).Append([]), await Task.WhenAll(pending), Same);
+        Assert.Equal(Owners.Select(owner => Rows(owner, 1, 3, 5, 7, 9)).Append([]).Select(KeysOf), await Task.WhenAll(keys), Same);
         Assert.Equal(Owners.Select(owner => Rows(owner, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)).Append([]), await Task.WhenAll(history), Same);
         Assert.Equal("acme/A1/03", (await row).State!.Json);
     }
@@ -163,6 +165,8 @@ public abstract class GroupCommitKeysTests
         select storage.WriteAsync($"op/{place}/", new(), place, new RowKeys(place, number % 2 == 1 ? place : null)));
 
     private static RowRange Of(RowIndex index, string owner) => new(index, owner, owner + "~", int.MaxValue);
+
+    private static List<RangeRow> KeysOf(List<RangeRow> rows) => [.. rows.Select(row => row with { Payload = null })];
 
     private static List<RangeRow> Rows(string owner, params int[] numbers) =>
         [.. numbers.Select(number => new RangeRow($"{owner}{number:D2}", System.Text.Encoding.ASCII.GetBytes($"{owner}{number:D2}")))];

@@ -29,6 +29,7 @@ internal static class SqlServerStatements
                 ($"Write, {size}", () => rows.WriteAsync([.. Enumerable.Range(1, size).Select(WriteOf)], DateTime.MaxValue, CancellationToken.None)),
                 ($"Read, {size}", () => rows.ReadAsync([.. Enumerable.Range(1, size).Select(number => new ReadItem<RowKey, StoredRow?>(RowOf(number), () => null))], CancellationToken.None)),
                 ($"Read what is pending, {size}", () => rows.ReadRangesAsync(RangesOf(RowIndex.Pending, size), CancellationToken.None)),
+                ($"Read keys of what is pending, {size}", () => rows.ReadRangesAsync(RangesOf(RowIndex.PendingKeys, size), CancellationToken.None)),
                 ($"Read histories, {size}", () => rows.ReadRangesAsync(RangesOf(RowIndex.History, size), CancellationToken.None)),
             }),
             ("Find places", () => history.PlacesAsync("", 500, CancellationToken.None)),

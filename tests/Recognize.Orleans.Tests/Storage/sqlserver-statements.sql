@@ -85,6 +85,23 @@ WHERE given.Most > 0
 ORDER BY given.Item, found.Place ASC;
 GO
 
+-- Read keys of what is pending, 1
+--@service nvarchar(150),@a0 varchar(220),@b0 varchar(220),@c0 int
+SET NOCOUNT ON;
+SET XACT_ABORT ON;
+SET LOCK_TIMEOUT 2000;
+SELECT given.Item, found.Place, found.PayloadBinary
+FROM (VALUES
+    (0, @a0, @b0, @c0)) AS given (Item, [After], [Before], Most)
+CROSS APPLY
+(
+    SELECT TOP (given.Most) s.PendingKey AS Place, CAST(NULL AS VARBINARY(MAX)) AS PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
+    WHERE s.ServiceId = @service AND s.PendingKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.PendingKey < given.[Before] COLLATE Latin1_General_100_BIN2 ORDER BY s.PendingKey ASC
+) AS found
+WHERE given.Most > 0
+ORDER BY given.Item, found.Place ASC;
+GO
+
 -- Read histories, 1
 --@service nvarchar(150),@a0 varchar(220),@b0 varchar(220),@c0 int
 SET NOCOUNT ON;
@@ -192,6 +209,26 @@ FROM (VALUES
 CROSS APPLY
 (
     SELECT TOP (given.Most) s.PendingKey AS Place, s.PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
+    WHERE s.ServiceId = @service AND s.PendingKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.PendingKey < given.[Before] COLLATE Latin1_General_100_BIN2 ORDER BY s.PendingKey ASC
+) AS found
+WHERE given.Most > 0
+ORDER BY given.Item, found.Place ASC;
+GO
+
+-- Read keys of what is pending, 4
+--@service nvarchar(150),@a0 varchar(220),@b0 varchar(220),@c0 int,@a1 varchar(220),@b1 varchar(220),@c1 int,@a2 varchar(220),@b2 varchar(220),@c2 int,@a3 varchar(220),@b3 varchar(220),@c3 int
+SET NOCOUNT ON;
+SET XACT_ABORT ON;
+SET LOCK_TIMEOUT 2000;
+SELECT given.Item, found.Place, found.PayloadBinary
+FROM (VALUES
+    (0, @a0, @b0, @c0),
+    (1, @a1, @b1, @c1),
+    (2, @a2, @b2, @c2),
+    (3, @a3, @b3, @c3)) AS given (Item, [After], [Before], Most)
+CROSS APPLY
+(
+    SELECT TOP (given.Most) s.PendingKey AS Place, CAST(NULL AS VARBINARY(MAX)) AS PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
     WHERE s.ServiceId = @service AND s.PendingKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.PendingKey < given.[Before] COLLATE Latin1_General_100_BIN2 ORDER BY s.PendingKey ASC
 ) AS found
 WHERE given.Most > 0

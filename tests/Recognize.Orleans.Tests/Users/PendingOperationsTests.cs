@@ -338,7 +338,7 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void What_is_overdue_gives_its_place_back_as_long_as_the_list_is_not_too_old()
+    public void What_is_overdue_gives_its_place_back()
     {
         var look = pending.BeginLook();
         pending.EndLook(look, [Of("a") with { ExpiresAt = Now }, Of("b") with { ExpiresAt = Now.AddTicks(1) }, Of("c"), Of("d")]);
@@ -351,7 +351,122 @@ public sealed class PendingOperationsTests
 
         clock.Advance(Trust.Longest);
         pending.DropOverdue(Now.AddTicks(1));
+        Assert.True(Reserve("f"));
+        Assert.False(Reserve("g"));
+    }
+
+    [Fact]
+    public void Numbers_are_enough_of_a_look_when_all_of_them_are_known()
+    {
+        Look("a", "b", "c");
+        var before = pending.Snapshot();
+        clock.Advance(Trust.Longest);
+        Assert.False(pending.IsKnown);
+
+        Assert.True(LookAtNumbers("a", "b", "c"));
+        Assert.True(pending.IsKnown);
+        Assert.Same(before, pending.Snapshot());
+
+        Assert.True(LookAtNumbers("a", "c"));
+        Assert.Equal(["a", "c"], Ids(pending.Snapshot()));
+        Assert.True(Reserve("d", "e"));
         Assert.False(Reserve("f"));
+    }
+
+    [Fact]
+    public void A_number_that_is_new_wants_a_look_at_the_rows()
+    {
+        Look("a");
+
+        Assert.False(LookAtNumbers("a", "b"));
+
+        Look("a", "b");
+        Assert.True(LookAtNumbers("a", "b"));
+    }
+
+    [Fact]
+    public void A_create_that_got_no_answer_keeps_its_place_through_looks_at_numbers_as_long_as_it_may_arrive()
+    {
+        Look("a", "b", "c");
+        Unanswered("d");
+
+        Assert.True(LookAtNumbers("a", "b", "c"));
+        Assert.False(Reserve("e"));
+        Assert.False(LookAtNumbers("a", "b", "c", "d"));
+
+        clock.Advance(Trust.Unsettled);
+        Assert.True(LookAtNumbers("a", "b", "c"));
+        Assert.True(Reserve("e"));
+    }
+
+    [Fact]
+    public void What_has_come_to_its_deadline_wants_a_look_at_the_rows_because_its_end_must_be_written()
+    {
+        pending.EndLook(pending.BeginLook(), [Of("a") with { ExpiresAt = Now.AddTicks(1) }]);
+
+        Assert.True(LookAtNumbers("a"));
+        Assert.False(pending.TryEndLook(pending.BeginLook(), [Of("a").Id], Now.AddTicks(1)));
+        pending.DropOverdue(Now.AddTicks(1));
+        Assert.False(LookAtNumbers("a"));
+    }
+
+    [Fact]
+    public void What_is_created_or_has_ended_during_a_look_at_numbers_is_as_it_is_now()
+    {
+        Look("a", "b");
+        var look = pending.BeginLook();
+        Reserve("c");
+        pending.CreateSent();
+        pending.CreateDone(Of("c"));
+        pending.Ended("a");
+
+        Assert.True(pending.TryEndLook(look, [Of("a").Id, Of("b").Id], Now));
+
+        Assert.Equal(["b", "c"], Ids(pending.Snapshot()));
+    }
+
+    [Fact]
+    public void A_row_that_turns_up_during_a_look_at_numbers_wants_a_look_at_the_rows()
+    {
+        Look("a");
+        var look = pending.BeginLook();
+        pending.Forget();
+
+        Assert.False(pending.TryEndLook(look, [Of("a").Id], Now));
+    }
+
+    [Fact]
+    public void A_look_at_numbers_counts_what_was_dropped_for_its_length()
+    {
+        Look("a", "b", "c", "d");
+        clock.Advance(Trust.Longest);
+        pending.DropOld();
+
+        Assert.True(LookAtNumbers("a", "b", "c"));
+
+        Assert.False(pending.HasList);
+        Assert.True(Reserve("e"));
+        Assert.False(Reserve("f"));
+    }
+
+    [Fact]
+    public void A_long_list_is_not_kept_by_creates_once_its_rows_were_read_some_time_ago_and_a_short_one_is()
+    {
+        var many = new PendingOperations(new Trust(clock), 1_000, MostBytes);
+        many.EndLook(many.BeginLook(), Enumerable.Range(1, 24).Select(number => Of($"{number}", Now, number)));
+        clock.Advance(Trust.Longest);
+
+        Create(25);
+        Assert.True(many.HasList);
+        Create(26);
+        Assert.False(many.HasList);
+
+        void Create(int number)
+        {
+            many.Reserve($"{number}", null);
+            many.CreateSent();
+            many.CreateDone(Of($"{number}", Now, number));
+        }
     }
 
     // Three bytes to a character.
@@ -505,6 +620,8 @@ public sealed class PendingOperationsTests
 
     private void Look(params string[] found) => pending.EndLook(pending.BeginLook(), found.Select(Of));
 
+    private bool LookAtNumbers(params string[] found) => pending.TryEndLook(pending.BeginLook(), [.. found.Select(id => Of(id).Id)], Now);
+
     private static IEnumerable<string> Ids(PendingSnapshot list) => list.Operations!.Value.Select(operation => operation.OperationId);
 
     // In the order of the alphabet.
@@ -530,6 +647,7 @@ public sealed class PendingOperationsTests
         AnswerEnd,
         BeginLook,
         EndLook,
+        EndLookAtNumbers,
         Wait,
     }
 
@@ -588,6 +706,12 @@ public sealed class PendingOperationsTests
                     Assert.Equal(InOrder(i => list.Contains(operations[i])), list);
                     Assert.Subset(list.ToHashSet(), acknowledged.Where(one => ends[Array.IndexOf(operations, one)] is null).ToHashSet());
                     Assert.Subset(InOrder(i => creates[i] is Step.CommitCreate or Step.AnswerCreate && ends[i] is not Step.AnswerEnd).ToHashSet(), list.ToHashSet());
+                    break;
+
+                // Where numbers are not enough, another look may begin at once.
+                case Step.EndLookAtNumbers when looking is var (look, _, found):
+                    looking = pending.TryEndLook(look, [.. found.Select(one => one.Id)], Now) ? null
+                        : (pending.BeginLook(), InOrder(i => creates[i] is Step.AnswerCreate && ends[i] is null), Pending);
                     break;
 
                 // The word of an end comes sooner than what this waits.
