@@ -36,8 +36,8 @@ public static class GrainFactoryExtensions
     internal static TInterface GetOperation<TInterface>(this IGrainFactory grains, string customer, string operationId)
         where TInterface : IGrainWithStringKey
     {
-        Require(OperationLimits.FaultInCustomer(customer), nameof(customer));
-        Require(OperationLimits.FaultInOperationId(operationId), nameof(operationId));
+        Require(OperationLimits.ErrorInCustomer(customer), nameof(customer));
+        Require(OperationLimits.ErrorInOperationId(operationId), nameof(operationId));
         return Get<TInterface>(grains, OperationGrainId(customer, operationId));
     }
 
@@ -49,8 +49,8 @@ public static class GrainFactoryExtensions
     internal static TInterface GetUser<TInterface>(this IGrainFactory grains, string customer, string userId)
         where TInterface : IGrainWithStringKey
     {
-        Require(OperationLimits.FaultInCustomer(customer), nameof(customer));
-        Require(OperationLimits.FaultInUserId(userId), nameof(userId));
+        Require(OperationLimits.ErrorInCustomer(customer), nameof(customer));
+        Require(OperationLimits.ErrorInUserId(userId), nameof(userId));
         return Get<TInterface>(grains, GrainId.Create(User, $"user/{customer}/{userId}/"));
     }
 
@@ -71,11 +71,11 @@ public static class GrainFactoryExtensions
         return (TInterface)grains.GetGrain(id, NameOf<TInterface>.Value);
     }
 
-    private static void Require(string? fault, string parameter)
+    private static void Require(string? error, string parameter)
     {
-        if (fault is not null)
+        if (error is not null)
         {
-            throw new ArgumentException(fault, parameter);
+            throw new ArgumentException(error, parameter);
         }
     }
 

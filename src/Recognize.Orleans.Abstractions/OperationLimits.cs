@@ -7,7 +7,7 @@ namespace Recognize.Orleans;
 /// <summary>
 /// Every limit of the API and the rules that keep a text exactly as it was sent. Lengths are counted in UTF-16 code units.
 /// </summary>
-/// <remarks>Each <c>FaultIn…</c> returns <see langword="null"/> for a good value, or the sentence that names the member and its rule.</remarks>
+/// <remarks>Each <c>ErrorIn…</c> returns <see langword="null"/> for a good value, or the sentence that names the member and its rule.</remarks>
 public static partial class OperationLimits
 {
     /// <summary>The longest <c>operationId</c>.</summary>
@@ -57,19 +57,19 @@ public static partial class OperationLimits
     private static readonly SearchValues<char> CustomerName = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789-");
 
     /// <summary>The rule of a <c>userId</c>.</summary>
-    public static string? FaultInUserId(string? value) =>
+    public static string? ErrorInUserId(string? value) =>
         value is { Length: > 0 and <= UserId } && !value.AsSpan().ContainsAnyExcept(UpperHex)
             ? null
             : $"userId must be 1 to {UserId} upper-case hexadecimal digits.";
 
     /// <summary>The rule of a customer's name.</summary>
-    public static string? FaultInCustomer(string? value) =>
+    public static string? ErrorInCustomer(string? value) =>
         value is { Length: > 0 and <= Customer } && !value.AsSpan().ContainsAnyExcept(CustomerName)
             ? null
             : $"A customer's name must be 1 to {Customer} of the characters a-z, 0-9 and '-'.";
 
     /// <summary>The rule of an <c>operationId</c>.</summary>
-    public static string? FaultInOperationId(string? value) => value switch
+    public static string? ErrorInOperationId(string? value) => value switch
     {
         null => "operationId is required.",
         _ when string.IsNullOrWhiteSpace(value) => "operationId must not be blank.",
@@ -100,10 +100,10 @@ public static partial class OperationLimits
             : ExpiresInRule;
 
     /// <summary>The rule of a page's <c>limit</c>.</summary>
-    public static string? FaultInLimit(int value) => value is >= 1 and <= Page ? null : $"limit must be a whole number from 1 to {Page}.";
+    public static string? ErrorInLimit(int value) => value is >= 1 and <= Page ? null : $"limit must be a whole number from 1 to {Page}.";
 
     /// <summary>The rule of a place in the history, which may be absent.</summary>
-    public static string? FaultInPlace(string? value) =>
+    public static string? ErrorInCursor(string? value) =>
         value is null || Place().IsMatch(value) ? null : "cursor must be one that a page of this list has ended with.";
 
     /// <summary>The rule of an <c>Idempotency-Key</c>, which may be absent.</summary>
@@ -123,10 +123,10 @@ public static partial class OperationLimits
         value is null or AuthType.Biom or AuthType.Pin ? null : "authType must be Biom or Pin.";
 
     /// <summary>The first rule that a create breaks.</summary>
-    public static string? FaultIn(CreateOperation request)
+    public static string? ErrorIn(CreateOperation request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        return FaultInUserId(request.UserId)
+        return ErrorInUserId(request.UserId)
             ?? FaultInExternalUserId(request.ExternalUserId)
             ?? FaultInPayload(request.Payload)
             ?? FaultInAuthType(request.AuthType)

@@ -5,4 +5,4 @@ using Recognize.Orleans.Hosting;
 CultureInfo.CurrentCulture = CultureInfo.CurrentUICulture = CultureInfo.InvariantCulture;
 CultureInfo.DefaultThreadCurrentCulture = CultureInfo.DefaultThreadCurrentUICulture = CultureInfo.InvariantCulture;
 
-return await ServiceHost.RunAsync(args);
+return await CommandLine.RunAsync(args);

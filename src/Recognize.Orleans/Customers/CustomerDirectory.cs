@@ -2,7 +2,7 @@ using System.Buffers;
 using System.Collections.Frozen;
 using System.Security.Cryptography;
 using System.Text;
-using Recognize.Orleans.Hosting;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Customers;
 
@@ -77,7 +77,7 @@ internal sealed partial class CustomerDirectory : IDisposable
     public bool IsInForce(ApiKey key) => Volatile.Read(ref keys).TryGetValue(key.Sha256, out var found) && found == key;
 
     /// <summary>Reads the section; every fault is added as a sentence that names the setting, never a key.</summary>
-    public static FrozenDictionary<string, ApiKey> Read(IConfiguration configuration, bool withDemo, ICollection<string> faults)
+    public static FrozenDictionary<string, ApiKey> Read(IConfiguration configuration, bool withDemo, ICollection<string> errors)
     {
         var keys = new Dictionary<string, ApiKey>(StringComparer.Ordinal);
         var sdkApiKeys = new HashSet<string>(StringComparer.Ordinal);
@@ -89,7 +89,7 @@ internal sealed partial class CustomerDirectory : IDisposable
         }
         else if (customers.Count == 0)
         {
-            faults.Add("Recognize:Customers is empty: without a customer nobody can call the service.");
+            errors.Add("Recognize:Customers is empty: without a customer nobody can call the service.");
         }
 
         foreach (var customer in customers)
@@ -97,41 +97,41 @@ internal sealed partial class CustomerDirectory : IDisposable
             // Other letters have lower-case forms in ASCII too, and would make two names one.
             var name = Ascii.IsValid(customer.Key) ? customer.Key.ToLowerInvariant() : customer.Key;
             var setting = customer.Path;
-            if (OperationLimits.FaultInCustomer(name) is { } fault)
+            if (OperationLimits.ErrorInCustomer(name) is { } error)
             {
-                faults.Add($"{setting}: {fault}");
+                errors.Add($"{setting}: {error}");
             }
             else if (withDemo && name == DemoCustomer.Name)
             {
-                faults.Add($"{setting}: the name '{name}' belongs to the demo customer of the Development environment.");
+                errors.Add($"{setting}: the name '{name}' belongs to the demo customer of the Development environment.");
             }
 
-            RefuseUnknown(customer, ["SdkApiKey", "Keys"], faults);
+            RefuseUnknown(customer, ["SdkApiKey", "Keys"], errors);
             var sdkApiKey = customer["SdkApiKey"];
             if (sdkApiKey is not { Length: > 0 and <= LongestKey } || sdkApiKey.AsSpan().ContainsAnyExceptInRange('!', '~'))
             {
-                faults.Add($"{setting}:SdkApiKey must be 1 to {LongestKey} visible ASCII characters: the public identifier that answers show as apiKey.");
+                errors.Add($"{setting}:SdkApiKey must be 1 to {LongestKey} visible ASCII characters: the public identifier that answers show as apiKey.");
             }
             else if (!sdkApiKeys.Add(sdkApiKey))
             {
-                faults.Add($"{setting}:SdkApiKey is used by two customers.");
+                errors.Add($"{setting}:SdkApiKey is used by two customers.");
             }
 
             var configured = customer.GetSection("Keys").GetChildren().ToList();
             if (configured.Count == 0)
             {
-                faults.Add($"{setting}:Keys is empty: the customer could not call the service.");
+                errors.Add($"{setting}:Keys is empty: the customer could not call the service.");
             }
 
             foreach (var key in configured)
             {
-                ReadKey(key, new Customer(name, sdkApiKey ?? ""), keys, withDemo, faults);
+                ReadKey(key, new Customer(name, sdkApiKey ?? ""), keys, withDemo, errors);
             }
         }
 
         if (sdkApiKeys.Any(sdkApiKey => keys.ContainsKey(HashOf(sdkApiKey))))
         {
-            faults.Add("Recognize:Customers: an SdkApiKey is shown in answers and must not be one of the keys.");
+            errors.Add("Recognize:Customers: an SdkApiKey is shown in answers and must not be one of the keys.");
         }
 
         return keys.ToFrozenDictionary(StringComparer.Ordinal);
@@ -141,9 +141,9 @@ internal sealed partial class CustomerDirectory : IDisposable
 
     public void Dispose() => files.Changed -= Reload;
 
-    private static void ReadKey(IConfigurationSection key, Customer customer, Dictionary<string, ApiKey> keys, bool withDemo, ICollection<string> faults)
+    private static void ReadKey(IConfigurationSection key, Customer customer, Dictionary<string, ApiKey> keys, bool withDemo, ICollection<string> errors)
     {
-        RefuseUnknown(key, ["Sha256", "Scopes"], faults);
+        RefuseUnknown(key, ["Sha256", "Scopes"], errors);
         var scopes = Scopes.None;
         foreach (var scope in key.GetSection("Scopes").GetChildren())
         {
@@ -156,36 +156,36 @@ internal sealed partial class CustomerDirectory : IDisposable
                     scopes |= Scopes.Decisions;
                     break;
                 default:
-                    faults.Add($"{scope.Path} must be 'operations' or 'decisions'.");
+                    errors.Add($"{scope.Path} must be 'operations' or 'decisions'.");
                     break;
             }
         }
 
         if (scopes is Scopes.None)
         {
-            faults.Add($"{key.Path}:Scopes must hold 'operations', 'decisions' or both.");
+            errors.Add($"{key.Path}:Scopes must hold 'operations', 'decisions' or both.");
         }
 
         var hash = key["Sha256"] ?? "";
         if (hash.Length != SHA256.HashSizeInBytes * 2 || hash.AsSpan().ContainsAnyExcept(LowerHex))
         {
-            faults.Add($"{key.Path}:Sha256 must be the SHA-256 of the key as {SHA256.HashSizeInBytes * 2} lower-case hexadecimal digits.");
+            errors.Add($"{key.Path}:Sha256 must be the SHA-256 of the key as {SHA256.HashSizeInBytes * 2} lower-case hexadecimal digits.");
         }
         else if (!withDemo && DemoCustomer.IsDemoKey(hash))
         {
-            faults.Add($"{key.Path}:Sha256 is that of a demo key, which everybody knows.");
+            errors.Add($"{key.Path}:Sha256 is that of a demo key, which everybody knows.");
         }
         else if (!keys.TryAdd(hash, new ApiKey(customer, scopes, hash)))
         {
-            faults.Add($"{key.Path}:Sha256 is used twice.");
+            errors.Add($"{key.Path}:Sha256 is used twice.");
         }
     }
 
-    private static void RefuseUnknown(IConfigurationSection section, string[] known, ICollection<string> faults)
+    private static void RefuseUnknown(IConfigurationSection section, string[] known, ICollection<string> errors)
     {
         foreach (var child in section.GetChildren().Where(child => !known.Contains(child.Key, StringComparer.OrdinalIgnoreCase)))
         {
-            faults.Add($"{child.Path} is not a setting of this service.");
+            errors.Add($"{child.Path} is not a setting of this service.");
         }
     }
 
@@ -194,10 +194,10 @@ internal sealed partial class CustomerDirectory : IDisposable
         // The first look at the files and the start may meet.
         lock (gate)
         {
-            var faults = new List<string>();
-            var next = Read(configuration, withDemo, faults);
-            var report = string.Join(" ", files.Faults.Concat(faults));
-            if (faults.Count == 0)
+            var errors = new List<string>();
+            var next = Read(configuration, withDemo, errors);
+            var report = string.Join(" ", files.Faults.Concat(errors));
+            if (errors.Count == 0)
             {
                 // A file that cannot be read has its last good content here, so that keys can end in the others.
                 var changed = keys.Count > 0 && ((lastReport.Length > 0 && report.Length == 0) || !SameKeys(keys, next));
@@ -226,7 +226,7 @@ internal sealed partial class CustomerDirectory : IDisposable
         [LoggerMessage(1, LogLevel.Information, "The customers changed: {Customers} customers with {Keys} keys are live now.")]
         public static partial void Changed(ILogger logger, int customers, int keys);
 
-        [LoggerMessage(2, LogLevel.Error, "The changed configuration is refused and the last good one stays in force: {Faults}")]
-        public static partial void Refused(ILogger logger, string faults);
+        [LoggerMessage(2, LogLevel.Error, "The changed configuration is refused and the last good one stays in force: {Errors}")]
+        public static partial void Refused(ILogger logger, string errors);
     }
 }

@@ -66,12 +66,12 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
             broken.TryRemove(file, out _);
             return true;
         }
-        catch (Exception fault)
+        catch (Exception exception)
         {
             // What kept it from being read may pass without a change of its content.
             contents.Remove(file);
             var before = broken.GetValueOrDefault(file);
-            return before != (broken[file] = $"{file.Source.Path} cannot be read: {fault.GetBaseException().Message}");
+            return before != (broken[file] = $"{file.Source.Path} cannot be read: {exception.GetBaseException().Message}");
         }
     }
 
@@ -88,9 +88,9 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
             using var stream = file.CreateReadStream();
             return Convert.ToHexString(SHA256.HashData(stream));
         }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            return fault.Message;
+            return exception.Message;
         }
     }
 }

@@ -1,3 +1,5 @@
+using Recognize.Orleans.Foundation;
+
 namespace Recognize.Orleans.Hosting;
 
 /// <summary>Refuses what the web server cannot serve https with, before the silo joins and others rely on it.</summary>
@@ -5,7 +7,7 @@ internal static class Certificates
 {
     /// <summary>What is wrong, as a sentence; null when nothing is.</summary>
     // The server reads certificates only when it starts, and only it knows where it looks. So one starts with the same settings and nothing to serve.
-    public static async Task<string?> FaultInAsync(WebApplicationBuilder service, Settings settings)
+    public static async Task<string?> ErrorInAsync(WebApplicationBuilder service, Settings settings)
     {
         var url = settings.ApiUrls.Concat(settings.Management.Urls).FirstOrDefault(url => url.Scheme is "https");
         var kestrel = service.Configuration.GetSection("Kestrel");
@@ -29,10 +31,10 @@ internal static class Certificates
             await server.StartAsync();
             return null;
         }
-        catch (Exception fault)
+        catch (Exception exception)
         {
             // The lines after the first are the server's advice about developer certificates.
-            var reason = fault.GetBaseException().Message.Split('\n')[0].TrimEnd();
+            var reason = exception.GetBaseException().Message.Split('\n')[0].TrimEnd();
             return url is null
                 ? $"The section Kestrel cannot be used, of which Kestrel:Certificates:Default is the certificate for https: {reason}"
                 : $"The URL {url} needs a certificate, in Kestrel:Certificates:Default: {reason}";

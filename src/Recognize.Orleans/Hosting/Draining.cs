@@ -64,7 +64,7 @@ internal sealed class Draining
                 listeners.ForEach(listener => listener.SetRawSocketOption(SocketLevel, AttachFilter, MemoryMarshal.AsBytes(new ReadOnlySpan<FilterProgram>(in program))));
             }
         }
-        catch (Exception fault) when (fault is SocketException or ObjectDisposedException)
+        catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
         {
             // A sandbox that has no filters, or a server that has stopped meanwhile: connections are taken to the end.
         }

@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http.Features;
 using Recognize.Orleans.Customers;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Hosting;
@@ -36,12 +37,12 @@ internal sealed partial class Lifecycle(
             Log.NoDashboard(logger);
         }
 
-        if (settings.Storage.Engine is not Storage.StorageEngine.Sqlite && System.Net.IPAddress.IsLoopback(settings.Silo.AdvertisedAddress))
+        if (settings.Storage.Engine is not StorageEngine.Sqlite && System.Net.IPAddress.IsLoopback(settings.Silo.AdvertisedAddress))
         {
             Log.LoopbackSilo(logger, settings.Silo.AdvertisedAddress);
         }
 
-        if (settings.Storage.Engine is Storage.StorageEngine.Sqlite
+        if (settings.Storage.Engine is StorageEngine.Sqlite
             && Storage.SqliteFiles.OpenToOthers(Storage.SqliteDatabase.FileOf(settings.Storage.ConnectionString)) is { Count: > 0 } open)
         {
             Log.OpenToOthers(logger, string.Join(' ', open));
@@ -117,7 +118,7 @@ internal sealed partial class Lifecycle(
     private static partial class Log
     {
         [LoggerMessage(20, LogLevel.Information, "Recognize.Orleans {Version} started as node {Name}: API {Api}, management {Management}, storage {Engine}, silo {Address}:{Port}.")]
-        public static partial void Started(ILogger logger, string version, string name, string api, string management, Storage.StorageEngine engine, System.Net.IPAddress address, int port);
+        public static partial void Started(ILogger logger, string version, string name, string api, string management, StorageEngine engine, System.Net.IPAddress address, int port);
 
         [LoggerMessage(21, LogLevel.Information, "Try it with the demo customer, whose other key is {ApproverKey}: {Curl}")]
         public static partial void Demo(ILogger logger, string approverKey, string curl);

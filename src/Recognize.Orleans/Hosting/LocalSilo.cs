@@ -1,4 +1,5 @@
 using System.Net;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Hosting;

@@ -4,7 +4,8 @@ using System.Text;
 using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Orleans.Dashboard;
-using Recognize.Orleans.Http;
+using Recognize.Orleans.Api;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Hosting;
@@ -60,9 +61,9 @@ internal static class Management
             Console.WriteLine(await answer.Content.ReadAsStringAsync());
             return answer.IsSuccessStatusCode;
         }
-        catch (Exception fault) when (fault is HttpRequestException or TaskCanceledException)
+        catch (Exception exception) when (exception is HttpRequestException or TaskCanceledException)
         {
-            Console.WriteLine($"The service does not answer at {url}: {fault.Message}");
+            Console.WriteLine($"The service does not answer at {url}: {exception.Message}");
             return false;
         }
     }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Hosting;

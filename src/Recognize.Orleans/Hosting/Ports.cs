@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Hosting;
 
@@ -7,7 +8,7 @@ namespace Recognize.Orleans.Hosting;
 internal static class Ports
 {
     // Orleans shares a port with whoever has it (SO_REUSEPORT): two services would each answer half of the calls.
-    public static IEnumerable<string> FaultsIn(Settings settings)
+    public static IEnumerable<string> ErrorsIn(Settings settings)
     {
         var silo = settings.Silo;
         if (IsTaken(silo.AdvertisedAddress, silo.Port, out var reason))
@@ -55,11 +56,11 @@ internal static class Ports
             probe.Listen();
             return false;
         }
-        catch (SocketException fault)
+        catch (SocketException exception)
         {
-            reason = fault.SocketErrorCode is SocketError.AddressAlreadyInUse
+            reason = exception.SocketErrorCode is SocketError.AddressAlreadyInUse
                 ? "another process uses it. Stop that process or choose another port."
-                : fault.Message;
+                : exception.Message;
             return true;
         }
     }

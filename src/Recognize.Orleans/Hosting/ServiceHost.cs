@@ -1,7 +1,8 @@
 using System.Reflection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
-using Recognize.Orleans.Http;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 using Recognize.Orleans.Users;
@@ -9,48 +10,16 @@ using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Hosting;
 
-/// <summary>The process: its commands, and how the service is put together.</summary>
+/// <summary>How the service is put together, started and stopped.</summary>
 internal static class ServiceHost
 {
-    private const string Usage = """
-        Usage: Recognize.Orleans [command] [--setting value ...]
-          (none)         serve the API
-          apply-schema   bring the database's schema up to date; with --create-database also create the database
-          health         exit with 0 when the service on this machine is ready
-        """;
-
     public static string Version { get; } =
         typeof(ServiceHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
 
-    public static async Task<int> RunAsync(string[] args)
-    {
-        try
-        {
-            switch (args)
-            {
-                case ["apply-schema", .. var rest]:
-                    await ApplySchemaAsync(rest);
-                    return 0;
-                case ["health", .. var rest]:
-                    return await Management.AskReadyAsync(ManagementUrl(rest)) ? 0 : 1;
-                case ["-h" or "--help", ..]:
-                    Console.WriteLine(Usage);
-                    return 0;
-                case [var first, ..] when !first.StartsWith('-') && !first.StartsWith('/'):
-                    await Console.Error.WriteLineAsync(Usage);
-                    return 2;
-                default:
-                    return await ServeAsync(args);
-            }
-        }
-        catch (StartRefusedException refusal)
-        {
-            await Console.Error.WriteLineAsync(refusal.Message);
-            return 1;
-        }
-    }
-
-    private static async Task<int> ServeAsync(string[] args)
+    /// <summary>Serves until the process is told to stop.</summary>
+    /// <param name="args">Settings.</param>
+    /// <returns>The exit code of the process.</returns>
+    public static async Task<int> ServeAsync(string[] args)
     {
         await using var app = await BuildAsync(args);
         var fence = app.Services.GetRequiredService<Fence>();
@@ -62,7 +31,7 @@ internal static class ServiceHost
             await stop.Begun;
             await app.StopAsync(stop.Patience);
         }
-        catch (Exception fault) when (fence.IsClosed || (fault is not StartRefusedException && app.Lifetime.ApplicationStopping.IsCancellationRequested))
+        catch (Exception exception) when (fence.IsClosed || (exception is not StartRefusedException && app.Lifetime.ApplicationStopping.IsCancellationRequested))
         {
             // The reason has been logged, or an operator has stopped the start; what the host makes of it is no news.
         }
@@ -76,13 +45,13 @@ internal static class ServiceHost
         {
             await app.StartAsync();
         }
-        catch (Exception fault) when (fault is IOException or InvalidOperationException or System.Data.Common.DbException && !app.Lifetime.ApplicationStopping.IsCancellationRequested)
+        catch (Exception exception) when (exception is IOException or InvalidOperationException or System.Data.Common.DbException && !app.Lifetime.ApplicationStopping.IsCancellationRequested)
         {
             // What the web server finds only when it binds: a port that was taken a moment ago. And what Orleans finds in the database, which has gone since.
             // The silo may have joined: the others need not find out by themselves that it is gone.
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(5));
             await app.StopAsync(patience.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            throw new StartRefusedException([fault.Message]);
+            throw new StartRefusedException([exception.Message]);
         }
     }
 
@@ -95,16 +64,16 @@ internal static class ServiceHost
         var builder = NewBuilder(args);
         configure?.Invoke(builder);
 
-        var faults = new List<string>();
-        var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, faults);
-        CustomerDirectory.Read(builder.Configuration, DemoCustomer.IsOffered(builder.Environment, settings), faults);
-        faults.AddRange(Ports.FaultsIn(settings));
-        if (await Certificates.FaultInAsync(builder, settings) is { } unusable)
+        var errors = new List<string>();
+        var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, errors);
+        CustomerDirectory.Read(builder.Configuration, DemoCustomer.IsOffered(builder.Environment, settings), errors);
+        errors.AddRange(Ports.ErrorsIn(settings));
+        if (await Certificates.ErrorInAsync(builder, settings) is { } unusable)
         {
-            faults.Add(unusable);
+            errors.Add(unusable);
         }
 
-        StartRefusedException.ThrowIfAny(faults);
+        StartRefusedException.ThrowIfAny(errors);
 
         var clock = new ServiceClock();
         var database = await OpenDatabaseAsync(settings, clock);
@@ -120,7 +89,7 @@ internal static class ServiceHost
         return app;
     }
 
-    private static WebApplicationBuilder NewBuilder(string[] args)
+    public static WebApplicationBuilder NewBuilder(string[] args)
     {
         // A published program finds its settings, and its database, beside itself wherever it is started from.
         var here = Directory.GetCurrentDirectory();
@@ -130,14 +99,14 @@ internal static class ServiceHost
             // The service looks at its settings files itself.
             return WebApplication.CreateBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false", .. args], ContentRootPath = root });
         }
-        catch (InvalidDataException fault)
+        catch (InvalidDataException exception)
         {
-            throw new StartRefusedException([$"{fault.Message} {fault.GetBaseException().Message}"]);
+            throw new StartRefusedException([$"{exception.Message} {exception.GetBaseException().Message}"]);
         }
-        catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             // A link that leads nowhere, or a file that this user may not read.
-            throw new StartRefusedException([$"A settings file cannot be read: {fault.Message}"]);
+            throw new StartRefusedException([$"A settings file cannot be read: {exception.Message}"]);
         }
     }
 
@@ -153,18 +122,18 @@ internal static class ServiceHost
         services.AddSingleton<OperatorStop>();
         services.AddSingleton<Fence>();
         services.AddSingleton<WriteProbe>();
-        services.AddSingleton<Lookout>();
+        services.AddSingleton<DatabaseMonitor>();
         services.AddSingleton<WriteGuard, DatabaseGuard>();
 
         // Before the silo, so that it looks while the silo joins and leaves.
-        services.AddHostedService(provider => provider.GetRequiredService<Lookout>());
+        services.AddHostedService(provider => provider.GetRequiredService<DatabaseMonitor>());
         services.AddSingleton<SettingsFiles>();
         services.AddHostedService(provider => provider.GetRequiredService<SettingsFiles>());
         services.AddSingleton<CustomerDirectory>();
         services.AddSingleton<CallLimits>();
         services.AddSingleton<FrontEndWaits>();
         services.AddSingleton<PendingLists>();
-        services.AddExceptionHandler<Faults.Handler>();
+        services.AddExceptionHandler<ExceptionAnswers.Handler>();
         services.AddApiDocument();
         services.AddManagement();
         services.AddTelemetry(builder.Configuration);
@@ -229,9 +198,9 @@ internal static class ServiceHost
                 await Schema.ApplyAsync(database.Database, CancellationToken.None);
             }
 
-            if (await Schema.CheckAsync(database.Database, CancellationToken.None) is { } fault)
+            if (await Schema.CheckAsync(database.Database, CancellationToken.None) is { } error)
             {
-                throw new StartRefusedException([fault]);
+                throw new StartRefusedException([error]);
             }
 
             StartRefusedException.ThrowIfAny(await database.Database.MissingRightsAsync(CancellationToken.None));
@@ -247,27 +216,27 @@ internal static class ServiceHost
 
             return database;
         }
-        catch (Exception fault)
+        catch (Exception exception)
         {
             if (database is not null)
             {
                 await database.DisposeAsync();
             }
 
-            if (IsFaultOfTheDatabase(fault))
+            if (IsOfTheDatabase(exception))
             {
-                throw new StartRefusedException([$"The database of ConnectionStrings:Recognize cannot be used: {fault.GetBaseException().Message}"]);
+                throw new StartRefusedException([$"The database of ConnectionStrings:Recognize cannot be used: {exception.GetBaseException().Message}"]);
             }
 
             throw;
         }
     }
 
-    private static async Task RefuseUnfitServerAsync(Database database)
+    public static async Task RefuseUnfitServerAsync(Database database)
     {
-        var faults = new List<string>();
-        await database.AddServerFaultsAsync(faults, CancellationToken.None);
-        StartRefusedException.ThrowIfAny(faults);
+        var errors = new List<string>();
+        await database.AddServerErrorsAsync(errors, CancellationToken.None);
+        StartRefusedException.ThrowIfAny(errors);
     }
 
     // Two clusters would each tell the other's operations wrongly: of one service there is one.
@@ -277,67 +246,22 @@ internal static class ServiceHost
         if (claim.ClusterId != cluster.ClusterId)
         {
             throw new StartRefusedException(
-                [$"The service {cluster.ServiceId} in this database belongs to the cluster {claim.ClusterId}, and Recognize:Cluster:ClusterId is {cluster.ClusterId}: set it to {claim.ClusterId} to join, or stop every node of {claim.ClusterId}, wait for {ClusterClaim.Patience.TotalSeconds} seconds and start again to take over."]);
+                [$"The service {cluster.ServiceId} in this database belongs to the cluster {claim.ClusterId}, and Recognize:Cluster:ClusterId is {cluster.ClusterId}: set it to {claim.ClusterId} to join, or stop every node of {claim.ClusterId}, wait for {Times.ClusterClaim.TotalSeconds} seconds and start again to take over."]);
         }
 
         return claim;
     }
 
     // A database that is not there or refuses, a script that fails, a folder that may not be written.
-    private static bool IsFaultOfTheDatabase(Exception fault) =>
-        fault is System.Data.Common.DbException or InvalidOperationException or TimeoutException or IOException or UnauthorizedAccessException;
+    public static bool IsOfTheDatabase(Exception exception) =>
+        exception is System.Data.Common.DbException or InvalidOperationException or TimeoutException or IOException or UnauthorizedAccessException;
 
-    private static async Task ApplySchemaAsync(string[] args)
-    {
-        var settings = ReadSettings([.. args.Where(arg => arg is not "--create-database")]);
-        try
-        {
-            await using var database = OpenDatabase.Open(settings.Storage);
-            if (args.Contains("--create-database"))
-            {
-                await Schema.CreateDatabaseAsync(database.Database);
-            }
-
-            await RefuseUnfitServerAsync(database.Database);
-            await Schema.ApplyAsync(database.Database, CancellationToken.None);
-        }
-        catch (Exception fault) when (IsFaultOfTheDatabase(fault))
-        {
-            throw new StartRefusedException([$"The schema was not applied: {fault.GetBaseException().Message}"]);
-        }
-
-        Console.WriteLine($"The schema of the {settings.Storage.Engine} database is at version {Schema.Version} or newer.");
-    }
-
-    private static Settings ReadSettings(string[] args)
+    public static Settings ReadSettings(string[] args)
     {
         var builder = NewBuilder(args);
-        var faults = new List<string>();
-        var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, faults);
-        StartRefusedException.ThrowIfAny(faults);
+        var errors = new List<string>();
+        var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, errors);
+        StartRefusedException.ThrowIfAny(errors);
         return settings;
-    }
-
-    // Faults in other settings, made since the service started, do not make it unhealthy.
-    private static BindingAddress ManagementUrl(string[] args)
-    {
-        var builder = NewBuilder(args);
-        var faults = new List<string>();
-        var management = ManagementSettings.Read(new SettingsReader(builder.Configuration, faults));
-        StartRefusedException.ThrowIfAny(faults);
-        return management.Urls[0];
-    }
-}
-
-/// <summary>Why the service does not start: every reason at once, as sentences for the operator.</summary>
-internal sealed class StartRefusedException(IReadOnlyCollection<string> faults)
-    : Exception($"Recognize.Orleans does not start:{string.Concat(faults.Select(fault => $"{Environment.NewLine}  - {fault}"))}")
-{
-    public static void ThrowIfAny(IReadOnlyCollection<string> faults)
-    {
-        if (faults.Count > 0)
-        {
-            throw new StartRefusedException(faults);
-        }
     }
 }

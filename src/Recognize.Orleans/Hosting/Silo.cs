@@ -8,6 +8,7 @@ using Orleans.Runtime.Hosting;
 using Orleans.Runtime.MembershipService;
 using Orleans.Storage;
 using Recognize.Orleans.Customers;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 using Recognize.Orleans.Users;
@@ -69,15 +70,15 @@ internal static class Silo
 
             // A silo that starts waits for those that the table shows as alive. When all were killed and come back under other
             // addresses nobody is left to declare them dead: their sign of life must grow old soon (three times this).
-            options.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(5);
+            options.IAmAliveTablePublishTimeout = Times.SignOfLife;
 
             // Orleans compares the start of a silo that joins, by its machine's clock, with the service's clock: one whose machine
             // was set back would be declared dead while it joins, by itself too. One that never joins harms nobody.
             options.EvictWhenMaxJoinAttemptTimeExceeded = false;
         });
 
-        // Nothing here takes ten seconds but a database or a silo that does not answer, which is a 503.
-        silo.Configure<SiloMessagingOptions>(options => options.ResponseTimeout = TimeSpan.FromSeconds(10));
+        // Beyond it the answer is 503.
+        silo.Configure<SiloMessagingOptions>(options => options.ResponseTimeout = Times.ResponseTimeout);
         silo.AddDashboard(options =>
         {
             options.HideTrace = true;
@@ -94,20 +95,20 @@ internal static class Silo
         services.AddSingleton(settings);
         services.AddSingleton<Metrics>();
         services.AddSingleton<OperationNumbers>();
-        services.AddSingleton<CustomerShares>();
-        services.AddSingleton<FrontEnds>();
+        services.AddSingleton<CustomerQuotas>();
+        services.AddSingleton<UserMigration>();
     }
 
     /// <summary>Where grains keep their state; both storages read and go on with each other's rows.</summary>
     public static void AddRecognizeStorage(this ISiloBuilder silo, Database database, bool groupCommit)
     {
         var services = silo.Services;
-        services.AddSingleton<Trust>();
+        services.AddSingleton<Freshness>();
         services.AddSingleton(provider => ActivatorUtilities.CreateInstance<StorageFaults>(provider, database));
         services.AddSingleton<DatabaseHealth>();
         services.AddSingleton<GroupCommitLimits>();
         services.TryAddSingleton(WriteGuard.None);
-        services.AddSingleton(provider => database.CreateRows(
+        services.AddSingleton(provider => database.CreateRowStore(
             provider.GetRequiredService<IOptions<ClusterOptions>>().Value.ServiceId,
             provider.GetService<SiloIdentity>(),
             provider.GetRequiredService<TimeProvider>()));

@@ -1,6 +1,7 @@
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Hosting;
 

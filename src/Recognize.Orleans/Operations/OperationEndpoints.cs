@@ -1,8 +1,8 @@
 using System.ComponentModel.DataAnnotations;
+using System.Text.Json.Serialization;
 using Microsoft.Extensions.Primitives;
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
-using Recognize.Orleans.Http;
-using Recognize.Orleans.Users;
 using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Operations;
@@ -52,7 +52,7 @@ internal static class OperationEndpoints
 
     private static async Task<IResult> CreateAsync(string userId, HttpContext context, IGrainFactory grains, TimeProvider clock)
     {
-        var (body, fault) = await ApiContract.ReadBodyAsync(context, HttpJson.Web.CreateOperationBody);
+        var (body, error) = await ApiContract.ReadBodyAsync(context, OperationJson.Web.CreateOperationBody);
         RequestTarget.TryDecode(userId, out userId);
         var request = new CreateOperation
         {
@@ -65,35 +65,35 @@ internal static class OperationEndpoints
             ExpiresIn = body?.ExpiresIn is { } seconds ? TimeSpan.FromSeconds(seconds) : null,
         };
 
-        fault ??= OperationLimits.FaultInUserId(userId)
-            ?? OperationLimits.FaultInOperationId(body!.OperationId)
-            ?? OperationLimits.FaultIn(request)
-            ?? AuthTypeText.FaultIn(body.AuthType, required: false);
-        if (fault is not null)
+        error ??= OperationLimits.ErrorInUserId(userId)
+            ?? OperationLimits.ErrorInOperationId(body!.OperationId)
+            ?? OperationLimits.ErrorIn(request)
+            ?? AuthTypeText.ErrorIn(body.AuthType, required: false);
+        if (error is not null)
         {
-            return Problem.InvalidRequest.Because(fault);
+            return Problem.InvalidRequest.Because(error);
         }
 
         var customer = context.Customer().Name;
-        var user = grains.GetUser<ITrackingGrain>(customer, userId);
-        return Answer(await Faults.AskAsync(
+        var user = grains.GetUser<IOperationOwnerGrain>(customer, userId);
+        return Answer(await GrainRetry.CallAsync(
             clock,
             () => user.CreateAsync(body!.OperationId!, request)));
     }
 
     private static async Task<IResult> ReadAsync(string operationId, HttpContext context, IGrainFactory grains, FrontEndWaits waits, TimeProvider clock)
     {
-        if (FaultInPath(ref operationId) is { } fault)
+        if (ErrorInPath(ref operationId) is { } error)
         {
-            return Problem.InvalidRequest.Because(fault);
+            return Problem.InvalidRequest.Because(error);
         }
 
         var customer = context.Customer();
         var grain = grains.GetOperation(customer.Name, operationId);
-        var operation = await Faults.AskAsync(clock, grain.GetAsync, context.RequestAborted);
+        var operation = await GrainRetry.CallAsync(clock, grain.GetAsync, context.RequestAborted);
         if (Conditions.PreferredWait(context) is { } patience && operation is { Status: OperationStatus.Pending })
         {
-            using var wait = waits.Begin(context, grain.GetGrainId());
+            using var wait = waits.Begin(context.Waiting(), grain.GetGrainId());
             if (wait is null)
             {
                 return ApiContract.TooManyWaits(context);
@@ -107,24 +107,24 @@ internal static class OperationEndpoints
         }
 
         return operation is not null
-            ? ApiContract.Json(OperationBody.From(operation, customer), HttpJson.Web.OperationBody)
+            ? ApiContract.Json(OperationBody.From(operation, customer), OperationJson.Web.OperationBody)
             : Answer(OperationOutcome.NotFound);
     }
 
     private static async Task<IResult> DecideAsync(string operationId, HttpContext context, IGrainFactory grains, TimeProvider clock)
     {
-        var (body, fault) = await ApiContract.ReadBodyAsync(context, HttpJson.Web.DecisionBody);
-        fault = FaultInPath(ref operationId)
-            ?? fault
-            ?? OperationLimits.FaultInUserId(body!.UserId)
+        var (body, error) = await ApiContract.ReadBodyAsync(context, OperationJson.Web.DecisionBody);
+        error = ErrorInPath(ref operationId)
+            ?? error
+            ?? OperationLimits.ErrorInUserId(body!.UserId)
             ?? (body.Decision is "approve" or "deny" ? null : "decision must be 'approve' or 'deny'.")
-            ?? AuthTypeText.FaultIn(body.AuthType, required: true)
+            ?? AuthTypeText.ErrorIn(body.AuthType, required: true)
             ?? OperationLimits.FaultInPayload(body.OperationPayload)
             ?? OperationLimits.FaultInReason(body.Reason)
             ?? (body is { Decision: "approve", Reason: not null } ? "reason goes with the decision 'deny' only." : null);
-        if (fault is not null)
+        if (error is not null)
         {
-            return Problem.InvalidRequest.Because(fault);
+            return Problem.InvalidRequest.Because(error);
         }
 
         var decision = new Decision
@@ -137,33 +137,33 @@ internal static class OperationEndpoints
         };
 
         var operation = grains.GetOperation(context.Customer().Name, operationId);
-        return Answer(await Faults.AskAsync(clock, () => operation.DecideAsync(decision)));
+        return Answer(await GrainRetry.CallAsync(clock, () => operation.DecideAsync(decision)));
     }
 
     private static async Task<IResult> CancelAsync(string operationId, HttpContext context, IGrainFactory grains, TimeProvider clock)
     {
-        var (body, fault) = await ApiContract.ReadBodyAsync(context, HttpJson.Web.CancelBody, otherwise: new());
-        fault = FaultInPath(ref operationId) ?? fault ?? OperationLimits.FaultInReason(body!.Reason);
-        if (fault is not null)
+        var (body, error) = await ApiContract.ReadBodyAsync(context, OperationJson.Web.CancelBody, otherwise: new());
+        error = ErrorInPath(ref operationId) ?? error ?? OperationLimits.FaultInReason(body!.Reason);
+        if (error is not null)
         {
-            return Problem.InvalidRequest.Because(fault);
+            return Problem.InvalidRequest.Because(error);
         }
 
         var operation = grains.GetOperation(context.Customer().Name, operationId);
-        return Answer(await Faults.AskAsync(clock, () => operation.CancelAsync(body!.Reason)));
+        return Answer(await GrainRetry.CallAsync(clock, () => operation.CancelAsync(body!.Reason)));
     }
 
     // Two headers must not pass as one key with a comma in it; an empty key breaks the rule of keys.
     private static string? SentOnce(StringValues header) => header.Count <= 1 ? header : "";
 
-    private static string? FaultInPath(ref string operationId) =>
+    private static string? ErrorInPath(ref string operationId) =>
         RequestTarget.TryDecode(operationId, out operationId)
-            ? OperationLimits.FaultInOperationId(operationId)
+            ? OperationLimits.ErrorInOperationId(operationId)
             : "operationId in the path must be percent-encoded UTF-8.";
 
     private static IResult Answer(OperationOutcome outcome) => outcome switch
     {
-        OperationOutcome.Done => ApiContract.Json(new SuccessBody(), HttpJson.Web.SuccessBody),
+        OperationOutcome.Done => ApiContract.Json(new SuccessBody(), OperationJson.Web.SuccessBody),
         OperationOutcome.Duplicate => Problem.OperationExists.Because("operationId must be new: an operation of this id exists or existed."),
         OperationOutcome.IdempotencyKeyReused => Problem.IdempotencyKeyReused.Because("Idempotency-Key was sent before for this operationId, with another user or other members."),
         OperationOutcome.PendingLimitReached => Problem.PendingLimitReached.Because("The user has as many pending operations as the service allows; decide one of them to make room."),
@@ -199,7 +199,7 @@ internal static class AuthTypeText
         _ => throw new InvalidOperationException($"Authentication type {type} has no name."),
     };
 
-    public static string? FaultIn(string? text, bool required) =>
+    public static string? ErrorIn(string? text, bool required) =>
         Parse(text) is not null || (text is null && !required) ? null : "authType must be 'biom' or 'pin'.";
 }
 
@@ -368,4 +368,14 @@ public sealed record OperationBody
     };
 
     internal static string Time(DateTimeOffset time) => Storage.UtcMilliseconds.Text(time)[..^1];
+}
+
+[JsonSerializable(typeof(CreateOperationBody))]
+[JsonSerializable(typeof(DecisionBody))]
+[JsonSerializable(typeof(CancelBody))]
+[JsonSerializable(typeof(SuccessBody))]
+[JsonSerializable(typeof(OperationBody))]
+internal sealed partial class OperationJson : JsonSerializerContext
+{
+    public static OperationJson Web { get; } = new(ApiJson.NewOptions());
 }

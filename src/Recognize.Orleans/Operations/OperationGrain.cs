@@ -1,9 +1,8 @@
 using Orleans.Concurrency;
 using Orleans.Placement;
 using Orleans.Storage;
-using Recognize.Orleans.Hosting;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
-using Recognize.Orleans.Users;
 using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Operations;
@@ -13,11 +12,8 @@ namespace Recognize.Orleans.Operations;
 [CollectionAgeLimit(Minutes = 2)]
 // Beside the front end that asks for it first, or the user whose list shows it.
 [PreferLocalPlacement]
-internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperationGrain, IWatchedGrain, IRemovableGrain
+internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWatchedGrain, IRemovableGrain
 {
-    // Far longer than a user's list is remembered.
-    private static readonly TimeSpan Recently = TimeSpan.FromMinutes(1);
-
     private readonly StoredState<OperationState> state;
     private readonly Settings settings;
     private readonly Metrics metrics;
@@ -30,9 +26,9 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperatio
     private Task writing = Task.CompletedTask;
     private Task<OperationOutcome>? expiring;
 
-    public OperationGrain(IGrainStorage storage, Trust trust, Settings settings, Metrics metrics, TimeProvider clock)
+    public OperationGrain(IGrainStorage storage, Freshness freshness, Settings settings, Metrics metrics, TimeProvider clock)
     {
-        state = new(this.GetGrainId(), storage, OperationState.Name, IsFinal, trust);
+        state = new(this.GetGrainId(), storage, OperationState.Name, IsFinal, freshness);
         this.settings = settings;
         this.metrics = metrics;
         this.clock = clock;
@@ -40,9 +36,9 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperatio
 
     public async Task<OperationOutcome> CreateAsync(CreateOperation request)
     {
-        if (OperationLimits.FaultIn(request) is { } fault)
+        if (OperationLimits.ErrorIn(request) is { } error)
         {
-            throw new ArgumentException(fault, nameof(request));
+            throw new ArgumentException(error, nameof(request));
         }
 
         var (_, operationId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
@@ -70,11 +66,11 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperatio
         }
     }
 
-    public async Task<OperationOutcome?> ReplayAsync(CreateOperation request)
+    public async Task<OperationOutcome> ReplayAsync(CreateOperation request)
     {
         var stored = await state.ReadAsync();
         DropIfNothing(stored);
-        return stored?.Replay(request);
+        return stored?.Replay(request) ?? OperationOutcome.NotFound;
     }
 
     public async Task<OperationOutcome> DecideAsync(Decision decision)
@@ -150,7 +146,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperatio
         {
             // Another activation wrote this end, or a statement that was given up: its user's list may not know of it yet.
             isEndTold = true;
-            if (clock.GetUtcNow() - end < Recently)
+            if (clock.GetUtcNow() - end < Times.RecentEnd)
             {
                 await TellOfEndAsync(current);
             }
@@ -265,20 +261,20 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayedOperatio
         }
     }
 
-    private ITrackingGrain User(string userId)
+    private IOperationOwnerGrain User(string userId)
     {
         var (customer, _) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        return GrainFactory.GetUser<ITrackingGrain>(customer, userId);
+        return GrainFactory.GetUser<IOperationOwnerGrain>(customer, userId);
     }
 }
 
-/// <summary>What its user's grain asks of an operation that may exist already.</summary>
-[GrainInterfaceType("recognize.replayed-operation")]
-internal interface IReplayedOperationGrain : IGrainWithStringKey
+/// <summary>What a user's grain asks of an operation that may exist already.</summary>
+[GrainInterfaceType("recognize.replay")]
+internal interface IReplayGrain : IGrainWithStringKey
 {
-    /// <summary>What a create is told when the operation exists; null when it does not.</summary>
+    /// <summary>What a create is told when the operation exists; <see cref="OperationOutcome.NotFound"/> when it does not.</summary>
     // A create that came to the operation first waits for its user meanwhile.
     [AlwaysInterleave]
     [Alias("replay")]
-    Task<OperationOutcome?> ReplayAsync(CreateOperation request);
+    Task<OperationOutcome> ReplayAsync(CreateOperation request);
 }

@@ -51,13 +51,13 @@ internal sealed partial class OperationHistory(Database database, RowReader read
         while (true)
         {
             var rows = await reader.ReadAsync(new RowRange(RowIndex.PendingKeys, after, owner + End, Numbers), CancellationToken.None);
-            numbers.AddRange(rows.Select(row => OperationState.NumberOf(row.Place)));
+            numbers.AddRange(rows.Select(row => OperationState.NumberOf(row.Key)));
             if (rows.Count < Numbers)
             {
                 return numbers;
             }
 
-            after = rows[^1].Place;
+            after = rows[^1].Key;
         }
     }
 
@@ -66,7 +66,7 @@ internal sealed partial class OperationHistory(Database database, RowReader read
         QueryAsync(PlacesIn(database), (after, OperationState.Tombstones), count, row => row.GetString(0), cancellationToken);
 
     /// <summary>The first operations, or tombstones, after one place and before another, and the keys of their grains.</summary>
-    public Task<IReadOnlyList<(string Place, string GrainKey)>> RowsAsync(string after, string before, int count, CancellationToken cancellationToken) =>
+    public Task<IReadOnlyList<(string Position, string GrainKey)>> RowsAsync(string after, string before, int count, CancellationToken cancellationToken) =>
         QueryAsync(RowsIn(database), (after, before), count, row => (row.GetString(0), row.GetString(1)), cancellationToken);
 
     /// <summary>Every statement that runs on an engine.</summary>
@@ -80,7 +80,7 @@ internal sealed partial class OperationHistory(Database database, RowReader read
         database.FirstText(columns, "OrleansStorage", "WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey");
 
     private HistoryPage PageOf(List<RangeRow> rows, string owner, int count) =>
-        new([.. rows.Select(row => (row.Place[owner.Length..], StateOf(row)))], IsLast: rows.Count < count) { Bytes = rows.Sum(row => row.Payload?.Length ?? 0) };
+        new([.. rows.Select(row => (row.Key[owner.Length..], StateOf(row)))], IsLast: rows.Count < count) { Bytes = rows.Sum(row => row.Payload?.Length ?? 0) };
 
     private OperationState? StateOf(RangeRow row)
     {
@@ -88,9 +88,9 @@ internal sealed partial class OperationHistory(Database database, RowReader read
         {
             return row.Payload is null ? null : serializer.Deserialize<OperationState>(new(row.Payload));
         }
-        catch (Exception fault) when (fault is System.Text.Json.JsonException or NotSupportedException or InvalidOperationException)
+        catch (Exception exception) when (exception is System.Text.Json.JsonException or NotSupportedException or InvalidOperationException)
         {
-            Log.Unreadable(logger, row.Place, fault);
+            Log.Unreadable(logger, row.Key, exception);
             return null;
         }
     }
@@ -118,13 +118,13 @@ internal sealed partial class OperationHistory(Database database, RowReader read
     private static partial class Log
     {
         [LoggerMessage(70, LogLevel.Error, "The row at {Place} cannot be read and is left out.")]
-        public static partial void Unreadable(ILogger logger, string place, Exception fault);
+        public static partial void Unreadable(ILogger logger, string place, Exception exception);
     }
 }
 
 /// <param name="Rows">Where each operation stands, and what is stored of it; null: it cannot be read.</param>
 /// <param name="IsLast">Whether nothing follows.</param>
-internal sealed record HistoryPage(IReadOnlyList<(string Place, OperationState? State)> Rows, bool IsLast)
+internal sealed record HistoryPage(IReadOnlyList<(string Position, OperationState? State)> Rows, bool IsLast)
 {
     /// <summary>As they are stored.</summary>
     public required int Bytes { get; init; }

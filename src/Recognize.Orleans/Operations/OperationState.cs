@@ -114,7 +114,7 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
     }
 
     /// <summary>Takes a <see cref="HistoryKey"/> apart; the place is what of it follows <see cref="HistoryOf"/>. Null: it is none.</summary>
-    public static (string Customer, string UserId, string Place)? ParseHistoryKey(string key) =>
+    public static (string Customer, string UserId, string Position)? ParseHistoryKey(string key) =>
         key.Split('/', 3) is [var customer, var userId, var place] ? (customer, userId, place) : null;
 
     /// <summary>What the places of tombstones begin with: behind every user's history.</summary>
@@ -141,9 +141,9 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
 
     public (OperationOutcome Outcome, OperationState Next) Decide(Decision decision, DateTimeOffset now)
     {
-        if ((OperationLimits.FaultInAuthType(decision.AuthType) ?? FaultInReason(decision)) is { } fault)
+        if ((OperationLimits.FaultInAuthType(decision.AuthType) ?? FaultInReason(decision)) is { } error)
         {
-            throw new ArgumentException(fault, nameof(decision));
+            throw new ArgumentException(error, nameof(decision));
         }
 
         if (decision.UserId != UserId)
@@ -188,9 +188,9 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
 
     public (OperationOutcome Outcome, OperationState Next) Cancel(string? reason, DateTimeOffset now)
     {
-        if (OperationLimits.FaultInReason(reason) is { } fault)
+        if (OperationLimits.FaultInReason(reason) is { } error)
         {
-            throw new ArgumentException(fault, nameof(reason));
+            throw new ArgumentException(error, nameof(reason));
         }
 
         var current = Expire(now);

@@ -1,4 +1,4 @@
-using Recognize.Orleans.Hosting;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Operations;
@@ -47,9 +47,9 @@ internal sealed partial class Retention(
             Log.Swept(logger, tally.Asked);
         }
 
-        if (tally.Fault is { } fault)
+        if (tally.Fault is { } error)
         {
-            Log.Failed(logger, fault, tally.Failed, Interval);
+            Log.Failed(logger, error, tally.Failed, Interval);
         }
     }
 
@@ -62,24 +62,24 @@ internal sealed partial class Retention(
                 await SweepAsync(stoppingToken);
             }
         }
-        catch (Exception fault) when (stoppingToken.IsCancellationRequested)
+        catch (Exception exception) when (stoppingToken.IsCancellationRequested)
         {
             // Whatever a silo or a driver makes of being stopped in the middle.
-            throw new OperationCanceledException(fault.Message, fault, stoppingToken);
+            throw new OperationCanceledException(exception.Message, exception, stoppingToken);
         }
     }
 
     private async Task RemoveTombstonesAsync(DateTimeOffset removedBy, Tally tally, CancellationToken cancellationToken)
     {
         var (after, before) = (OperationState.Tombstones, OperationState.TombstonesAt(removedBy) + OperationHistory.End);
-        IReadOnlyList<(string Place, string GrainKey)> rows;
+        IReadOnlyList<(string Position, string GrainKey)> rows;
         do
         {
             var begun = clock.GetTimestamp();
             rows = await history.RowsAsync(after, before, Batch, cancellationToken);
             await Task.WhenAll(rows.Select(row => RemoveAsync(row.GrainKey, tally, cancellationToken)));
             await RestAsync(begun, cancellationToken);
-            after = rows.Count > 0 ? rows[^1].Place : after;
+            after = rows.Count > 0 ? rows[^1].Position : after;
         }
         while (rows.Count == Batch);
     }
@@ -96,8 +96,8 @@ internal sealed partial class Retention(
             places = await history.PlacesAsync(after, Places, cancellationToken);
             await RestAsync(begun, cancellationToken);
             var old = places.Select(OperationState.ParseHistoryKey)
-                .OfType<(string Customer, string UserId, string Place)>()
-                .Where(one => string.CompareOrdinal(one.Place, before) < 0)
+                .OfType<(string Customer, string UserId, string Position)>()
+                .Where(one => string.CompareOrdinal(one.Position, before) < 0)
                 .Select(one => (one.Customer, one.UserId))
                 .Distinct();
             foreach (var batch in old.Chunk(Batch))
@@ -121,7 +121,7 @@ internal sealed partial class Retention(
         var begun = clock.GetTimestamp();
         var owner = OperationState.HistoryOf(customer, userId);
         var after = owner;
-        IReadOnlyList<(string Place, string GrainKey)> rows;
+        IReadOnlyList<(string Position, string GrainKey)> rows;
         do
         {
             rows = await history.RowsAsync(after, owner + before, Batch, cancellationToken);
@@ -153,13 +153,13 @@ internal sealed partial class Retention(
     {
         private int asked;
         private int failed;
-        private Exception? fault;
+        private Exception? error;
 
         public int Asked => asked;
 
         public int Failed => failed;
 
-        public Exception? Fault => fault;
+        public Exception? Fault => error;
 
         public void Ask() => Interlocked.Increment(ref asked);
 
@@ -172,7 +172,7 @@ internal sealed partial class Retention(
             catch (Exception caught) when (!cancellationToken.IsCancellationRequested)
             {
                 Interlocked.Increment(ref failed);
-                Interlocked.CompareExchange(ref fault, caught, null);
+                Interlocked.CompareExchange(ref error, caught, null);
             }
         }
     }
@@ -183,7 +183,7 @@ internal sealed partial class Retention(
         public static partial void Swept(ILogger logger, int count);
 
         [LoggerMessage(51, LogLevel.Warning, "Retention: {Count} removals failed, the first one with this fault; the next sweep, in {Interval}, tries again.")]
-        public static partial void Failed(ILogger logger, Exception fault, int count, TimeSpan interval);
+        public static partial void Failed(ILogger logger, Exception exception, int count, TimeSpan interval);
     }
 }
 

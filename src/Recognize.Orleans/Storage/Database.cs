@@ -2,6 +2,7 @@ using System.Data;
 using System.Data.Common;
 using System.Diagnostics.CodeAnalysis;
 using DbUp.Builder;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
@@ -9,7 +10,6 @@ namespace Recognize.Orleans.Storage;
 internal abstract class Database(StorageEngine engine, DbDataSource dataSource) : IAsyncDisposable
 {
     /// <summary>The least that a pool must hold: a look at the database, Orleans' membership, and one more.</summary>
-    protected const int LeastPool = 3;
 
     private int sessionGeneration;
     private int idleGeneration;
@@ -41,7 +41,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
 
     /// <summary>
     /// Makes the row of a service id in RecognizeCluster the cluster's, unless it belongs to another that has shown a sign of
-    /// life within <see cref="ClusterClaim.Patience"/>; answers with whose it is now, the newest stored time, and until when removals are held.
+    /// life within <see cref="Times.ClusterClaim"/>; answers with whose it is now, the newest stored time, and until when removals are held.
     /// </summary>
     protected abstract string ClaimText { get; }
 
@@ -58,7 +58,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     protected abstract string RenewClaimText { get; }
 
     /// <summary>Makes the data source; nothing is connected yet.</summary>
-    /// <exception cref="ArgumentException">The connection string is malformed; <see cref="FaultIn"/> says so beforehand.</exception>
+    /// <exception cref="ArgumentException">The connection string is malformed; <see cref="ConnectionStrings.ErrorIn"/> says so beforehand.</exception>
     public static Database Create(StorageEngine engine, string connectionString) => engine switch
     {
         StorageEngine.Sqlite => new SqliteDatabase(connectionString),
@@ -67,35 +67,8 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         _ => throw Unknown(engine),
     };
 
-    /// <summary>
-    /// What is wrong with a connection string, as a sentence that can follow the name of its setting, or null. It never
-    /// repeats a part of the string: a malformed one may show its password as anything.
-    /// </summary>
-    public static string? FaultIn(StorageEngine engine, string? connectionString)
-    {
-        if (string.IsNullOrWhiteSpace(connectionString))
-        {
-            return "is empty.";
-        }
-
-        try
-        {
-            return engine switch
-            {
-                StorageEngine.Sqlite => SqliteDatabase.FaultIn(connectionString),
-                StorageEngine.SqlServer => SqlServerDatabase.FaultIn(connectionString),
-                StorageEngine.PostgreSql => PostgreSqlDatabase.FaultIn(connectionString),
-                _ => throw Unknown(engine),
-            };
-        }
-        catch (Exception fault) when (fault is ArgumentException or FormatException or InvalidCastException or OverflowException or KeyNotFoundException or NotSupportedException)
-        {
-            return $"is not a connection string for {engine}: it has a keyword or a value that the engine does not know.";
-        }
-    }
-
     /// <summary>Adds a sentence for each property of the server, the database or the way to it that the service cannot work with. Nothing is changed.</summary>
-    public abstract Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken);
+    public abstract Task AddServerErrorsAsync(ICollection<string> faults, CancellationToken cancellationToken);
 
     /// <summary>A sentence for each right on the service's tables that this login lacks. No row is touched.</summary>
     public virtual async Task<IReadOnlyCollection<string>> MissingRightsAsync(CancellationToken cancellationToken)
@@ -132,7 +105,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     /// <param name="serviceId">The service of the silo.</param>
     /// <param name="silo">The silo that asks.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    public virtual async Task<DatabaseLook> LookAsync(string serviceId, SiloIdentity silo, CancellationToken cancellationToken)
+    public virtual async Task<DatabaseStatus> LookAsync(string serviceId, SiloIdentity silo, CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
         await using var command = CommandOf(
@@ -187,7 +160,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     /// <param name="serviceId">Whose rows.</param>
     /// <param name="silo">Who writes, where more than one may.</param>
     /// <param name="clock">Tells how long a connection was idle.</param>
-    public abstract IRows CreateRows(string serviceId, SiloIdentity? silo, TimeProvider clock);
+    public abstract IRowStore CreateRowStore(string serviceId, SiloIdentity? silo, TimeProvider clock);
 
     /// <summary>Opens a connection outside of the pool: closing it ends its session.</summary>
     public abstract Task<DbConnection> OpenHeldAsync(CancellationToken cancellationToken);
@@ -296,7 +269,7 @@ internal readonly record struct StatementValue(string Name, object Value, DbType
 /// <param name="Status">The silo's own in the membership table; null without a row there.</param>
 /// <param name="ClusterId">The cluster that has claimed the service; null when nobody has.</param>
 /// <param name="IsReadOnly">Whether nothing can be written: the server is a standby, or was told so.</param>
-internal sealed record DatabaseLook(DateTimeOffset Now, SiloStatus? Status, string? ClusterId, bool IsReadOnly);
+internal sealed record DatabaseStatus(DateTimeOffset Now, SiloStatus? Status, string? ClusterId, bool IsReadOnly);
 
 /// <summary>Whose fault it is that the database did not do what it was asked.</summary>
 internal enum FaultOf
@@ -318,8 +291,4 @@ internal enum FaultOf
 /// <param name="ClusterId">The cluster that the service id belongs to now.</param>
 /// <param name="Newest">The newest time that the database knows of.</param>
 /// <param name="SweepsFrom">Before this time nothing may be removed; null: that is not held.</param>
-internal sealed record ClusterClaim(string ClusterId, DateTimeOffset Newest, DateTimeOffset? SweepsFrom)
-{
-    /// <summary>How long a cluster may show no sign of life before another may take its service over.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(15);
-}
+internal sealed record ClusterClaim(string ClusterId, DateTimeOffset Newest, DateTimeOffset? SweepsFrom);

@@ -1,11 +1,20 @@
+using Recognize.Orleans.Foundation;
+
 namespace Recognize.Orleans.Storage;
 
 /// <summary>What this node last saw of its database, from its looks and its probe of a write; requests and health checks read it, and cost the database nothing.</summary>
-internal sealed partial class DatabaseHealth(ILogger<DatabaseHealth> logger)
+internal sealed partial class DatabaseHealth
 {
+    private readonly ILogger<DatabaseHealth> logger;
     private readonly Lock gate = new();
     private DatabaseTrouble? look;
     private DatabaseTrouble? write;
+
+    public DatabaseHealth(Metrics metrics, ILogger<DatabaseHealth> logger)
+    {
+        this.logger = logger;
+        metrics.ObserveDegraded(() => IsDegraded);
+    }
 
     /// <summary>What is wrong; null: nothing.</summary>
     public DatabaseTrouble? Trouble => (Volatile.Read(ref look), Volatile.Read(ref write)) switch

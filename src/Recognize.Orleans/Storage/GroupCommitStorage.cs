@@ -18,7 +18,7 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
     // Each time another writer has committed in between, so that two writers take turns at worst.
     private const int OvertakenAtMost = 5;
 
-    private readonly IRows rows;
+    private readonly IRowStore rows;
     private readonly RowReader reader;
     private readonly IGrainStorageSerializer serializer;
     private readonly StorageFaults faults;
@@ -35,7 +35,7 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
     /// <param name="faults">What is made of the database's faults.</param>
     /// <param name="limits">How much it takes at once.</param>
     /// <param name="guard">What a statement is refused by that comes late, or from a silo that is none any more.</param>
-    public GroupCommitStorage(IRows rows, RowReader reader, IGrainStorageSerializer serializer, StorageFaults faults, GroupCommitLimits limits, WriteGuard guard)
+    public GroupCommitStorage(IRowStore rows, RowReader reader, IGrainStorageSerializer serializer, StorageFaults faults, GroupCommitLimits limits, WriteGuard guard)
     {
         this.rows = rows;
         this.reader = reader;

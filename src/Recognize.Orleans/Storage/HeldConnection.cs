@@ -10,9 +10,6 @@ namespace Recognize.Orleans.Storage;
 /// <param name="clock">Tells how long the connection was idle.</param>
 internal sealed class HeldConnection(Database database, TimeProvider clock) : IAsyncDisposable
 {
-    /// <summary>How long a statement may take, in seconds: as long as a write may wait to begin.</summary>
-    public const int StatementSeconds = 5;
-
     private const int ProbeSeconds = 1;
 
     // A firewall that forgets a connection tells nobody, and a server that closes one is not heard before the next statement.

@@ -1,4 +1,4 @@
-using Recognize.Orleans.Hosting;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 

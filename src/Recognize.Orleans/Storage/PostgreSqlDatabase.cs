@@ -5,6 +5,7 @@ using DbUp.Builder;
 using DbUp.Engine.Output;
 using DbUp.Postgresql;
 using Npgsql;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
@@ -43,13 +44,13 @@ internal sealed class PostgreSqlDatabase(string connectionString)
         SET ClusterId = @ClusterId, ClaimedAt = clock_timestamp()
         WHERE ServiceId = @ServiceId
             AND (ClusterId = @ClusterId
-                OR (ClaimedAt < clock_timestamp() - interval '{ClusterClaim.Patience.TotalSeconds} seconds'
+                OR (ClaimedAt < clock_timestamp() - interval '{Times.ClusterClaim.TotalSeconds} seconds'
                     AND NOT EXISTS
                     (
                         SELECT 1 FROM OrleansMembershipTable AS silo
                         WHERE silo.DeploymentId = RecognizeCluster.ClusterId AND silo.Status <> {(int)SiloStatus.Dead}
-                            AND silo.IAmAliveTime > clock_timestamp() - interval '{ClusterClaim.Patience.TotalSeconds} seconds'
-                            AND silo.IAmAliveTime < clock_timestamp() + interval '{ClusterClaim.Patience.TotalSeconds} seconds'
+                            AND silo.IAmAliveTime > clock_timestamp() - interval '{Times.ClusterClaim.TotalSeconds} seconds'
+                            AND silo.IAmAliveTime < clock_timestamp() + interval '{Times.ClusterClaim.TotalSeconds} seconds'
                     )));
 
         SELECT ClusterId, NewestTime AT TIME ZONE 'UTC', SweepsFrom AT TIME ZONE 'UTC' FROM RecognizeCluster WHERE ServiceId = @ServiceId;
@@ -64,35 +65,7 @@ internal sealed class PostgreSqlDatabase(string connectionString)
         WHERE ServiceId = @ServiceId AND ClusterId = @ClusterId
         """;
 
-    public static string? FaultIn(string connectionString)
-    {
-        var settings = new NpgsqlConnectionStringBuilder(connectionString);
-        if (string.IsNullOrEmpty(settings.Host))
-        {
-            return "names no server: set Host.";
-        }
-
-        if (string.IsNullOrEmpty(settings.Database))
-        {
-            return "names no database: set Database.";
-        }
-
-        if (settings.Multiplexing)
-        {
-            return "has Multiplexing, which mixes the sessions of statements that set something for theirs: leave it out.";
-        }
-
-        if (settings.Pooling && settings.MaxPoolSize < LeastPool)
-        {
-            return $"has a Maximum Pool Size below {LeastPool}: the service and Orleans look at the database at the same time.";
-        }
-
-        // The driver looks at how settings go together only when it makes a data source.
-        NpgsqlDataSource.Create(settings).Dispose();
-        return null;
-    }
-
-    public override IRows CreateRows(string serviceId, SiloIdentity? silo, TimeProvider clock) => new PostgreSqlRows(this, serviceId, silo, clock);
+    public override IRowStore CreateRowStore(string serviceId, SiloIdentity? silo, TimeProvider clock) => new PostgreSqlRowStore(this, serviceId, silo, clock);
 
     public override async Task<DbConnection> OpenHeldAsync(CancellationToken cancellationToken) => await unpooled.OpenConnectionAsync(cancellationToken);
 
@@ -115,7 +88,7 @@ internal sealed class PostgreSqlDatabase(string connectionString)
         _ => FaultOf.Database,
     };
 
-    public override async Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken)
+    public override async Task AddServerErrorsAsync(ICollection<string> faults, CancellationToken cancellationToken)
     {
         await using var connection = await unpooled.OpenConnectionAsync(cancellationToken);
         if (await SharesSessionsAsync(connection, cancellationToken))

@@ -8,7 +8,7 @@ namespace Recognize.Orleans.Storage;
 /// </summary>
 internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDisposable
 {
-    private readonly IRows rows;
+    private readonly IRowStore rows;
     private readonly StorageFaults faults;
     private readonly GroupCommitLimits limits;
     private readonly Channel<ReadItem<RowKey, StoredRow?>> single;
@@ -16,7 +16,7 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
     private readonly CancellationTokenSource abandoned = new();
     private Task pumps = Task.CompletedTask;
 
-    public RowReader(IRows rows, StorageFaults faults, GroupCommitLimits limits)
+    public RowReader(IRowStore rows, StorageFaults faults, GroupCommitLimits limits)
     {
         this.rows = rows;
         this.faults = faults;

@@ -2,6 +2,7 @@ using System.Data.Common;
 using System.Globalization;
 using DbUp.Engine;
 using DbUp.Helpers;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
@@ -27,7 +28,7 @@ internal static class Schema
     /// <exception cref="InvalidOperationException">
     /// The database is older than the first script, or a script failed; the database is as it was before that script.
     /// </exception>
-    public static async Task ApplyAsync(Database database, CancellationToken cancellationToken)
+    public static async Task<AppliedSchema> ApplyAsync(Database database, CancellationToken cancellationToken)
     {
         await using var connection = await database.DataSource.OpenConnectionAsync(cancellationToken);
         await ExecuteAsync(connection, database.LockSchemaText, cancellationToken);
@@ -40,14 +41,16 @@ internal static class Schema
                 throw new InvalidOperationException(BeforeFirstRelease(version));
             }
 
-            var missing = Scripts(database.Engine).Where(script => script.Version > version).Select(script => script.Script).ToArray();
+            var missing = Missing(database.Engine, version).ToArray();
             if (missing.Length > 0)
             {
                 // The library has no asynchronous calls.
                 await Task.Run(() => Run(database, connection, missing), CancellationToken.None);
             }
 
+            var (now, _) = await ReadAsync(database, connection, cancellationToken);
             applied = true;
+            return new(version, [.. missing.Select(script => script.Name)], now);
         }
         finally
         {
@@ -59,16 +62,18 @@ internal static class Schema
     /// Creates the database itself when the server does not have it. An existing one needs no more rights than to connect
     /// to it. SQLite creates its file on the first use.
     /// </summary>
-    public static async Task CreateDatabaseAsync(Database database)
+    /// <returns>Whether it was created by this call.</returns>
+    public static async Task<bool> CreateDatabaseAsync(Database database)
     {
         if (await database.ExistsAsync())
         {
-            return;
+            return false;
         }
 
         try
         {
             await Task.Run(database.CreateOnServer);
+            return true;
         }
         catch (DbException)
         {
@@ -77,8 +82,23 @@ internal static class Schema
             {
                 throw;
             }
+
+            return false;
         }
     }
+
+    /// <summary>The version of the database's schema; 0: it has none. Changes nothing.</summary>
+    public static async Task<int> ReadVersionAsync(Database database, CancellationToken cancellationToken)
+    {
+        await using var connection = await database.DataSource.OpenConnectionAsync(cancellationToken);
+        return (await ReadAsync(database, connection, cancellationToken)).Version;
+    }
+
+    /// <summary>The names of the scripts that a database of a version does not have yet.</summary>
+    /// <exception cref="InvalidOperationException">The version is older than the first script.</exception>
+    public static IReadOnlyList<string> MissingScripts(StorageEngine engine, int version) => version is > 0 and < FirstVersion
+        ? throw new InvalidOperationException(BeforeFirstRelease(version))
+        : [.. Missing(engine, version).Select(script => script.Name)];
 
     /// <summary>Null when this program can work with the database, otherwise a sentence that tells an operator what to do.</summary>
     public static async Task<string?> CheckAsync(Database database, CancellationToken cancellationToken)
@@ -118,6 +138,8 @@ internal static class Schema
             return reader.ReadToEnd();
         }
     }
+
+    private static IEnumerable<SqlScript> Missing(StorageEngine engine, int version) => Scripts(engine).Where(script => script.Version > version).Select(script => script.Script);
 
     private static string BeforeFirstRelease(int version) =>
         $"The database has schema version {version}, from before the first release, and cannot be brought to version {Version}: export what you need and begin with an empty database.";
@@ -160,3 +182,9 @@ internal static class Schema
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 }
+
+/// <summary>What came of applying the schema.</summary>
+/// <param name="Before">The version that the database had; 0: none.</param>
+/// <param name="Scripts">What ran.</param>
+/// <param name="After">The version that it has.</param>
+internal sealed record AppliedSchema(int Before, IReadOnlyList<string> Scripts, int After);

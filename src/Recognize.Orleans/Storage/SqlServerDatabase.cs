@@ -4,6 +4,7 @@ using DbUp;
 using DbUp.Builder;
 using DbUp.Engine.Output;
 using Microsoft.Data.SqlClient;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
@@ -56,13 +57,13 @@ internal sealed class SqlServerDatabase(string connectionString)
         SET ClusterId = @ClusterId, ClaimedAt = SYSUTCDATETIME()
         WHERE ServiceId = @ServiceId
             AND (ClusterId = @ClusterId
-                OR (ClaimedAt < DATEADD(SECOND, -{ClusterClaim.Patience.TotalSeconds}, SYSUTCDATETIME())
+                OR (ClaimedAt < DATEADD(SECOND, -{Times.ClusterClaim.TotalSeconds}, SYSUTCDATETIME())
                     AND NOT EXISTS
                     (
                         SELECT 1 FROM OrleansMembershipTable AS silo
                         WHERE silo.DeploymentId = RecognizeCluster.ClusterId AND silo.Status <> {(int)SiloStatus.Dead}
-                            AND silo.IAmAliveTime > DATEADD(SECOND, -{ClusterClaim.Patience.TotalSeconds}, SYSUTCDATETIME())
-                            AND silo.IAmAliveTime < DATEADD(SECOND, {ClusterClaim.Patience.TotalSeconds}, SYSUTCDATETIME())
+                            AND silo.IAmAliveTime > DATEADD(SECOND, -{Times.ClusterClaim.TotalSeconds}, SYSUTCDATETIME())
+                            AND silo.IAmAliveTime < DATEADD(SECOND, {Times.ClusterClaim.TotalSeconds}, SYSUTCDATETIME())
                     )));
 
         SELECT ClusterId, NewestTime, SweepsFrom FROM RecognizeCluster WHERE ServiceId = @ServiceId;
@@ -77,15 +78,7 @@ internal sealed class SqlServerDatabase(string connectionString)
         WHERE ServiceId = @ServiceId AND ClusterId = @ClusterId
         """;
 
-    public static string? FaultIn(string connectionString) => new SqlConnectionStringBuilder(connectionString) switch
-    {
-        { DataSource: "" } => "names no server: set Data Source.",
-        { InitialCatalog: "", AttachDBFilename: "" } => "names no database: set Initial Catalog.",
-        { Pooling: true, MaxPoolSize: < LeastPool } => $"has a Max Pool Size below {LeastPool}: the service and Orleans look at the database at the same time.",
-        _ => null,
-    };
-
-    public override async Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken)
+    public override async Task AddServerErrorsAsync(ICollection<string> faults, CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
         await using var command = CommandOf(
@@ -115,7 +108,7 @@ internal sealed class SqlServerDatabase(string connectionString)
         }
     }
 
-    public override IRows CreateRows(string serviceId, SiloIdentity? silo, TimeProvider clock) => new SqlServerRows(this, serviceId, silo, clock);
+    public override IRowStore CreateRowStore(string serviceId, SiloIdentity? silo, TimeProvider clock) => new SqlServerRowStore(this, serviceId, silo, clock);
 
     public override async Task<DbConnection> OpenHeldAsync(CancellationToken cancellationToken)
     {
@@ -139,7 +132,7 @@ internal sealed class SqlServerDatabase(string connectionString)
         // First: to a login while the database is away the server also says that the login failed.
         SqlException known when known.Errors.Cast<SqlError>().Any(IsOfSession) => FaultOf.Session,
         SqlException known when known.Errors.Cast<SqlError>().Any(error => IsOfNode(error.Number)) => FaultOf.Node,
-        SqlException known when SqlServerRows.IsOfTheBatch(known) => FaultOf.Statement,
+        SqlException known when SqlServerRowStore.IsOfTheBatch(known) => FaultOf.Statement,
         _ => FaultOf.Database,
     };
 

@@ -3,6 +3,7 @@ using DbUp;
 using DbUp.Builder;
 using DbUp.Sqlite.Helpers;
 using Microsoft.Data.Sqlite;
+using Recognize.Orleans.Foundation;
 using SQLitePCL;
 
 namespace Recognize.Orleans.Storage;
@@ -46,19 +47,6 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
     /// <summary>The file of a connection string, as it is written there.</summary>
     public static string FileOf(string connectionString) => new SqliteConnectionStringBuilder(connectionString).DataSource;
 
-    public static string? FaultIn(string connectionString)
-    {
-        var settings = new SqliteConnectionStringBuilder(connectionString);
-        return settings switch
-        {
-            { DataSource: "" } => "names no file: set Data Source.",
-            { DataSource: ":memory:" } or { Mode: SqliteOpenMode.Memory } => "names a database in memory, which would forget every operation: set Data Source to a file.",
-            { Mode: SqliteOpenMode.ReadOnly } => "opens the file for reading only.",
-            _ when settings.DataSource.StartsWith("file:", StringComparison.OrdinalIgnoreCase) => "names its file as a URI: set Data Source to a plain path.",
-            _ => null,
-        };
-    }
-
     // A file has no rights but to be written.
     public override async Task<IReadOnlyCollection<string>> MissingRightsAsync(CancellationToken cancellationToken)
     {
@@ -75,9 +63,9 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
         }
     }
 
-    public override Task AddServerFaultsAsync(ICollection<string> faults, CancellationToken cancellationToken) => Task.CompletedTask;
+    public override Task AddServerErrorsAsync(ICollection<string> faults, CancellationToken cancellationToken) => Task.CompletedTask;
 
-    public override IRows CreateRows(string serviceId, SiloIdentity? silo, TimeProvider clock) => new SqliteRows((SqliteDataSource)DataSource, serviceId);
+    public override IRowStore CreateRowStore(string serviceId, SiloIdentity? silo, TimeProvider clock) => new SqliteRowStore((SqliteDataSource)DataSource, serviceId);
 
     public override async Task<DbConnection> OpenHeldAsync(CancellationToken cancellationToken) => await DataSource.OpenConnectionAsync(cancellationToken);
 
@@ -95,7 +83,7 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
     };
 
     // The clock is the machine's, and nobody votes on the one process that has the file. The file is looked at all the same.
-    public override async Task<DatabaseLook> LookAsync(string serviceId, SiloIdentity silo, CancellationToken cancellationToken)
+    public override async Task<DatabaseStatus> LookAsync(string serviceId, SiloIdentity silo, CancellationToken cancellationToken)
     {
         await using (await DataSource.OpenConnectionAsync(cancellationToken))
         {

@@ -3,19 +3,19 @@ using Orleans.Storage;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// One grain's state in the database, and what of it is known here. What is known is durable, and told only as long as <see cref="Trust"/> allows:
+/// One grain's state in the database, and what of it is known here. What is known is durable, and told only as long as <see cref="Freshness"/> allows:
 /// another activation may write the row as well, and only the row's version decides between the two.
 /// </summary>
 /// <param name="grain">Whose state it is.</param>
 /// <param name="storage">Where its row is.</param>
 /// <param name="name">The type of the row.</param>
 /// <param name="isFinal">Whether a state can never change any more.</param>
-/// <param name="trust">How long any other state is known.</param>
-internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, string name, Func<T, bool> isFinal, Trust trust)
+/// <param name="freshness">How long any other state is known.</param>
+internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, string name, Func<T, bool> isFinal, Freshness freshness)
     where T : class, new()
 {
     private GrainState<T> row = new();
-    private SharedReads<GrainState<T>>? reads;
+    private SingleFlight<GrainState<T>>? reads;
     private long sent;
     private int changes;
     private bool isWriting;
@@ -24,7 +24,7 @@ internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, strin
     // That there is no row is never known for longer than a call: another grain can insert it without telling us.
     private T? Known => StateIn(row);
 
-    private bool IsTrusted => Known is { } known && (isFinal(known) || (!isWriting && !trust.IsUnsettled(unanswered) && trust.Holds(sent)));
+    private bool IsTrusted => Known is { } known && (isFinal(known) || (!isWriting && !freshness.IsOutcomeUnknown(unanswered) && freshness.IsFresh(sent)));
 
     /// <summary>
     /// What is stored, or null. While a write is on its way, or has got no answer, a state that is not final comes from a read that began after this call.
@@ -48,7 +48,7 @@ internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, strin
 
     private async Task<bool> TryAsync(GrainState<T> read, T next, Func<string, GrainId, IGrainState<T>, Task> write)
     {
-        var begun = trust.Now;
+        var begun = freshness.Now;
         var state = new GrainState<T>(next, read.ETag!) { RecordExists = read.RecordExists };
         isWriting = true;
         try
@@ -63,7 +63,7 @@ internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, strin
         }
         catch (Exception fault) when (!StorageFaults.IsRefusal(fault))
         {
-            unanswered = trust.Now;
+            unanswered = freshness.Now;
             throw;
         }
         finally
@@ -84,7 +84,7 @@ internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, strin
         {
             // A read that is on its way may have been sent too early to prove anything but what it finds.
             await mine.Running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
-            return IsTrusted ? row : await mine.AnewAsync();
+            return IsTrusted ? row : await mine.RunAsync();
         }
         finally
         {
@@ -96,7 +96,7 @@ internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, strin
     {
         while (true)
         {
-            var (begun, before) = (trust.Now, changes);
+            var (begun, before) = (freshness.Now, changes);
             var read = new GrainState<T>();
             await storage.ReadStateAsync(name, grain, read);
             if (before == changes)

@@ -1,8 +1,8 @@
 using System.Buffers;
 using System.Collections.Immutable;
 using System.Text.Json;
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
-using Recognize.Orleans.Http;
 
 namespace Recognize.Orleans.Users;
 
@@ -10,7 +10,7 @@ namespace Recognize.Orleans.Users;
 /// The pending lists that this process sends. Whoever reads or follows the list of one user at the same time shares one question to the user's grain,
 /// and one rendering of what it answers.
 /// </summary>
-internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, TimeProvider clock)
+internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, TimeProvider clock)
 {
     private readonly Lock gate = new();
     private readonly Dictionary<GrainId, SharedList> lists = [];
@@ -18,13 +18,13 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, 
     /// <summary>Joins those who read or follow a user's list.</summary>
     public Reader Join(string customer, string userId)
     {
-        var user = grains.GetUser<ITrackingGrain>(customer, userId);
+        var user = grains.GetUser<IPendingListGrain>(customer, userId);
         var id = user.GetGrainId();
         lock (gate)
         {
             if (!lists.TryGetValue(id, out var list))
             {
-                lists.Add(id, list = new(customer, user, shares, clock));
+                lists.Add(id, list = new(customer, user, quotas, clock));
             }
 
             list.Readers++;
@@ -83,8 +83,8 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, 
         }
     }
 
-    // What SharedReads does for a grain, for many threads, and with the hold of each client on the answer.
-    internal sealed class SharedList(string customer, ITrackingGrain user, CustomerShares shares, TimeProvider clock)
+    // What SingleFlight does for a grain, for many threads, and with the hold of each client on the answer.
+    internal sealed class SharedList(string customer, IPendingListGrain user, CustomerQuotas quotas, TimeProvider clock)
     {
         private readonly Lock gate = new();
         private RenderedList? latest;
@@ -126,9 +126,9 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, 
             {
                 question.Answer.SetResult(await ListAsync(question.Clients));
             }
-            catch (Exception fault)
+            catch (Exception exception)
             {
-                question.Answer.SetException(fault);
+                question.Answer.SetException(exception);
             }
 
             lock (gate)
@@ -145,7 +145,7 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, 
             PendingSnapshot snapshot;
             try
             {
-                snapshot = await Faults.AskAsync(clock, () => user.ListUnlessAsync(known?.Version, evenLarge: false));
+                snapshot = await GrainRetry.CallAsync(clock, () => user.ListUnlessAsync(known?.Version, evenLarge: false));
                 isKnown = known?.Version == snapshot.Version;
             }
             finally
@@ -164,12 +164,12 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerShares shares, 
 
         private async Task<RenderedList> RenderLargeAsync(int holders)
         {
-            using var turn = await shares.RenderAsync(customer);
-            var snapshot = await Faults.AskAsync(clock, () => user.ListUnlessAsync(known: null, evenLarge: true));
-            var list = await RenderedList.RenderAsync(snapshot.Version, snapshot.Operations!.Value, holders, bytes => shares.PaceRenderAsync(customer, bytes));
+            using var turn = await quotas.TakeRenderTurnAsync(customer);
+            var snapshot = await GrainRetry.CallAsync(clock, () => user.ListUnlessAsync(known: null, evenLarge: true));
+            var list = await RenderedList.RenderAsync(snapshot.Version, snapshot.Operations!.Value, holders, bytes => quotas.PaceRenderAsync(customer, bytes));
 
             // In the turn, so that of one customer a single list is in memory that has no room yet.
-            list.Room = await shares.SendAsync(customer, list.Length);
+            list.Room = await quotas.ReserveUnreadAsync(customer, list.Length);
             return list;
         }
 
@@ -229,11 +229,11 @@ internal sealed class RenderedList
     {
         var parts = new List<byte[]>(1);
         var buffer = new ArrayBufferWriter<byte>();
-        await using var json = new Utf8JsonWriter(buffer, HttpJson.Writing);
+        await using var json = new Utf8JsonWriter(buffer, ApiJson.Writing);
         json.WriteStartArray();
         foreach (var operation in operations)
         {
-            JsonSerializer.Serialize(json, PendingOperationBody.From(operation), HttpJson.Web.PendingOperationBody);
+            JsonSerializer.Serialize(json, PendingOperationBody.From(operation), UserJson.Web.PendingOperationBody);
             if (buffer.WrittenCount + json.BytesPending >= PartBytes)
             {
                 Cut();

@@ -1,242 +1,210 @@
 using System.Collections.Immutable;
-using System.Text;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Users;
 
 /// <summary>
-/// What a user's grain remembers of the user's pending operations between two looks at their rows, and the rules for when that may be told.
+/// What a user's grain caches of the user's pending operations between two refreshes, and the rules for when that may be told.
 /// The rows are what is true; everything here can be lost.
 /// </summary>
-/// <param name="trust">How long a look is good for.</param>
-/// <param name="limit">The most operations that may be pending at once.</param>
+/// <param name="freshness">How long a refresh is good for.</param>
+/// <param name="mostOperations">The most operations that may be pending at once.</param>
 /// <param name="mostBytes">The most bytes of UTF-8 that their payloads may have together.</param>
-internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
+internal sealed class PendingOperations(Freshness freshness, int mostOperations, long mostBytes)
 {
-    private const int MostShort = 25;
-    private const int MostShortBytes = 16_384;
+    private readonly PendingLimits limits = new(mostOperations, mostBytes);
 
-    // Every operation that is pending as far as is known, those of creates on their way included. They count against the limits.
-    private readonly Dictionary<string, Entry> entries = new(StringComparer.Ordinal);
-
-    // How many creates of an id hold its place. Their rows may appear at any time.
-    private readonly Dictionary<string, int> places = new(StringComparer.Ordinal);
-
-    // Of creates that got no answer: their rows may be there, or still appear.
-    private readonly HashSet<string> unanswered = new(StringComparer.Ordinal);
-
-    // Of operations that ended before their create was answered.
-    private readonly HashSet<string> endedEarly = new(StringComparer.Ordinal);
+    // When the end of each operation was announced whose write has not been answered.
     private readonly Dictionary<string, long> ending = new(StringComparer.Ordinal);
-    private long bytes;
-    private int sentCreates;
-    private long? lastUnanswered;
 
-    private List<Operation>? known;
+    // Operations that ended before their create was answered.
+    private readonly HashSet<string> endedEarly = new(StringComparer.Ordinal);
+    private int createsInFlight;
+    private long? lastUnknownOutcome;
+
+    private List<Operation>? cached;
     private PendingSnapshot? snapshot;
-    private long? sent;
+    private long? refreshed;
     private long read;
-    private Look? looking;
-    private TaskCompletionSource? nextSettledCreate;
+    private Refresh? running;
+    private TaskCompletionSource? nextReleased;
 
-    // What a version means outlives what is known: a list that is read again and has not changed has the same.
+    // A version outlives what is cached: a list that is read again and has not changed has the same.
     private long version = Random.Shared.NextInt64();
-    private ImmutableArray<long> versionIds = [];
+    private ImmutableArray<long> versionNumbers = [];
 
-    /// <summary>Whether the list may be told from memory: looked at recently, and nothing on its way that could change a row without a word here.</summary>
-    public bool IsKnown => HasList && sentCreates == 0 && IsSettled && trust.Holds(sent!.Value);
+    /// <summary>Whether the list may be told from memory: refreshed recently, and nothing in flight that could change a row without our knowledge.</summary>
+    public bool IsFresh => HasList && createsInFlight == 0 && IsSettled && freshness.IsFresh(refreshed!.Value);
 
-    /// <summary>Whether the operations are at hand, however old the last look is: they never change but by their end.</summary>
-    public bool HasList => known is not null;
+    /// <summary>Whether the operations are at hand, however old the last refresh is: they never change but by their end.</summary>
+    public bool HasList => cached is not null;
 
-    /// <summary>Whether the operations take so much memory that they are not kept for long.</summary>
-    public bool IsLong => entries.Count > MostShort || bytes > MostShortBytes;
+    /// <summary>Whether there was a refresh.</summary>
+    public bool HasRefreshed => refreshed is not null;
 
-    /// <summary>Whether there was a look.</summary>
-    public bool HasLooked => sent is not null;
+    /// <summary>Whether there was no refresh, or one that is too old to refuse a create by.</summary>
+    public bool IsStale => refreshed is not { } time || !freshness.IsFresh(time);
 
     /// <summary>
-    /// Whether the limits need a look before a create. Up to half of them an old count is enough: if a second activation exists, both together stay below them.
+    /// Whether the limits need a refresh before a create. Up to half of them an old count is enough: if a second activation exists, both together stay below them.
     /// </summary>
-    public bool IsCountOld => sent is null || ((entries.Count > limit / 2 || bytes > mostBytes / 2) && IsLookOld);
+    public bool IsCountStale => !HasRefreshed || (limits.IsHalfUsed && IsStale);
 
-    /// <summary>Whether there was no look, or one that is too old to refuse a create by.</summary>
-    public bool IsLookOld => sent is not { } look || !trust.Holds(look);
+    /// <inheritdoc cref="PendingLimits.IsLong"/>
+    public bool IsLong => limits.IsLong;
 
-    /// <summary>The limit that is exceeded, as the outcome of a create; null: none is.</summary>
-    public OperationOutcome? Excess => ExcessWith(0, 0);
+    /// <inheritdoc cref="PendingLimits.Excess"/>
+    public OperationOutcome? Excess => limits.Excess;
 
-    /// <summary>Whether nothing is pending, and nothing on its way.</summary>
-    public bool IsEmpty => entries.Count == 0 && places.Count == 0 && sentCreates == 0 && looking is null && IsSettled;
+    /// <inheritdoc cref="PendingLimits.HasReservations"/>
+    public bool HasReservations => limits.HasReservations;
 
-    /// <summary>Whether a look at the rows tells all that is known here, but for creates that are still to be answered.</summary>
-    public bool IsSettled => !IsEnding() && !trust.IsUnsettled(lastUnanswered);
+    /// <summary>Whether nothing is pending, and nothing in flight.</summary>
+    public bool IsEmpty => limits.IsEmpty && createsInFlight == 0 && running is null && IsSettled;
 
-    /// <summary>Whether creates hold places that they may give back.</summary>
-    public bool HasPlacesOnHold => places.Count > 0;
+    /// <summary>Whether the rows tell all that is known here, but for creates in flight.</summary>
+    public bool IsSettled => !IsEnding() && !freshness.IsOutcomeUnknown(lastUnknownOutcome);
 
-    /// <summary>Completes when the next create gives up its place, or keeps it.</summary>
-    public Task NextSettledCreate => (nextSettledCreate ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+    /// <summary>Completes when the next create gives its reservation back, or keeps it.</summary>
+    public Task NextReleased => (nextReleased ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
-    /// <summary>Takes a place under the limits for a create, unless the id has one already.</summary>
+    /// <summary>Reserves room under the limits for a create, unless the id has it already.</summary>
     /// <param name="id">The operation that is to be created.</param>
     /// <param name="payload">Its payload.</param>
     /// <returns>Null, or the outcome of the create: the user has as much pending as may be.</returns>
-    public OperationOutcome? Reserve(string id, string? payload)
-    {
-        var size = SizeOf(payload);
-        var isNew = !entries.TryGetValue(id, out var held);
+    public OperationOutcome? Reserve(string id, string? payload) => limits.Reserve(id, payload);
 
-        // An operation that is known to be pending has its own place; a create of the same id never gives it back.
-        var isShared = places.ContainsKey(id) || unanswered.Contains(id);
-        if (isNew || (isShared && size > held.Size))
-        {
-            if (ExcessWith(isNew ? 1 : 0, size - held.Size) is { } excess)
-            {
-                return excess;
-            }
-
-            Set(id, held with { Size = size });
-        }
-
-        if (isNew || isShared)
-        {
-            places[id] = places.GetValueOrDefault(id) + 1;
-        }
-
-        return null;
-    }
-
-    /// <summary>Gives back the place of a create that has created nothing, for certain.</summary>
+    /// <inheritdoc cref="PendingLimits.Release"/>
     public void Release(string id)
     {
-        // A look may have found it meanwhile: another activation has created it.
-        if (TryGiveUpPlace(id) && !unanswered.Contains(id) && !entries.GetValueOrDefault(id).IsRow)
-        {
-            Remove(id);
-        }
-
-        SettleOne();
+        limits.Release(id);
+        TellReleased();
     }
 
     /// <summary>A create's statement is about to be sent: from here on its row may be there.</summary>
-    public void CreateSent() => sentCreates++;
+    public void CreateSent() => createsInFlight++;
 
     /// <summary>A create is durable.</summary>
-    public void CreateDone(Operation operation)
+    public void CreateSucceeded(Operation operation)
     {
         var id = operation.OperationId;
         var hasEnded = endedEarly.Contains(id);
-        Answered();
-        places.Remove(id);
-        unanswered.Remove(id);
-        SettleOne();
+        CreateAnswered();
+        limits.Settle(id);
+        TellReleased();
         if (hasEnded)
         {
-            Remove(id);
+            limits.Remove(id);
             return;
         }
 
-        Set(id, EntryOf(operation));
-        looking?.Created.Add(operation);
+        limits.Add(operation);
+        running?.Created.Add(operation);
         snapshot = null;
-        if (IsLong && !trust.Holds(read))
+        if (IsLong && !freshness.IsFresh(read))
         {
-            known = null;
+            cached = null;
         }
-        else if (known is not null)
+        else if (cached is not null)
         {
-            Insert(known, operation);
+            Insert(cached, operation);
         }
     }
 
     /// <summary>A create was refused: it has created nothing, for certain.</summary>
     public void CreateRefused(string id)
     {
-        Answered();
+        CreateAnswered();
         Release(id);
     }
 
     /// <summary>A create got no answer: its row may be there, or still appear.</summary>
-    public void CreateUnanswered(string id)
+    public void CreateOutcomeUnknown(string id)
     {
-        lastUnanswered = trust.Now;
-        if (places.ContainsKey(id) && !endedEarly.Contains(id))
+        lastUnknownOutcome = freshness.Now;
+        if (!endedEarly.Contains(id))
         {
-            unanswered.Add(id);
+            limits.SetOutcomeUnknown(id);
         }
 
-        Answered();
+        CreateAnswered();
         Release(id);
     }
 
     /// <summary>An operation's end is about to be written.</summary>
-    public void Ending(string id) => ending[id] = trust.Now;
+    public void Ending(string id) => ending[id] = freshness.Now;
 
     /// <summary>An operation's end is durable.</summary>
     public void Ended(string id)
     {
         ending.Remove(id);
-        looking?.Ended.Add(id);
-        looking?.EndedNumbers.Add(entries.GetValueOrDefault(id).Number);
-        Remove(id);
-        unanswered.Remove(id);
-        if (places.ContainsKey(id))
+        var number = limits.End(id);
+        running?.Ended.Add(id);
+        running?.EndedNumbers.Add(number);
+        if (limits.IsReserved(id))
         {
             endedEarly.Add(id);
         }
 
-        if (known?.RemoveAll(operation => operation.OperationId == id) > 0)
+        if (cached?.RemoveAll(operation => operation.OperationId == id) > 0)
         {
             snapshot = null;
         }
     }
 
-    /// <summary>A row exists that was not known. What is known is dropped, and so is what a look on its way finds.</summary>
-    public void Forget()
+    /// <summary>A row exists that was not known. The list is dropped, and so is what the refresh in flight finds.</summary>
+    public void Invalidate()
     {
-        (known, snapshot) = (null, null);
-        looking?.IsOutdated = true;
+        (cached, snapshot) = (null, null);
+        running?.IsInvalid = true;
     }
 
-    /// <summary>Drops operations that were read some time ago, but for what counts against the limits.</summary>
-    /// <returns>Whether nothing is known now.</returns>
-    public bool DropOld()
+    /// <summary>Drops a list whose rows were read some time ago, but for what counts against the limits.</summary>
+    /// <returns>Whether there is none now.</returns>
+    public bool DropStale()
     {
-        if (!trust.Holds(read))
+        if (!freshness.IsFresh(read))
         {
-            (known, snapshot) = (null, null);
+            (cached, snapshot) = (null, null);
         }
 
-        return known is null;
+        return cached is null;
     }
 
-    /// <summary>A look at the rows begins. One at a time; one that begins again forgets the one before.</summary>
-    public Look BeginLook() => looking = new(trust.Now);
+    /// <summary>Takes operations whose deadline has come off the list, and gives back their room.</summary>
+    public void DropOverdue(DateTimeOffset now)
+    {
+        limits.DropOverdue(now);
+        if (cached?.RemoveAll(operation => operation.ExpiresAt <= now) > 0)
+        {
+            snapshot = null;
+        }
+    }
 
-    /// <summary>The look that is on its way has failed.</summary>
-    public void GiveUpLook() => looking = null;
+    /// <summary>A refresh begins. One at a time; one that begins again drops the one before.</summary>
+    public Refresh BeginRefresh() => running = new(freshness.Now);
+
+    /// <summary>The refresh in flight has failed.</summary>
+    public void AbandonRefresh() => running = null;
 
     /// <summary>
-    /// Takes over what a look at the numbers of pending rows has found, and what has happened since it began. What is pending never changes but by its end,
-    /// so that the numbers are enough when none of them is new.
+    /// Ends a refresh that has read the numbers of pending rows alone. What is pending never changes but by its end, so that the numbers are enough
+    /// when all of them are known.
     /// </summary>
-    /// <param name="look">The look.</param>
+    /// <param name="refresh">The refresh.</param>
     /// <param name="numbers">Those of the user's operations whose rows are pending.</param>
-    /// <param name="now">Nothing whose deadline has come is taken over.</param>
-    /// <returns>False: the rows must be read, by another look.</returns>
-    public bool TryEndLook(Look look, IReadOnlyList<long> numbers, DateTimeOffset now)
+    /// <param name="now">What has come to its deadline must be read, so that its end is written.</param>
+    /// <returns>False: the rows must be read, by another refresh.</returns>
+    public bool TryEndRefresh(Refresh refresh, IReadOnlyList<long> numbers, DateTimeOffset now)
     {
-        var left = numbers.Except(look.EndedNumbers).Concat(look.Created.Select(operation => operation.Id).Except(look.EndedNumbers)).ToHashSet();
-        var found = entries.Where(entry => entry.Value.IsRow && left.Contains(entry.Value.Number)).ToList();
-        if (look.IsOutdated || found.Count < left.Count || found.Exists(entry => entry.Value.ExpiresAt <= now))
+        var left = numbers.Concat(refresh.Created.Select(operation => operation.Id)).Except(refresh.EndedNumbers).ToHashSet();
+        if (refresh.IsInvalid || limits.IdsOf(left, now) is not { } found)
         {
             return false;
         }
 
-        looking = null;
-        Take(look, found.Select(entry => entry.Key).ToHashSet(StringComparer.Ordinal));
-        if (known?.RemoveAll(operation => !left.Contains(operation.Id)) > 0)
+        Take(refresh, found);
+        if (cached?.RemoveAll(operation => !left.Contains(operation.Id)) > 0)
         {
             snapshot = null;
         }
@@ -244,154 +212,89 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
         return true;
     }
 
-    /// <summary>Takes over what a look at the rows has found, and what has happened since it began.</summary>
-    /// <param name="look">The look.</param>
+    /// <summary>Ends a refresh that has read the rows.</summary>
+    /// <param name="refresh">The refresh.</param>
     /// <param name="rows">The user's operations whose rows are pending.</param>
-    public PendingSnapshot EndLook(Look look, IEnumerable<Operation> rows)
+    /// <returns>The list, with what was created and without what has ended since the refresh began.</returns>
+    public PendingSnapshot EndRefresh(Refresh refresh, IEnumerable<Operation> rows)
     {
-        looking = null;
-        var found = rows.Where(operation => !look.Ended.Contains(operation.OperationId)).ToList();
-        foreach (var operation in look.Created.Where(operation => !look.Ended.Contains(operation.OperationId)))
+        var found = rows.Where(operation => !refresh.Ended.Contains(operation.OperationId)).ToList();
+        foreach (var operation in refresh.Created.Where(operation => !refresh.Ended.Contains(operation.OperationId)))
         {
             Insert(found, operation);
         }
 
-        Take(look, []);
-        found.ForEach(operation => Set(operation.OperationId, EntryOf(operation)));
-        (known, read, snapshot) = (found, look.Begun, null);
+        Take(refresh, []);
+        found.ForEach(limits.Add);
+        (cached, read, snapshot) = (found, refresh.Begun, null);
         var list = Snapshot();
-        (known, snapshot) = look.IsOutdated ? (null, null) : (known, snapshot);
+        (cached, snapshot) = refresh.IsInvalid ? (null, null) : (cached, snapshot);
         return list;
     }
 
-    /// <summary>What is known, in the order of creation.</summary>
+    /// <summary>What is cached, in the order of creation.</summary>
     public PendingSnapshot Snapshot()
     {
         if (snapshot is null)
         {
-            // What is pending never changes but by its end, so that the same operations are the same list.
-            var ids = known!.Select(operation => operation.Id);
-            if (!ids.SequenceEqual(versionIds))
+            var numbers = cached!.Select(operation => operation.Id);
+            if (!numbers.SequenceEqual(versionNumbers))
             {
-                (version, versionIds) = (version + 1, [.. ids]);
+                (version, versionNumbers) = (version + 1, [.. numbers]);
             }
 
-            snapshot = new() { Version = version, Operations = [.. known!] };
+            snapshot = new() { Version = version, Operations = [.. cached!] };
         }
 
         return snapshot;
     }
 
-    /// <summary>Takes operations whose deadline has come off the list, and gives back their places.</summary>
-    public void DropOverdue(DateTimeOffset now)
-    {
-        foreach (var entry in entries.Where(entry => entry.Value.ExpiresAt <= now).ToList())
-        {
-            Remove(entry.Key);
-        }
-
-        if (known?.RemoveAll(operation => operation.ExpiresAt <= now) > 0)
-        {
-            snapshot = null;
-        }
-    }
-
-    private static int SizeOf(string? payload) => payload is null ? 0 : Encoding.UTF8.GetByteCount(payload);
-
-    private static Entry EntryOf(Operation operation) => new(SizeOf(operation.Payload), operation.Id, operation.ExpiresAt);
-
-    private OperationOutcome? ExcessWith(int more, int moreBytes) =>
-        entries.Count + more > limit ? OperationOutcome.PendingLimitReached
-        : bytes + moreBytes > mostBytes ? OperationOutcome.PendingBytesReached
-        : null;
-
-    // Keeps what a look has found, and what holds a place without it.
-    private void Take(Look look, HashSet<string> found)
-    {
-        sent = look.Begun;
-
-        // A look that began when the last statement of unknown outcome could not be done any more tells what became of it.
-        if (!trust.IsUnsettledAt(lastUnanswered, look.Begun))
-        {
-            unanswered.Clear();
-        }
-
-        foreach (var (id, entry) in entries.Where(entry => !found.Contains(entry.Key)).ToList())
-        {
-            if (places.ContainsKey(id) || unanswered.Contains(id))
-            {
-                Set(id, new(entry.Size));
-            }
-            else
-            {
-                Remove(id);
-            }
-        }
-    }
-
-    private void Set(string id, Entry entry)
-    {
-        bytes += entry.Size - entries.GetValueOrDefault(id).Size;
-        entries[id] = entry;
-    }
-
-    private void Remove(string id)
-    {
-        entries.Remove(id, out var entry);
-        bytes -= entry.Size;
-    }
-
-    private void SettleOne()
-    {
-        nextSettledCreate?.SetResult();
-        nextSettledCreate = null;
-    }
-
-    private void Answered()
-    {
-        sentCreates--;
-        if (sentCreates == 0)
-        {
-            endedEarly.Clear();
-        }
-    }
-
-    // Whether nobody else shares the place that a create of the id gives up.
-    private bool TryGiveUpPlace(string id)
-    {
-        if (places.GetValueOrDefault(id) > 1)
-        {
-            places[id]--;
-            return false;
-        }
-
-        return places.Remove(id);
-    }
-
     // Almost always the newest.
     private static void Insert(List<Operation> operations, Operation operation)
     {
-        var place = operations.Count;
-        while (place > 0 && IsBefore(operation, operations[place - 1]))
+        var index = operations.Count;
+        while (index > 0 && IsBefore(operation, operations[index - 1]))
         {
-            place--;
+            index--;
         }
 
-        if (place == 0 || operations[place - 1].Id != operation.Id)
+        if (index == 0 || operations[index - 1].Id != operation.Id)
         {
-            operations.Insert(place, operation);
+            operations.Insert(index, operation);
         }
     }
 
     private static bool IsBefore(Operation one, Operation other) =>
         one.CreatedAt != other.CreatedAt ? one.CreatedAt < other.CreatedAt : one.Id < other.Id;
 
+    // A refresh that began when the last statement of unknown outcome could not be done any more tells what became of it.
+    private void Take(Refresh refresh, HashSet<string> found)
+    {
+        (running, refreshed) = (null, refresh.Begun);
+        limits.KeepOnly(found, settlesOutcomes: !freshness.WasOutcomeUnknownAt(lastUnknownOutcome, refresh.Begun));
+    }
+
+    private void CreateAnswered()
+    {
+        createsInFlight--;
+        if (createsInFlight == 0)
+        {
+            endedEarly.Clear();
+        }
+    }
+
+    private void TellReleased()
+    {
+        nextReleased?.SetResult();
+        nextReleased = null;
+    }
+
     // The word that an end was written can be lost with a silo, and never comes when the write failed.
     private bool IsEnding()
     {
         if (ending.Count > 0)
         {
-            foreach (var id in ending.Where(end => !trust.IsOnItsWay(end.Value)).Select(end => end.Key).ToList())
+            foreach (var id in ending.Where(end => !freshness.IsInFlight(end.Value)).Select(end => end.Key).ToList())
             {
                 ending.Remove(id);
             }
@@ -400,20 +303,12 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
         return ending.Count > 0;
     }
 
-    /// <param name="Size">The payload's bytes.</param>
-    /// <param name="Number">The operation's; 0: no row of it was seen.</param>
-    /// <param name="ExpiresAt">Its deadline.</param>
-    private readonly record struct Entry(int Size, long Number = 0, DateTimeOffset? ExpiresAt = null)
-    {
-        public bool IsRow => Number != 0;
-    }
-
-    /// <summary>A look at the rows that is on its way.</summary>
-    public sealed class Look(long begun)
+    /// <summary>A refresh in flight.</summary>
+    public sealed class Refresh(long begun)
     {
         public long Begun => begun;
 
-        /// <summary>What was created since: its row may have come too late for this look.</summary>
+        /// <summary>What was created since: its row may have come too late for this refresh.</summary>
         public List<Operation> Created { get; } = [];
 
         /// <summary>What has ended since: its row may have been pending still.</summary>
@@ -421,7 +316,7 @@ internal sealed class PendingOperations(Trust trust, int limit, long mostBytes)
 
         public List<long> EndedNumbers { get; } = [];
 
-        public bool IsOutdated { get; set; }
+        public bool IsInvalid { get; set; }
     }
 }
 

@@ -2,8 +2,9 @@ using System.Buffers.Text;
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using System.Text;
+using System.Text.Json.Serialization;
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
-using Recognize.Orleans.Http;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Waits;
 
@@ -60,25 +61,25 @@ internal static class UserEndpoints
         string? after = null;
         var wanted = OperationBody.StatusOf(status);
         var count = limit.Count == 0 ? DefaultLimit : int.TryParse(limit is [var text] ? text : "", NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
-        var fault = FaultInPath(ref userId)
-            ?? OperationLimits.FaultInLimit(count)
-            ?? (cursor.Count == 0 || (cursor is [{ Length: > 0 } place] && (after = PlaceOf(place)) is not null) ? null : OperationLimits.FaultInPlace(""))
-            ?? OperationLimits.FaultInPlace(after)
+        var error = ErrorInPath(ref userId)
+            ?? OperationLimits.ErrorInLimit(count)
+            ?? (cursor.Count == 0 || (cursor is [{ Length: > 0 } place] && (after = PlaceOf(place)) is not null) ? null : OperationLimits.ErrorInCursor(""))
+            ?? OperationLimits.ErrorInCursor(after)
             ?? (status.Count == 0 || wanted is not null ? null : "status must be one of 'pending', 'approved', 'denied', 'expired' and 'cancelled'.");
-        if (fault is not null)
+        if (error is not null)
         {
-            return Problem.InvalidRequest.Because(fault);
+            return Problem.InvalidRequest.Because(error);
         }
 
         var customer = context.Customer();
         var user = grains.GetUser(customer.Name, userId);
-        var page = await Faults.AskAsync(clock, () => user.ListHistoryAsync(wanted, after, count), context.RequestAborted);
+        var page = await GrainRetry.CallAsync(clock, () => user.ListHistoryAsync(wanted, after, count), context.RequestAborted);
         var body = new HistoryBody
         {
             Operations = [.. page.Operations.Select(operation => OperationBody.From(operation, customer))],
             Cursor = page.Next is null ? null : Base64Url.EncodeToString(Encoding.ASCII.GetBytes(page.Next)),
         };
-        return ApiContract.Json(body, HttpJson.Web.HistoryBody);
+        return ApiContract.Json(body, UserJson.Web.HistoryBody);
     }
 
     private static string? PlaceOf(string cursor)
@@ -91,9 +92,9 @@ internal static class UserEndpoints
 
     private static async Task<IResult> ListPendingAsync(string userId, HttpContext context, PendingLists lists, FrontEndWaits waits, TimeProvider clock)
     {
-        if (FaultInPath(ref userId) is { } fault)
+        if (ErrorInPath(ref userId) is { } error)
         {
-            return Problem.InvalidRequest.Because(fault);
+            return Problem.InvalidRequest.Because(error);
         }
 
         var isKnown = Conditions.KnownTags(context);
@@ -101,7 +102,7 @@ internal static class UserEndpoints
         var list = await AskAsync();
         if (isKnown(list.Tag) && Conditions.PreferredWait(context) is { } patience)
         {
-            using var wait = waits.Begin(context, reader.User);
+            using var wait = waits.Begin(context.Waiting(), reader.User);
             if (wait is null)
             {
                 return ApiContract.TooManyWaits(context);
@@ -131,13 +132,13 @@ internal static class UserEndpoints
 
     private static async Task<IResult> StreamPendingAsync(string userId, HttpContext context, PendingLists lists, FrontEndWaits waits, TimeProvider clock)
     {
-        if (FaultInPath(ref userId) is { } fault)
+        if (ErrorInPath(ref userId) is { } error)
         {
-            return Problem.InvalidRequest.Because(fault);
+            return Problem.InvalidRequest.Because(error);
         }
 
         using var reader = lists.Join(context.Customer().Name, userId);
-        using var wait = waits.Begin(context, reader.User);
+        using var wait = waits.Begin(context.Waiting(), reader.User);
         if (wait is null)
         {
             return ApiContract.TooManyWaits(context);
@@ -180,7 +181,7 @@ internal static class UserEndpoints
                 await wait.WatchAsync();
                 list = await AskAsync();
             }
-            catch (Exception outage) when (Faults.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status429TooManyRequests)
+            catch (Exception outage) when (ExceptionAnswers.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status429TooManyRequests)
             {
                 // The client connects again, and is told then.
                 break;
@@ -201,10 +202,10 @@ internal static class UserEndpoints
     private static Task SendAsync(HttpResponse response, RenderedList list) =>
         list.Parts is [var only] ? response.SendAsync(only).AsTask() : response.SendLargeAsync(list.Parts.Select(part => new ReadOnlyMemory<byte>(part)));
 
-    private static string? FaultInPath(ref string userId)
+    private static string? ErrorInPath(ref string userId)
     {
         RequestTarget.TryDecode(userId, out userId);
-        return OperationLimits.FaultInUserId(userId);
+        return OperationLimits.ErrorInUserId(userId);
     }
 }
 
@@ -250,4 +251,11 @@ public sealed record PendingOperationBody
         AuthType = AuthTypeText.Of(operation.AuthType),
         ExpiresAt = operation.ExpiresAt is { } expiresAt ? OperationBody.Time(expiresAt) : null,
     };
+}
+
+[JsonSerializable(typeof(HistoryBody))]
+[JsonSerializable(typeof(IReadOnlyList<PendingOperationBody>))]
+internal sealed partial class UserJson : JsonSerializerContext
+{
+    public static UserJson Web { get; } = new(ApiJson.NewOptions());
 }

@@ -1,8 +1,7 @@
 using System.Runtime.InteropServices;
-using Microsoft.AspNetCore.Http.Features;
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
-using Recognize.Orleans.Hosting;
-using Recognize.Orleans.Http;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Waits;
 
@@ -38,12 +37,11 @@ internal sealed class FrontEndWaits : IChangeObserver, IDisposable
     public bool IsStopping { get; private set; }
 
     /// <summary>Takes a place for a client that waits for changes of a grain; null when no place is left.</summary>
-    public Wait? Begin(HttpContext context, GrainId grain)
+    public Wait? Begin(WaitingCall call, GrainId grain)
     {
-        var key = context.Features.GetRequiredFeature<ApiKey>();
         lock (gate)
         {
-            ref var ofCustomer = ref CollectionsMarshal.GetValueRefOrAddDefault(perCustomer, key.Customer.Name, out _);
+            ref var ofCustomer = ref CollectionsMarshal.GetValueRefOrAddDefault(perCustomer, call.Key.Customer.Name, out _);
             if (count >= limits.PerProcess || ofCustomer >= limits.PerCustomer)
             {
                 return null;
@@ -51,7 +49,7 @@ internal sealed class FrontEndWaits : IChangeObserver, IDisposable
 
             count++;
             ofCustomer++;
-            var wait = new Wait(this, context, key, grain);
+            var wait = new Wait(this, call, grain);
             if (!parked.TryGetValue(grain, out var waits))
             {
                 parked.Add(grain, waits = new(1));
@@ -59,7 +57,7 @@ internal sealed class FrontEndWaits : IChangeObserver, IDisposable
 
             waits.Add(wait);
             metrics.Waiting(1);
-            context.Features.Set(wait);
+            call.Begin();
             return wait;
         }
     }
@@ -82,7 +80,7 @@ internal sealed class FrontEndWaits : IChangeObserver, IDisposable
         metrics.Waiting(-1);
     }
 
-    public Task WatchAsync(GrainId grain, CancellationToken cancellationToken) => Faults.AskAsync(
+    public Task WatchAsync(GrainId grain, CancellationToken cancellationToken) => GrainRetry.CallAsync(
         Clock,
         async () =>
         {
@@ -129,7 +127,7 @@ internal sealed class FrontEndWaits : IChangeObserver, IDisposable
 }
 
 /// <summary>One client that waits for the changes of one grain.</summary>
-internal sealed class Wait(FrontEndWaits waits, HttpContext context, ApiKey key, GrainId grain) : IDisposable
+internal sealed class Wait(FrontEndWaits waits, WaitingCall call, GrainId grain) : IDisposable
 {
     // A push can be lost with the silo that sends it.
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(10);
@@ -143,10 +141,10 @@ internal sealed class Wait(FrontEndWaits waits, HttpContext context, ApiKey key,
 
     public GrainId Grain => grain;
 
-    public ApiKey Key => key;
+    public ApiKey Key => call.Key;
 
     /// <summary>Whether the key that the client came with is in force still.</summary>
-    public bool IsKeyInForce => waits.IsInForce(key);
+    public bool IsKeyInForce => waits.IsInForce(call.Key);
 
     /// <summary>Whether the client must be answered now, whatever has changed.</summary>
     public bool IsOver => waits.IsStopping || !IsKeyInForce;
@@ -164,7 +162,7 @@ internal sealed class Wait(FrontEndWaits waits, HttpContext context, ApiKey key,
             try
             {
                 await WatchAsync();
-                var answer = await Faults.AskAsync(waits.Clock, ask, context.RequestAborted);
+                var answer = await GrainRetry.CallAsync(waits.Clock, ask, call.Aborted);
                 if (isEnough(answer) || IsToAnswer())
                 {
                     return answer;
@@ -172,7 +170,7 @@ internal sealed class Wait(FrontEndWaits waits, HttpContext context, ApiKey key,
 
                 next = due(answer);
             }
-            catch (Exception outage) when (Faults.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status429TooManyRequests && !IsToAnswer())
+            catch (Exception outage) when (ExceptionAnswers.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status429TooManyRequests && !IsToAnswer())
             {
                 // The client has time for the database or a node to come back.
                 next = waits.Clock.GetUtcNow() + PauseOfAnOutage;
@@ -191,7 +189,7 @@ internal sealed class Wait(FrontEndWaits waits, HttpContext context, ApiKey key,
     public Task WatchAsync()
     {
         Volatile.Write(ref signal, NewSignal());
-        return waits.WatchAsync(grain, context.RequestAborted);
+        return waits.WatchAsync(grain, call.Aborted);
     }
 
     /// <summary>Sleeps until something may have changed, at most until a moment.</summary>
@@ -202,18 +200,18 @@ internal sealed class Wait(FrontEndWaits waits, HttpContext context, ApiKey key,
         left = left <= TimeSpan.Zero ? ShortestPause : TimeSpan.FromMilliseconds(Math.Ceiling(left.TotalMilliseconds));
         var woken = Volatile.Read(ref signal);
         await using (waits.Clock.CreateTimer(Set, woken, left < LongestPause ? left : LongestPause, Timeout.InfiniteTimeSpan))
-        await using (context.RequestAborted.UnsafeRegister(Set, woken))
+        await using (call.Aborted.UnsafeRegister(Set, woken))
         {
             // What ended between the last look and now has woken the signal that was there before.
             if (!IsOver)
             {
                 // What is parked is bounded by the places to wait.
-                context.ReleasePermit();
+                call.Park();
                 await woken.Task;
             }
         }
 
-        context.RequestAborted.ThrowIfCancellationRequested();
+        call.Aborted.ThrowIfCancellationRequested();
     }
 
     public void Wake() => Volatile.Read(ref signal).TrySetResult();

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Storage;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 
@@ -19,7 +20,7 @@ internal static class FloorServer
         var (limits, faults) = (new GroupCommitLimits(), new StorageFaults(database, TimeProvider.System, NullLogger<StorageFaults>.Instance));
 
         // It is no silo, so that no membership is asked for.
-        var rows = database.CreateRows(ServiceRow.ServiceId, silo: null, TimeProvider.System);
+        var rows = database.CreateRowStore(ServiceRow.ServiceId, silo: null, TimeProvider.System);
         using var reader = new RowReader(rows, faults, limits);
         using var storage = new GroupCommitStorage(rows, reader, new StateSerializer(StateJson.Stored), faults, limits, WriteGuard.None);
         reader.Start();

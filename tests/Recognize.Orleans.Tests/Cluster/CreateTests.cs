@@ -5,17 +5,23 @@ using Xunit;
 
 namespace Recognize.Orleans.Cluster;
 
-public sealed class CreateOnSqlite(SqliteCluster cluster) : CreateTests(cluster), IClassFixture<SqliteCluster>;
+[Collection(nameof(SqliteCluster))]
+public sealed class CreateOnSqlite(SqliteCluster cluster) : CreateTests(cluster);
 
-public sealed class CreateOnSqliteStock(SqliteStockCluster cluster) : CreateTests(cluster), IClassFixture<SqliteStockCluster>;
+[Collection(nameof(SqliteStockCluster))]
+public sealed class CreateOnSqliteStock(SqliteStockCluster cluster) : CreateTests(cluster);
 
-public sealed class CreateOnPostgreSql(PostgreSqlCluster cluster) : CreateTests(cluster), IClassFixture<PostgreSqlCluster>;
+[Collection(nameof(PostgreSqlCluster))]
+public sealed class CreateOnPostgreSql(PostgreSqlCluster cluster) : CreateTests(cluster);
 
-public sealed class CreateOnPostgreSqlStock(PostgreSqlStockCluster cluster) : CreateTests(cluster), IClassFixture<PostgreSqlStockCluster>;
+[Collection(nameof(PostgreSqlStockCluster))]
+public sealed class CreateOnPostgreSqlStock(PostgreSqlStockCluster cluster) : CreateTests(cluster);
 
-public sealed class CreateOnSqlServer(SqlServerCluster cluster) : CreateTests(cluster), IClassFixture<SqlServerCluster>;
+[Collection(nameof(SqlServerCluster))]
+public sealed class CreateOnSqlServer(SqlServerCluster cluster) : CreateTests(cluster);
 
-public sealed class CreateOnSqlServerStock(SqlServerStockCluster cluster) : CreateTests(cluster), IClassFixture<SqlServerStockCluster>;
+[Collection(nameof(SqlServerStockCluster))]
+public sealed class CreateOnSqlServerStock(SqlServerStockCluster cluster) : CreateTests(cluster);
 
 public abstract class CreateTests(ClusterFixture cluster)
 {

@@ -1,15 +1,18 @@
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations;
-using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.Cluster;
 
-public sealed class KnownListOnSqlite(SqliteCluster cluster) : KnownListTests(cluster), IClassFixture<SqliteCluster>;
+[Collection(nameof(SqliteCluster))]
+public sealed class KnownListOnSqlite(SqliteCluster cluster) : KnownListTests(cluster);
 
-public sealed class KnownListOnPostgreSql(PostgreSqlCluster cluster) : KnownListTests(cluster), IClassFixture<PostgreSqlCluster>;
+[Collection(nameof(PostgreSqlCluster))]
+public sealed class KnownListOnPostgreSql(PostgreSqlCluster cluster) : KnownListTests(cluster);
 
-public sealed class KnownListOnSqlServer(SqlServerCluster cluster) : KnownListTests(cluster), IClassFixture<SqlServerCluster>;
+[Collection(nameof(SqlServerCluster))]
+public sealed class KnownListOnSqlServer(SqlServerCluster cluster) : KnownListTests(cluster);
 
 // A user's grain remembers what its last look at the rows found. It must not remember that for longer than it is true.
 public abstract class KnownListTests(ClusterFixture cluster)
@@ -32,7 +35,7 @@ public abstract class KnownListTests(ClusterFixture cluster)
         await cluster.DeactivateAsync(First);
         var (reads, looks) = (cluster.Storage.ReadsOf(First), cluster.Storage.LooksAt(User));
 
-        cluster.Clock.Advance(Trust.Longest - TimeSpan.FromTicks(1));
+        cluster.Clock.Advance(Times.CacheLifetime - TimeSpan.FromTicks(1));
         Assert.Equal([first, second], await cluster.OtherSilo.ListAsync(user));
         Assert.Equal(looks, cluster.Storage.LooksAt(User));
 
@@ -50,7 +53,7 @@ public abstract class KnownListTests(ClusterFixture cluster)
         await cluster.DeactivateAsync(User);
         await cluster.OneSilo.ListAsync(user);
         await cluster.RewriteAsync<OperationState>(First, OperationState.Name, row => row with { Payload = "changed" });
-        cluster.Clock.Advance(Trust.Longest);
+        cluster.Clock.Advance(Times.CacheLifetime);
         Assert.DoesNotContain(await User.ListPendingAsync(), operation => operation.Payload == "changed");
 
         await cluster.DeactivateAsync(User);
@@ -67,7 +70,7 @@ public abstract class KnownListTests(ClusterFixture cluster)
         await cluster.RealStorage.WriteStateAsync(OperationState.Name, grain.GetGrainId(), new GrainState<OperationState>(
             OperationState.Create(third, Journey.RequestOf(user), 1_000_000, "node-9", cluster.Clock.GetUtcNow())));
 
-        cluster.Clock.Advance(Trust.Longest);
+        cluster.Clock.Advance(Times.CacheLifetime);
 
         Assert.Equal([first, second, third], await cluster.OneSilo.ListAsync(user));
     }
@@ -116,7 +119,7 @@ public abstract class KnownListTests(ClusterFixture cluster)
     public async Task A_look_that_was_on_its_way_when_a_decision_got_no_answer_is_not_remembered()
     {
         await CreateBothAsync();
-        cluster.Clock.Advance(Trust.Longest);
+        cluster.Clock.Advance(Times.CacheLifetime);
         using var held = cluster.Storage.HoldNextLook(User);
         var list = cluster.OtherSilo.ListAsync(user);
         await held.Reached;
@@ -132,7 +135,7 @@ public abstract class KnownListTests(ClusterFixture cluster)
     public async Task What_is_created_or_decided_while_a_look_is_on_its_way_is_on_the_list_that_it_leaves_or_not()
     {
         await CreateBothAsync();
-        cluster.Clock.Advance(Trust.Longest);
+        cluster.Clock.Advance(Times.CacheLifetime);
         using var held = cluster.Storage.HoldNextLook(User);
         var list = cluster.OtherSilo.ListAsync(user);
         await held.Reached;

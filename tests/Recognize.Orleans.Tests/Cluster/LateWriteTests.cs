@@ -1,21 +1,28 @@
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.Cluster;
 
-public sealed class LateWritesOnSqlite(SqliteCluster cluster) : LateWriteTests(cluster), IClassFixture<SqliteCluster>;
+[Collection(nameof(SqliteCluster))]
+public sealed class LateWritesOnSqlite(SqliteCluster cluster) : LateWriteTests(cluster);
 
-public sealed class LateWritesOnSqliteStock(SqliteStockCluster cluster) : LateWriteTests(cluster), IClassFixture<SqliteStockCluster>;
+[Collection(nameof(SqliteStockCluster))]
+public sealed class LateWritesOnSqliteStock(SqliteStockCluster cluster) : LateWriteTests(cluster);
 
-public sealed class LateWritesOnPostgreSql(PostgreSqlCluster cluster) : LateWriteTests(cluster), IClassFixture<PostgreSqlCluster>;
+[Collection(nameof(PostgreSqlCluster))]
+public sealed class LateWritesOnPostgreSql(PostgreSqlCluster cluster) : LateWriteTests(cluster);
 
-public sealed class LateWritesOnPostgreSqlStock(PostgreSqlStockCluster cluster) : LateWriteTests(cluster), IClassFixture<PostgreSqlStockCluster>;
+[Collection(nameof(PostgreSqlStockCluster))]
+public sealed class LateWritesOnPostgreSqlStock(PostgreSqlStockCluster cluster) : LateWriteTests(cluster);
 
-public sealed class LateWritesOnSqlServer(SqlServerCluster cluster) : LateWriteTests(cluster), IClassFixture<SqlServerCluster>;
+[Collection(nameof(SqlServerCluster))]
+public sealed class LateWritesOnSqlServer(SqlServerCluster cluster) : LateWriteTests(cluster);
 
-public sealed class LateWritesOnSqlServerStock(SqlServerStockCluster cluster) : LateWriteTests(cluster), IClassFixture<SqlServerStockCluster>;
+[Collection(nameof(SqlServerStockCluster))]
+public sealed class LateWritesOnSqlServerStock(SqlServerStockCluster cluster) : LateWriteTests(cluster);
 
 // A statement that comes to the database after its sender was told that it failed, and rows that another activation writes.
 // Whatever was told before, or comes later: final is final, and what exists is found and listed.
@@ -83,7 +90,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
         await cluster.OneSilo.CreateAsync(user, id);
         cluster.Storage.FailNextWrite(Operation, FailedWrite.BeforeItsCommit);
         await Assert.ThrowsAsync<StorageFaultException>(() => cluster.OneSilo.DecideAsync(user, id));
-        cluster.Clock.Advance(Trust.Unsettled - TimeSpan.FromTicks(1));
+        cluster.Clock.Advance(Times.UnknownOutcome - TimeSpan.FromTicks(1));
         var reads = cluster.Storage.ReadsOf(Operation);
         await cluster.OtherSilo.ReadAsync(id);
         await cluster.OtherSilo.ReadAsync(id);
@@ -100,7 +107,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
         await cluster.OneSilo.CreateAsync(user, id);
         cluster.Storage.FailNextWrite(Operation, FailedWrite.BeforeItsCommit);
         await Assert.ThrowsAsync<StorageFaultException>(() => cluster.OneSilo.DecideAsync(user, id));
-        cluster.Clock.Advance(Trust.LongestWrite - TimeSpan.FromTicks(1));
+        cluster.Clock.Advance(Times.LongestWrite - TimeSpan.FromTicks(1));
         var looks = cluster.Storage.LooksAt(User);
         await cluster.OtherSilo.ListAsync(user);
         await cluster.OtherSilo.ListAsync(user);
@@ -129,7 +136,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
         Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id, "attempt-1"));
         Assert.Equal(OperationOutcome.Duplicate, await cluster.OneSilo.CreateAsync(user, id, "attempt-2"));
         Assert.Equal([other, id], await cluster.OtherSilo.ListAsync(user));
-        cluster.Clock.Advance(Trust.Unsettled);
+        cluster.Clock.Advance(Times.UnknownOutcome);
         Assert.Equal([other, id], await cluster.OneSilo.ListAsync(user));
     }
 
@@ -155,7 +162,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
         Assert.Single(others, OperationOutcome.PendingLimitReached);
         Assert.Equal(ClusterFixture.PendingLimit - 1, (await cluster.OneSilo.ListAsync(user)).Count);
 
-        cluster.Clock.Advance(Trust.Unsettled);
+        cluster.Clock.Advance(Times.UnknownOutcome);
 
         Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, Journey.NewId()));
         Assert.Equal(OperationOutcome.PendingLimitReached, await cluster.OneSilo.CreateAsync(user, Journey.NewId()));
@@ -169,7 +176,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
         await cluster.OtherSilo.ListAsync(user);
         await cluster.RewriteAsync<OperationState>(Operation, OperationState.Name, state => state.Cancel("elsewhere", cluster.Clock.GetUtcNow()).Next);
 
-        cluster.Clock.Advance(Trust.Longest);
+        cluster.Clock.Advance(Times.CacheLifetime);
 
         await ShouldBeAsync(OperationStatus.Cancelled);
         Assert.Empty(await cluster.OneSilo.ListAsync(user));
@@ -180,7 +187,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
     {
         await cluster.OneSilo.ListAsync(user);
         await cluster.RewriteAsync<OperationState>(Operation, OperationState.Name, _ => StateOf("elsewhere"));
-        cluster.Clock.Advance(Trust.Longest);
+        cluster.Clock.Advance(Times.CacheLifetime);
 
         var created = await Task.WhenAll(Enumerable.Range(0, ClusterFixture.PendingLimit).Select(_ => cluster.OneSilo.CreateAsync(user, Journey.NewId())));
 

@@ -4,11 +4,14 @@ using Xunit;
 
 namespace Recognize.Orleans.Cluster;
 
-public sealed class ListOnSqlite(SqliteCluster cluster) : ListTests(cluster), IClassFixture<SqliteCluster>;
+[Collection(nameof(SqliteCluster))]
+public sealed class ListOnSqlite(SqliteCluster cluster) : ListTests(cluster);
 
-public sealed class ListOnPostgreSql(PostgreSqlCluster cluster) : ListTests(cluster), IClassFixture<PostgreSqlCluster>;
+[Collection(nameof(PostgreSqlCluster))]
+public sealed class ListOnPostgreSql(PostgreSqlCluster cluster) : ListTests(cluster);
 
-public sealed class ListOnSqlServer(SqlServerCluster cluster) : ListTests(cluster), IClassFixture<SqlServerCluster>;
+[Collection(nameof(SqlServerCluster))]
+public sealed class ListOnSqlServer(SqlServerCluster cluster) : ListTests(cluster);
 
 public abstract class ListTests(ClusterFixture cluster)
 {

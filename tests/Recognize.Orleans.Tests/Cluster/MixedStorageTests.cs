@@ -2,18 +2,21 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.Core.Internal;
 using Orleans.Runtime.Placement;
 using Orleans.Storage;
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Http;
 using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.Cluster;
 
-public sealed class MixedStorageOnSqlite(SqliteMixedCluster cluster) : MixedStorageTests(cluster), IClassFixture<SqliteMixedCluster>;
+[Collection(nameof(SqliteMixedCluster))]
+public sealed class MixedStorageOnSqlite(SqliteMixedCluster cluster) : MixedStorageTests(cluster);
 
-public sealed class MixedStorageOnPostgreSql(PostgreSqlMixedCluster cluster) : MixedStorageTests(cluster), IClassFixture<PostgreSqlMixedCluster>;
+[Collection(nameof(PostgreSqlMixedCluster))]
+public sealed class MixedStorageOnPostgreSql(PostgreSqlMixedCluster cluster) : MixedStorageTests(cluster);
 
-public sealed class MixedStorageOnSqlServer(SqlServerMixedCluster cluster) : MixedStorageTests(cluster), IClassFixture<SqlServerMixedCluster>;
+[Collection(nameof(SqlServerMixedCluster))]
+public sealed class MixedStorageOnSqlServer(SqlServerMixedCluster cluster) : MixedStorageTests(cluster);
 
 // One silo writes in groups, the other each row by itself, and a grain is on either. Together they are one service.
 public abstract class MixedStorageTests(ClusterFixture cluster)
@@ -150,7 +153,7 @@ public abstract class MixedStorageTests(ClusterFixture cluster)
     private static async Task<(string User, string Id, OperationOutcome Outcome)> CreateAsync(IGrainFactory silo, string userId, string id)
     {
         var attempt = Journey.NewId();
-        return (userId, id, await Faults.AskAsync(TimeProvider.System, () => silo.CreateAsync(userId, id, attempt)));
+        return (userId, id, await GrainRetry.CallAsync(TimeProvider.System, () => silo.CreateAsync(userId, id, attempt)));
     }
 
     private async Task ShouldListAsync(string userId, params string[] ids)

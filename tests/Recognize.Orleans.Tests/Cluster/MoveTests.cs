@@ -4,11 +4,14 @@ using Xunit;
 
 namespace Recognize.Orleans.Cluster;
 
-public sealed class MovesOnSqlite(SqliteCluster cluster) : MoveTests(cluster), IClassFixture<SqliteCluster>;
+[Collection(nameof(SqliteCluster))]
+public sealed class MovesOnSqlite(SqliteCluster cluster) : MoveTests(cluster);
 
-public sealed class MovesOnPostgreSql(PostgreSqlCluster cluster) : MoveTests(cluster), IClassFixture<PostgreSqlCluster>;
+[Collection(nameof(PostgreSqlCluster))]
+public sealed class MovesOnPostgreSql(PostgreSqlCluster cluster) : MoveTests(cluster);
 
-public sealed class MovesOnSqlServer(SqlServerCluster cluster) : MoveTests(cluster), IClassFixture<SqlServerCluster>;
+[Collection(nameof(SqlServerCluster))]
+public sealed class MovesOnSqlServer(SqlServerCluster cluster) : MoveTests(cluster);
 
 // A user lives on the silo that asks, also when that changes.
 public abstract class MoveTests(ClusterFixture cluster)

@@ -3,11 +3,14 @@ using Xunit;
 
 namespace Recognize.Orleans.Cluster;
 
-public sealed class NothingOnSqlite(SqliteCluster cluster) : NothingTests(cluster), IClassFixture<SqliteCluster>;
+[Collection(nameof(SqliteCluster))]
+public sealed class NothingOnSqlite(SqliteCluster cluster) : NothingTests(cluster);
 
-public sealed class NothingOnPostgreSql(PostgreSqlCluster cluster) : NothingTests(cluster), IClassFixture<PostgreSqlCluster>;
+[Collection(nameof(PostgreSqlCluster))]
+public sealed class NothingOnPostgreSql(PostgreSqlCluster cluster) : NothingTests(cluster);
 
-public sealed class NothingOnSqlServer(SqlServerCluster cluster) : NothingTests(cluster), IClassFixture<SqlServerCluster>;
+[Collection(nameof(SqlServerCluster))]
+public sealed class NothingOnSqlServer(SqlServerCluster cluster) : NothingTests(cluster);
 
 // Whoever asks about ids that do not exist fills no memory with them.
 public abstract class NothingTests(ClusterFixture cluster)

@@ -4,11 +4,14 @@ using Xunit;
 
 namespace Recognize.Orleans.Cluster;
 
-public sealed class NumbersOnSqlite(SqliteCluster cluster) : NumberTests(cluster), IClassFixture<SqliteCluster>;
+[Collection(nameof(SqliteCluster))]
+public sealed class NumbersOnSqlite(SqliteCluster cluster) : NumberTests(cluster);
 
-public sealed class NumbersOnPostgreSql(PostgreSqlCluster cluster) : NumberTests(cluster), IClassFixture<PostgreSqlCluster>;
+[Collection(nameof(PostgreSqlCluster))]
+public sealed class NumbersOnPostgreSql(PostgreSqlCluster cluster) : NumberTests(cluster);
 
-public sealed class NumbersOnSqlServer(SqlServerCluster cluster) : NumberTests(cluster), IClassFixture<SqlServerCluster>;
+[Collection(nameof(SqlServerCluster))]
+public sealed class NumbersOnSqlServer(SqlServerCluster cluster) : NumberTests(cluster);
 
 public abstract class NumberTests(ClusterFixture cluster)
 {

@@ -4,11 +4,14 @@ using Xunit;
 
 namespace Recognize.Orleans.Cluster;
 
-public sealed class ReadsOnSqlite(SqliteCluster cluster) : ReadTests(cluster), IClassFixture<SqliteCluster>;
+[Collection(nameof(SqliteCluster))]
+public sealed class ReadsOnSqlite(SqliteCluster cluster) : ReadTests(cluster);
 
-public sealed class ReadsOnPostgreSql(PostgreSqlCluster cluster) : ReadTests(cluster), IClassFixture<PostgreSqlCluster>;
+[Collection(nameof(PostgreSqlCluster))]
+public sealed class ReadsOnPostgreSql(PostgreSqlCluster cluster) : ReadTests(cluster);
 
-public sealed class ReadsOnSqlServer(SqlServerCluster cluster) : ReadTests(cluster), IClassFixture<SqlServerCluster>;
+[Collection(nameof(SqlServerCluster))]
+public sealed class ReadsOnSqlServer(SqlServerCluster cluster) : ReadTests(cluster);
 
 // What a grain knows while its row is read: reads interleave with everything else.
 public abstract class ReadTests(ClusterFixture cluster)

@@ -1,9 +1,9 @@
 using System.Diagnostics.Metrics;
 using System.Threading.Channels;
 using Microsoft.Extensions.DependencyInjection;
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Http;
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
 namespace Recognize.Orleans.Contract;

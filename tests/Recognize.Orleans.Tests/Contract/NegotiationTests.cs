@@ -1,6 +1,6 @@
 using System.Text;
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Http;
 using Xunit;
 
 namespace Recognize.Orleans.Contract;

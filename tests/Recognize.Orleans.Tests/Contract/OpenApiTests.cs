@@ -4,8 +4,8 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Http;
 using Xunit;
 
 namespace Recognize.Orleans.Contract;

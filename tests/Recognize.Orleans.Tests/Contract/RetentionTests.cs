@@ -3,10 +3,10 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Time.Testing;
 using Orleans.TestingHost;
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Http;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations;
-using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.Contract;

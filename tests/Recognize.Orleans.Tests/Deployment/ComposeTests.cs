@@ -4,11 +4,11 @@ using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.Configuration;
 using Recognize.Orleans.Customers;
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Foundation;
 using Xunit;
 using YamlDotNet.Core;
 using YamlDotNet.Serialization;
-using Settings = Recognize.Orleans.Hosting.Settings;
+using Settings = Recognize.Orleans.Foundation.Settings;
 
 namespace Recognize.Orleans.Deployment;
 

@@ -14,7 +14,7 @@ internal static class AnswerChecker
 
     /// <param name="answers">All of them; the last ones, after all faults are over, ask for everything.</param>
     /// <param name="deadlinesHold">False when clocks were set meanwhile: a deadline may then be any time after the create.</param>
-    public static IReadOnlyList<string> FaultsIn(IReadOnlyCollection<Observation> answers, bool deadlinesHold = true)
+    public static IReadOnlyList<string> ContradictionsIn(IReadOnlyCollection<Observation> answers, bool deadlinesHold = true)
     {
         var about = answers
             .SelectMany(answer => answer.Told, (answer, told) => (answer, told))

@@ -89,7 +89,7 @@ public sealed class AnswerCheckerTests
         var created = Created(0, 1) with { Lifetime = TimeSpan.FromSeconds(20) };
         Passes(created, Listed(19, 20.1), View(60, 61, ("pending", 1)));
         Fails("missing: List", created, Listed(18, 19.9), View(60, 61, ("pending", 1)));
-        Assert.Empty(AnswerChecker.FaultsIn([created, Listed(18, 19.9), View(60, 61, ("pending", 1))], deadlinesHold: false));
+        Assert.Empty(AnswerChecker.ContradictionsIn([created, Listed(18, 19.9), View(60, 61, ("pending", 1))], deadlinesHold: false));
     }
 
     [Fact]
@@ -118,9 +118,9 @@ public sealed class AnswerCheckerTests
     [Fact]
     public void An_outage_that_says_so_is_none() => Passes(Created(0, 1, status: 503) with { Told = [] }, Created(0, 1, status: 0) with { Told = [] });
 
-    private static void Passes(params Observation[] answers) => Assert.Empty(AnswerChecker.FaultsIn(answers));
+    private static void Passes(params Observation[] answers) => Assert.Empty(AnswerChecker.ContradictionsIn(answers));
 
-    private static void Fails(string sentence, params Observation[] answers) => Assert.Contains(sentence, Assert.Single(AnswerChecker.FaultsIn(answers)), StringComparison.Ordinal);
+    private static void Fails(string sentence, params Observation[] answers) => Assert.Contains(sentence, Assert.Single(AnswerChecker.ContradictionsIn(answers)), StringComparison.Ordinal);
 
     private static Observation Created(double sent, double answered, string attempt = "first", int status = 200) =>
         new(Call.Create, "node-1", User, Id, At(sent), At(answered), status) { Attempt = attempt, Told = [new(Id, null)] };

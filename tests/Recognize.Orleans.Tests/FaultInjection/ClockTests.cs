@@ -1,7 +1,7 @@
 using System.Globalization;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Processes;
-using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.FaultInjection;

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.FaultInjection;
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Processes;
 using Recognize.Orleans.Storage;
 using Xunit;

@@ -3,7 +3,7 @@ using System.Net.Sockets;
 using Microsoft.Data.SqlClient;
 using Npgsql;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.FaultInjection;
 

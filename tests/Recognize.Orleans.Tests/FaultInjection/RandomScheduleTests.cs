@@ -1,7 +1,7 @@
 using System.Globalization;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Processes;
-using Recognize.Orleans.Storage;
 using Xunit;
 using Xunit.Abstractions;
 
@@ -66,7 +66,7 @@ public abstract class RandomScheduleTests
         await cluster.HealAsync();
         await clients.AskForEverythingAsync(database);
 
-        var faults = AnswerChecker.FaultsIn(clients.Answers, deadlinesHold: engine is not StorageEngine.Sqlite);
+        var faults = AnswerChecker.ContradictionsIn(clients.Answers, deadlinesHold: engine is not StorageEngine.Sqlite);
         Report(clients, cluster, faults);
         Assert.True(faults.Count == 0, $"RECOGNIZE_TEST_SEED={seed}: {faults.Count} faults, the first of them:\n{string.Join('\n', faults.Take(10))}");
         Assert.Contains(clients.Answers, answer => answer is { Call: Call.Approve, Status: 200 });

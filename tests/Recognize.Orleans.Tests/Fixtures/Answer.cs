@@ -1,5 +1,5 @@
 using System.Text.Json;
-using Recognize.Orleans.Http;
+using Recognize.Orleans.Api;
 using Xunit;
 
 namespace Recognize.Orleans.Fixtures;

@@ -1,4 +1,4 @@
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
 namespace Recognize.Orleans.Fixtures;

@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
 using Orleans.Storage;
 using Orleans.TestingHost;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
@@ -28,6 +29,34 @@ public sealed class SqliteMixedCluster() : ClusterFixture(StorageEngine.Sqlite, 
 public sealed class PostgreSqlMixedCluster() : ClusterFixture(StorageEngine.PostgreSql, groupCommit: true, otherGroupCommit: false);
 
 public sealed class SqlServerMixedCluster() : ClusterFixture(StorageEngine.SqlServer, groupCommit: true, otherGroupCommit: false);
+
+// One cluster for all classes of an engine: each test has users and ids of its own, and the classes of a collection run one after the other.
+[CollectionDefinition(nameof(SqliteCluster))]
+public sealed class SharedSqliteCluster : ICollectionFixture<SqliteCluster>;
+
+[CollectionDefinition(nameof(SqliteStockCluster))]
+public sealed class SharedSqliteStockCluster : ICollectionFixture<SqliteStockCluster>;
+
+[CollectionDefinition(nameof(PostgreSqlCluster))]
+public sealed class SharedPostgreSqlCluster : ICollectionFixture<PostgreSqlCluster>;
+
+[CollectionDefinition(nameof(PostgreSqlStockCluster))]
+public sealed class SharedPostgreSqlStockCluster : ICollectionFixture<PostgreSqlStockCluster>;
+
+[CollectionDefinition(nameof(SqlServerCluster))]
+public sealed class SharedSqlServerCluster : ICollectionFixture<SqlServerCluster>;
+
+[CollectionDefinition(nameof(SqlServerStockCluster))]
+public sealed class SharedSqlServerStockCluster : ICollectionFixture<SqlServerStockCluster>;
+
+[CollectionDefinition(nameof(SqliteMixedCluster))]
+public sealed class SharedSqliteMixedCluster : ICollectionFixture<SqliteMixedCluster>;
+
+[CollectionDefinition(nameof(PostgreSqlMixedCluster))]
+public sealed class SharedPostgreSqlMixedCluster : ICollectionFixture<PostgreSqlMixedCluster>;
+
+[CollectionDefinition(nameof(SqlServerMixedCluster))]
+public sealed class SharedSqlServerMixedCluster : ICollectionFixture<SqlServerMixedCluster>;
 
 /// <summary>Two silos with the grains and the storage of the service on a database of their own; the clock is the test's.</summary>
 public abstract class ClusterFixture : IAsyncLifetime

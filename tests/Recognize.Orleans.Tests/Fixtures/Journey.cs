@@ -1,4 +1,4 @@
-using Recognize.Orleans.Users;
+using Recognize.Orleans.Operations;
 using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Fixtures;
@@ -16,7 +16,7 @@ internal static class Journey
 
     /// <summary>One attempt of its own, unless it is named.</summary>
     public static Task<OperationOutcome> CreateAsync(this IGrainFactory silo, string userId, string operationId, string? attempt = null, string? payload = null, TimeSpan? expiresIn = null) =>
-        silo.GetUser<ITrackingGrain>(Customer, userId).CreateAsync(operationId, RequestOf(userId, attempt, payload) with { ExpiresIn = expiresIn });
+        silo.GetUser<IOperationOwnerGrain>(Customer, userId).CreateAsync(operationId, RequestOf(userId, attempt, payload) with { ExpiresIn = expiresIn });
 
     public static CreateOperation RequestOf(string userId, string? attempt = null, string? payload = null) =>
         new() { UserId = userId, Attempt = attempt ?? Guid.NewGuid().ToString("N"), Payload = payload };

@@ -1,6 +1,6 @@
 using System.Diagnostics;
 using Npgsql;
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
 namespace Recognize.Orleans.Fixtures;

@@ -1,8 +1,8 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting;
-using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.Fixtures;

@@ -73,9 +73,9 @@ internal sealed class StorageTrouble
         services.AddKeyedSingleton<IGrainStorage>(
             "Default",
             (provider, key) => new TroubledStorage((IGrainStorage)real.KeyedImplementationFactory!(provider, key), this));
-        var rows = services.Last(service => service.ServiceType == typeof(IRows));
+        var rows = services.Last(service => service.ServiceType == typeof(IRowStore));
         services.Remove(rows);
-        services.AddSingleton<IRows>(provider => new TroubledRows((IRows)rows.ImplementationFactory!(provider), this));
+        services.AddSingleton<IRowStore>(provider => new TroubledRowStore((IRowStore)rows.ImplementationFactory!(provider), this));
     }
 
     public ITrouble Take(GrainId grain) => troubles.TryRemove(grain, out var trouble) ? trouble : NoTrouble.Instance;
@@ -197,7 +197,7 @@ internal sealed class TroubledStorage(IGrainStorage real, StorageTrouble trouble
     public void Participate(ISiloLifecycle observer) => ((ILifecycleParticipant<ISiloLifecycle>)real).Participate(observer);
 }
 
-internal sealed class TroubledRows(IRows real, StorageTrouble trouble) : IRows
+internal sealed class TroubledRowStore(IRowStore real, StorageTrouble trouble) : IRowStore
 {
     public Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken) => real.WriteAsync(group, until, cancellationToken);
 

@@ -2,6 +2,7 @@ using System.Data.Common;
 using System.Globalization;
 using Microsoft.Data.SqlClient;
 using Npgsql;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
 using Xunit;
 

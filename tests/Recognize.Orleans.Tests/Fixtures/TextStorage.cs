@@ -72,7 +72,7 @@ internal sealed class TextStorage : IAsyncDisposable
             services => services
                 .AddSingleton(limits ?? new())
                 .AddSingleton(guard ?? WriteGuard.None)
-                .AddSingleton(database.CreateRows(ServiceId, silo, clock ?? TimeProvider.System))
+                .AddSingleton(database.CreateRowStore(ServiceId, silo, clock ?? TimeProvider.System))
                 .AddSingleton<RowReader>());
     }
 

@@ -3,8 +3,8 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
 using Orleans.TestingHost;
-using Recognize.Orleans.Http;
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Api;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Fixtures;

@@ -1,6 +1,6 @@
 using System.Globalization;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
 namespace Recognize.Orleans.Processes;

@@ -1,5 +1,6 @@
 using System.Net;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
 using Xunit;
 

@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Http.Json;
 using Recognize.Orleans.FaultInjection;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
 namespace Recognize.Orleans.Processes;

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Time.Testing;
 using Recognize.Orleans.FaultInjection;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;
@@ -159,8 +160,8 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultsOnServerT
         await storage.StartAsync();
 
         await Task.WhenAll(refused.Select(read => Assert.ThrowsAsync<StorageFaultException>(() => read)));
-        Assert.Equal("acme/A1/0", Assert.Single(await pending).Place);
-        Assert.Equal("acme/A1/0", Assert.Single(await history).Place);
+        Assert.Equal("acme/A1/0", Assert.Single(await pending).Key);
+        Assert.Equal("acme/A1/0", Assert.Single(await history).Key);
         Assert.Equal("1", (await row).ETag);
     }
 

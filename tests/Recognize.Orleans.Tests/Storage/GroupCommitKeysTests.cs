@@ -1,4 +1,5 @@
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations;
 using Xunit;
 
@@ -196,9 +197,9 @@ public abstract class GroupCommitKeysTests
 
     private sealed class Comparer : IEqualityComparer<IEnumerable<RangeRow>>, IEqualityComparer<RangeRow>
     {
-        public bool Equals(RangeRow one, RangeRow other) => one.Place == other.Place && one.Payload!.AsSpan().SequenceEqual(other.Payload);
+        public bool Equals(RangeRow one, RangeRow other) => one.Key == other.Key && one.Payload!.AsSpan().SequenceEqual(other.Payload);
 
-        public int GetHashCode(RangeRow row) => row.Place.GetHashCode(StringComparison.Ordinal);
+        public int GetHashCode(RangeRow row) => row.Key.GetHashCode(StringComparison.Ordinal);
 
         public bool Equals(IEnumerable<RangeRow>? one, IEnumerable<RangeRow>? other) => one!.SequenceEqual(other!, this);
 

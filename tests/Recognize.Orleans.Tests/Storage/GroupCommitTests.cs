@@ -3,6 +3,7 @@ using System.Globalization;
 using CsCheck;
 using Orleans.Storage;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;

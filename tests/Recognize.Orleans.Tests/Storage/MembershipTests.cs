@@ -4,6 +4,7 @@ using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using Orleans.Runtime.MembershipService;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;

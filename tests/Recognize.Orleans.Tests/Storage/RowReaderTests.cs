@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging.Abstractions;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;
@@ -39,8 +40,8 @@ public sealed class RowReaderTests : IAsyncLifetime, IDisposable
 
         Assert.Equal(["1"], held.Questions);
         Assert.Equal(Enumerable.Range(2, 20).Select(number => $"{number}"), shared.Questions);
-        Assert.Equal("1", Assert.Single(await first).Place);
-        Assert.Equal(shared.Questions, (await Task.WhenAll(waiting)).Select(found => Assert.Single(found).Place));
+        Assert.Equal("1", Assert.Single(await first).Key);
+        Assert.Equal(shared.Questions, (await Task.WhenAll(waiting)).Select(found => Assert.Single(found).Key));
     }
 
     [Fact]
@@ -55,8 +56,8 @@ public sealed class RowReaderTests : IAsyncLifetime, IDisposable
 
         var fault = await Assert.ThrowsAsync<StorageFaultException>(() => asked.Answers[1]);
         Assert.False(fault.MayBeWritten);
-        Assert.Equal("1", Assert.Single(await asked.Answers[0]).Place);
-        Assert.Equal("2", Assert.Single(await asked.Answers[2]).Place);
+        Assert.Equal("1", Assert.Single(await asked.Answers[0]).Key);
+        Assert.Equal("2", Assert.Single(await asked.Answers[2]).Key);
     }
 
     [Fact]
@@ -68,7 +69,7 @@ public sealed class RowReaderTests : IAsyncLifetime, IDisposable
         (await rows.NextAsync()).Answer();
         (await rows.NextAsync()).Refuse();
 
-        Assert.Equal("1", Assert.Single(await asked.Answers[0]).Place);
+        Assert.Equal("1", Assert.Single(await asked.Answers[0]).Key);
         await Assert.ThrowsAsync<StorageFaultException>(() => asked.Answers[1]);
     }
 
@@ -82,7 +83,7 @@ public sealed class RowReaderTests : IAsyncLifetime, IDisposable
         await Task.WhenAll(asked.Answers.Select(answer => Assert.ThrowsAsync<StorageFaultException>(() => answer)));
         var next = Ask("3");
         (await rows.NextAsync()).Answer();
-        Assert.Equal("3", Assert.Single(await next).Place);
+        Assert.Equal("3", Assert.Single(await next).Key);
     }
 
     [Fact]
@@ -126,7 +127,7 @@ public sealed class RowReaderTests : IAsyncLifetime, IDisposable
         return (answers, await rows.NextAsync());
     }
 
-    private sealed class HeldRows : IRows
+    private sealed class HeldRows : IRowStore
     {
         private readonly Channel<Question> asked = Channel.CreateUnbounded<Question>();
 

@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using Orleans.Storage;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations;
 using Xunit;
 

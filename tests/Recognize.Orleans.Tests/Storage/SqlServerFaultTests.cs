@@ -1,7 +1,8 @@
 using Microsoft.Data.SqlClient;
 using Microsoft.Extensions.Logging.Abstractions;
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Http;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;
@@ -87,7 +88,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
     [Fact]
     public async Task A_session_in_which_a_batch_failed_is_not_used_again()
     {
-        await using var rows = Database.CreateRows("recognize", silo: null, TimeProvider.System);
+        await using var rows = Database.CreateRowStore("recognize", silo: null, TimeProvider.System);
         Task WriteAsync() => rows.WriteAsync([SqlServerStatements.WriteOf(1)], DateTime.MaxValue, CancellationToken.None);
         await WriteAsync();
         await WriteAsync();
@@ -133,7 +134,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
         var fault = (await Assert.ThrowsAsync<UnavailableException>(WriteAsync)).InnerException;
 
         Assert.Equal(number, Assert.IsType<SqlException>(fault).Number);
-        Assert.Equal(503, Faults.StatusOf(fault));
+        Assert.Equal(503, ExceptionAnswers.StatusOf(fault));
         Assert.IsType<StorageFaultException>(Told(fault));
     }
 
@@ -146,7 +147,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
         var fault = await Record.ExceptionAsync(() => database.ReadClockAsync(CancellationToken.None));
 
         Assert.IsType<TimeoutException>(fault);
-        Assert.Equal(503, Faults.StatusOf(fault));
+        Assert.Equal(503, ExceptionAnswers.StatusOf(fault));
         Assert.IsType<StorageFaultException>(Told(fault));
         Assert.IsType<TimeoutException>(Record.Exception(() => database.DataSource.OpenConnection()));
     }
@@ -203,7 +204,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
         ];
         var faults = new List<string>();
 
-        await Database.AddServerFaultsAsync(faults, CancellationToken.None);
+        await Database.AddServerErrorsAsync(faults, CancellationToken.None);
 
         Assert.Collection(
             faults,
@@ -219,7 +220,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
         server.Finds = [[["READ_WRITE", "15.0.4430.1", 3, 150]]];
         var faults = new List<string>();
 
-        await Database.AddServerFaultsAsync(faults, CancellationToken.None);
+        await Database.AddServerErrorsAsync(faults, CancellationToken.None);
 
         Assert.Empty(faults);
     }
@@ -229,7 +230,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
     {
         server.Finds = [[[0, 1], [1, 2], [2, 3], [3, 4]]];
         WriteItem[] group = [.. Enumerable.Range(0, 4).Select(SqlServerStatements.WriteOf)];
-        await using var rows = Database.CreateRows("recognize", silo: null, TimeProvider.System);
+        await using var rows = Database.CreateRowStore("recognize", silo: null, TimeProvider.System);
 
         await rows.WriteAsync(group, DateTime.MaxValue, CancellationToken.None);
 
@@ -252,13 +253,13 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
 
     private async Task WriteAsync()
     {
-        await using var rows = Database.CreateRows("recognize", silo: null, TimeProvider.System);
+        await using var rows = Database.CreateRowStore("recognize", silo: null, TimeProvider.System);
         await rows.WriteAsync([SqlServerStatements.WriteOf(1)], DateTime.MaxValue, CancellationToken.None);
     }
 
     private async Task ReadAsync()
     {
-        await using var rows = Database.CreateRows("recognize", silo: null, TimeProvider.System);
+        await using var rows = Database.CreateRowStore("recognize", silo: null, TimeProvider.System);
         await rows.ReadAsync([new(SqlServerStatements.RowOf(1), () => null)], CancellationToken.None);
     }
 }

@@ -1,4 +1,5 @@
 using Microsoft.SqlServer.TransactSql.ScriptDom;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;
@@ -14,7 +15,7 @@ public sealed class SqlServerScriptTests
 
     [Theory]
     [MemberData(nameof(Scripts))]
-    public void Every_script_parses(string script) => Assert.Empty(TSql.FaultsIn(TextOf(script)));
+    public void Every_script_parses(string script) => Assert.Empty(TSql.ErrorsIn(TextOf(script)));
 
     [Theory]
     [MemberData(nameof(Scripts))]
@@ -26,7 +27,7 @@ public sealed class SqlServerScriptTests
 
     [Theory]
     [MemberData(nameof(Queries))]
-    public void Every_query_that_a_script_stores_parses(string script, string key) => Assert.Empty(TSql.FaultsIn(QueryOf(script, key)));
+    public void Every_query_that_a_script_stores_parses(string script, string key) => Assert.Empty(TSql.ErrorsIn(QueryOf(script, key)));
 
     [Theory]
     [MemberData(nameof(Queries))]

@@ -31,7 +31,7 @@ public sealed class SqlServerStatementTests
 
     [Theory]
     [MemberData(nameof(Statements))]
-    public void Every_statement_parses(string call) => Assert.Empty(TSql.FaultsIn(Of(call).Text));
+    public void Every_statement_parses(string call) => Assert.Empty(TSql.ErrorsIn(Of(call).Text));
 
     [Theory]
     [MemberData(nameof(Statements))]

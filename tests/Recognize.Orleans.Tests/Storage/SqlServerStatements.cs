@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations;
 
 namespace Recognize.Orleans.Storage;
@@ -19,7 +20,7 @@ internal static class SqlServerStatements
     {
         await using var server = TdsServer.Start();
         await using var database = Database.Create(StorageEngine.SqlServer, server.ConnectionString);
-        await using var rows = database.CreateRows("recognize", Silo, TimeProvider.System);
+        await using var rows = database.CreateRowStore("recognize", Silo, TimeProvider.System);
         using var reader = new RowReader(rows, new StorageFaults(database, TimeProvider.System, NullLogger<StorageFaults>.Instance), new());
         var history = new OperationHistory(database, reader, Options.Create(new ClusterOptions { ServiceId = "recognize" }), NullLogger<OperationHistory>.Instance);
         (string Call, Func<Task> Send)[] calls =
@@ -39,7 +40,7 @@ internal static class SqlServerStatements
             ("Claim", () => database.ClaimAsync("recognize", "recognize", CancellationToken.None)),
             ("Renew the claim", () => database.RenewClaimAsync("recognize", "recognize", DateTimeOffset.UnixEpoch, CancellationToken.None)),
             ("Hold sweeps", () => database.HoldSweepsAsync("recognize", DateTimeOffset.UnixEpoch, CancellationToken.None)),
-            ("Check the database", () => database.AddServerFaultsAsync([], CancellationToken.None)),
+            ("Check the database", () => database.AddServerErrorsAsync([], CancellationToken.None)),
             ("Check the schema", () => Schema.CheckAsync(database, CancellationToken.None)),
             ("Lock the schema", () => ExecuteAsync(database, database.LockSchemaText)),
             ("Unlock the schema", () => ExecuteAsync(database, database.UnlockSchemaText(applied: true))),

@@ -1,5 +1,6 @@
 using System.Data.Common;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;

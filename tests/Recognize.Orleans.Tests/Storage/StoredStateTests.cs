@@ -13,15 +13,15 @@ public sealed class StoredStateTests
 
     private readonly FakeTimeProvider clock = new();
     private readonly HeldStorage storage = new();
-    private readonly Trust trust;
+    private readonly Freshness freshness;
     private readonly StoredState<Row> state;
     private GrainState<Row> read = new(new());
     private Func<Row, bool> isFinal = row => row.Text == "final";
 
     public StoredStateTests()
     {
-        trust = new(clock);
-        state = new(GrainId.Create("operation", "op/acme/1/"), storage, "operation", row => isFinal(row), trust);
+        freshness = new(clock);
+        state = new(GrainId.Create("operation", "op/acme/1/"), storage, "operation", row => isFinal(row), freshness);
     }
 
     [Fact]
@@ -124,14 +124,14 @@ public sealed class StoredStateTests
     {
         storage.Stored = "pending";
         await ReadAsync();
-        trust.DatabaseAnswered(Stopwatch.GetTimestamp() - (4 * Stopwatch.Frequency));
+        freshness.DatabaseAnswered(Stopwatch.GetTimestamp() - (4 * Stopwatch.Frequency));
 
         storage.Stored = "by another";
         Assert.Equal("by another", await ReadAsync());
         Assert.Equal("by another", await ReadAsync());
         Assert.Equal(3, storage.Reads);
 
-        trust.DatabaseAnswered(Stopwatch.GetTimestamp());
+        freshness.DatabaseAnswered(Stopwatch.GetTimestamp());
         Assert.Equal("by another", await ReadAsync());
         Assert.Equal(3, storage.Reads);
     });

@@ -1,4 +1,5 @@
 using Microsoft.SqlServer.TransactSql.ScriptDom;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
@@ -15,7 +16,7 @@ internal static class TSql
 
     public static TSqlFragment Parse(string sql) => Parse(sql, out _);
 
-    public static IEnumerable<string> FaultsIn(string sql)
+    public static IEnumerable<string> ErrorsIn(string sql)
     {
         Parse(sql, out var faults);
         return faults.Select(fault => $"{fault.Line}:{fault.Column} {fault.Message}");

@@ -1,5 +1,6 @@
 using CsCheck;
 using Microsoft.Extensions.Time.Testing;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
 using Xunit;
 
@@ -16,7 +17,7 @@ public sealed class PendingOperationsTests
     private readonly FakeTimeProvider clock = new();
     private readonly PendingOperations pending;
 
-    public PendingOperationsTests() => pending = new(new Trust(clock), Limit, MostBytes);
+    public PendingOperationsTests() => pending = new(new Freshness(clock), Limit, MostBytes);
 
     [Fact]
     public void As_many_places_are_taken_as_the_limit_has_and_each_id_takes_one()
@@ -72,7 +73,7 @@ public sealed class PendingOperationsTests
         pending.CreateRefused("d");
         Assert.False(Reserve("e"));
 
-        pending.CreateDone(Of("d"));
+        pending.CreateSucceeded(Of("d"));
         Assert.False(Reserve("e"));
     }
 
@@ -83,7 +84,7 @@ public sealed class PendingOperationsTests
         pending.CreateSent();
         pending.CreateSent();
 
-        pending.CreateDone(Of("d"));
+        pending.CreateSucceeded(Of("d"));
         pending.CreateRefused("d");
 
         Assert.False(Reserve("e"));
@@ -92,25 +93,25 @@ public sealed class PendingOperationsTests
     [Fact]
     public void Who_found_no_place_can_wait_for_each_create_that_may_give_its_own_back()
     {
-        Assert.False(pending.HasPlacesOnHold);
+        Assert.False(pending.HasReservations);
         Reserve("a", "b", "c", "d");
         pending.CreateSent();
         pending.CreateSent();
         pending.CreateSent();
 
         AssertEnds(() => pending.CreateRefused("a"));
-        AssertEnds(() => pending.CreateDone(Of("b")));
-        AssertEnds(() => pending.CreateUnanswered("c"));
-        Assert.True(pending.HasPlacesOnHold);
+        AssertEnds(() => pending.CreateSucceeded(Of("b")));
+        AssertEnds(() => pending.CreateOutcomeUnknown("c"));
+        Assert.True(pending.HasReservations);
         AssertEnds(() => pending.Release("d"));
-        Assert.False(pending.HasPlacesOnHold);
+        Assert.False(pending.HasReservations);
     }
 
     [Fact]
     public void A_place_that_was_taken_before_the_first_look_counts_beside_what_the_look_finds()
     {
         Assert.True(Reserve("e", "f"));
-        Assert.True(pending.IsCountOld);
+        Assert.True(pending.IsCountStale);
 
         Look("a", "b", "c");
 
@@ -123,37 +124,37 @@ public sealed class PendingOperationsTests
     [Fact]
     public void Up_to_half_of_the_limit_an_old_count_will_do()
     {
-        Assert.True(pending.IsCountOld);
+        Assert.True(pending.IsCountStale);
         Look("a");
         Assert.True(Reserve("b"));
-        clock.Advance(Trust.Longest);
-        Assert.False(pending.IsCountOld);
+        clock.Advance(Times.CacheLifetime);
+        Assert.False(pending.IsCountStale);
 
         Reserve("c");
-        Assert.True(pending.IsCountOld);
+        Assert.True(pending.IsCountStale);
 
         Look("a");
-        Assert.False(pending.IsCountOld);
-        clock.Advance(Trust.Longest - Tick);
-        Assert.False(pending.IsCountOld);
+        Assert.False(pending.IsCountStale);
+        clock.Advance(Times.CacheLifetime - Tick);
+        Assert.False(pending.IsCountStale);
         clock.Advance(Tick);
-        Assert.True(pending.IsCountOld);
+        Assert.True(pending.IsCountStale);
     }
 
     [Fact]
     public void A_list_is_known_for_five_seconds_from_when_its_look_began()
     {
-        Assert.False(pending.IsKnown);
-        var look = pending.BeginLook();
+        Assert.False(pending.IsFresh);
+        var look = pending.BeginRefresh();
         clock.Advance(TimeSpan.FromSeconds(3));
-        Assert.Equal(["a", "b"], Ids(pending.EndLook(look, [Of("a"), Of("b")])));
+        Assert.Equal(["a", "b"], Ids(pending.EndRefresh(look, [Of("a"), Of("b")])));
 
         clock.Advance(TimeSpan.FromSeconds(2) - Tick);
-        Assert.True(pending.IsKnown);
+        Assert.True(pending.IsFresh);
         Assert.Equal(["a", "b"], Ids(pending.Snapshot()));
 
         clock.Advance(Tick);
-        Assert.False(pending.IsKnown);
+        Assert.False(pending.IsFresh);
     }
 
     [Fact]
@@ -161,16 +162,16 @@ public sealed class PendingOperationsTests
     {
         Look("a");
         Reserve("b", "c");
-        Assert.True(pending.IsKnown);
+        Assert.True(pending.IsFresh);
 
         pending.CreateSent();
         pending.CreateSent();
-        Assert.False(pending.IsKnown);
+        Assert.False(pending.IsFresh);
         pending.CreateRefused("b");
-        Assert.False(pending.IsKnown);
+        Assert.False(pending.IsFresh);
 
-        pending.CreateDone(Of("c"));
-        Assert.True(pending.IsKnown);
+        pending.CreateSucceeded(Of("c"));
+        Assert.True(pending.IsFresh);
         Assert.Equal(["a", "c"], Ids(pending.Snapshot()));
     }
 
@@ -180,11 +181,11 @@ public sealed class PendingOperationsTests
         Reserve("a", "d");
         pending.CreateSent();
         pending.CreateSent();
-        var look = pending.BeginLook();
-        pending.CreateDone(Of("d"));
-        pending.CreateDone(Of("a"));
+        var look = pending.BeginRefresh();
+        pending.CreateSucceeded(Of("d"));
+        pending.CreateSucceeded(Of("a"));
 
-        Assert.Equal(["a", "b", "d"], Ids(pending.EndLook(look, [Of("b"), Of("d")])));
+        Assert.Equal(["a", "b", "d"], Ids(pending.EndRefresh(look, [Of("b"), Of("d")])));
         Assert.Equal(["a", "b", "d"], Ids(pending.Snapshot()));
         Assert.True(Reserve("e"));
         Assert.False(Reserve("f"));
@@ -195,12 +196,12 @@ public sealed class PendingOperationsTests
     {
         Reserve("c");
         pending.CreateSent();
-        var look = pending.BeginLook();
-        pending.CreateDone(Of("c"));
+        var look = pending.BeginRefresh();
+        pending.CreateSucceeded(Of("c"));
         pending.Ended("c");
         pending.Ended("a");
 
-        Assert.Equal(["b"], Ids(pending.EndLook(look, [Of("a"), Of("b"), Of("c")])));
+        Assert.Equal(["b"], Ids(pending.EndRefresh(look, [Of("a"), Of("b"), Of("c")])));
         Assert.True(Reserve("d", "e", "f"));
     }
 
@@ -212,12 +213,12 @@ public sealed class PendingOperationsTests
         Look("a", "b");
         pending.Ending("b");
         pending.Ended("b");
-        var look = pending.BeginLook();
+        var look = pending.BeginRefresh();
 
-        pending.CreateDone(Of("b"));
+        pending.CreateSucceeded(Of("b"));
 
         Assert.Equal(["a"], Ids(pending.Snapshot()));
-        Assert.Equal(["a"], Ids(pending.EndLook(look, [Of("a")])));
+        Assert.Equal(["a"], Ids(pending.EndRefresh(look, [Of("a")])));
         Assert.True(Reserve("c", "d", "e"));
     }
 
@@ -226,15 +227,15 @@ public sealed class PendingOperationsTests
     {
         Unanswered("a");
         Look("b");
-        Assert.False(pending.IsKnown);
+        Assert.False(pending.IsFresh);
 
-        clock.Advance(Trust.Unsettled - Tick);
+        clock.Advance(Times.UnknownOutcome - Tick);
         Look("b");
-        Assert.False(pending.IsKnown);
+        Assert.False(pending.IsFresh);
 
         clock.Advance(Tick);
         Look("b");
-        Assert.True(pending.IsKnown);
+        Assert.True(pending.IsFresh);
     }
 
     [Fact]
@@ -244,10 +245,10 @@ public sealed class PendingOperationsTests
         Look("a", "b", "c");
         Assert.False(Reserve("e"));
 
-        clock.Advance(Trust.Unsettled - Tick);
-        var early = pending.BeginLook();
+        clock.Advance(Times.UnknownOutcome - Tick);
+        var early = pending.BeginRefresh();
         clock.Advance(Tick);
-        pending.EndLook(early, [Of("a"), Of("b"), Of("c")]);
+        pending.EndRefresh(early, [Of("a"), Of("b"), Of("c")]);
         Assert.False(Reserve("e"));
 
         Look("a", "b", "c");
@@ -258,7 +259,7 @@ public sealed class PendingOperationsTests
     public void A_create_without_an_answer_gives_its_place_back_although_others_are_on_their_way()
     {
         Unanswered("d");
-        clock.Advance(Trust.Unsettled);
+        clock.Advance(Times.UnknownOutcome);
         Reserve("a");
         pending.CreateSent();
 
@@ -298,16 +299,16 @@ public sealed class PendingOperationsTests
     [Fact]
     public void What_has_come_to_light_during_a_look_is_for_the_next_one_to_find()
     {
-        var look = pending.BeginLook();
-        pending.Forget();
+        var look = pending.BeginRefresh();
+        pending.Invalidate();
 
-        Assert.Equal(["a"], Ids(pending.EndLook(look, [Of("a")])));
-        Assert.False(pending.IsKnown);
+        Assert.Equal(["a"], Ids(pending.EndRefresh(look, [Of("a")])));
+        Assert.False(pending.IsFresh);
 
         Look("a", "b");
-        Assert.True(pending.IsKnown);
-        pending.Forget();
-        Assert.False(pending.IsKnown);
+        Assert.True(pending.IsFresh);
+        pending.Invalidate();
+        Assert.False(pending.IsFresh);
     }
 
     [Fact]
@@ -316,12 +317,12 @@ public sealed class PendingOperationsTests
         Look("a", "b");
         pending.Ending("a");
         pending.Ending("b");
-        Assert.False(pending.IsKnown);
+        Assert.False(pending.IsFresh);
         pending.Ended("a");
-        Assert.False(pending.IsKnown);
+        Assert.False(pending.IsFresh);
 
         pending.Ended("b");
-        Assert.True(pending.IsKnown);
+        Assert.True(pending.IsFresh);
         Assert.Empty(Ids(pending.Snapshot()));
     }
 
@@ -329,19 +330,19 @@ public sealed class PendingOperationsTests
     public void An_end_of_which_no_word_comes_is_on_its_way_for_as_long_as_a_write_can_take()
     {
         pending.Ending("a");
-        clock.Advance(Trust.LongestWrite - Tick);
+        clock.Advance(Times.LongestWrite - Tick);
         Look("a");
-        Assert.False(pending.IsKnown);
+        Assert.False(pending.IsFresh);
 
         clock.Advance(Tick);
-        Assert.True(pending.IsKnown);
+        Assert.True(pending.IsFresh);
     }
 
     [Fact]
     public void What_is_overdue_gives_its_place_back()
     {
-        var look = pending.BeginLook();
-        pending.EndLook(look, [Of("a") with { ExpiresAt = Now }, Of("b") with { ExpiresAt = Now.AddTicks(1) }, Of("c"), Of("d")]);
+        var look = pending.BeginRefresh();
+        pending.EndRefresh(look, [Of("a") with { ExpiresAt = Now }, Of("b") with { ExpiresAt = Now.AddTicks(1) }, Of("c"), Of("d")]);
 
         pending.DropOverdue(Now.AddTicks(-1));
         Assert.False(Reserve("e"));
@@ -349,7 +350,7 @@ public sealed class PendingOperationsTests
         Assert.True(Reserve("e"));
         Assert.False(Reserve("f"));
 
-        clock.Advance(Trust.Longest);
+        clock.Advance(Times.CacheLifetime);
         pending.DropOverdue(Now.AddTicks(1));
         Assert.True(Reserve("f"));
         Assert.False(Reserve("g"));
@@ -360,11 +361,11 @@ public sealed class PendingOperationsTests
     {
         Look("a", "b", "c");
         var before = pending.Snapshot();
-        clock.Advance(Trust.Longest);
-        Assert.False(pending.IsKnown);
+        clock.Advance(Times.CacheLifetime);
+        Assert.False(pending.IsFresh);
 
         Assert.True(LookAtNumbers("a", "b", "c"));
-        Assert.True(pending.IsKnown);
+        Assert.True(pending.IsFresh);
         Assert.Same(before, pending.Snapshot());
 
         Assert.True(LookAtNumbers("a", "c"));
@@ -394,7 +395,7 @@ public sealed class PendingOperationsTests
         Assert.False(Reserve("e"));
         Assert.False(LookAtNumbers("a", "b", "c", "d"));
 
-        clock.Advance(Trust.Unsettled);
+        clock.Advance(Times.UnknownOutcome);
         Assert.True(LookAtNumbers("a", "b", "c"));
         Assert.True(Reserve("e"));
     }
@@ -402,10 +403,10 @@ public sealed class PendingOperationsTests
     [Fact]
     public void What_has_come_to_its_deadline_wants_a_look_at_the_rows_because_its_end_must_be_written()
     {
-        pending.EndLook(pending.BeginLook(), [Of("a") with { ExpiresAt = Now.AddTicks(1) }]);
+        pending.EndRefresh(pending.BeginRefresh(), [Of("a") with { ExpiresAt = Now.AddTicks(1) }]);
 
         Assert.True(LookAtNumbers("a"));
-        Assert.False(pending.TryEndLook(pending.BeginLook(), [Of("a").Id], Now.AddTicks(1)));
+        Assert.False(pending.TryEndRefresh(pending.BeginRefresh(), [Of("a").Id], Now.AddTicks(1)));
         pending.DropOverdue(Now.AddTicks(1));
         Assert.False(LookAtNumbers("a"));
     }
@@ -414,13 +415,13 @@ public sealed class PendingOperationsTests
     public void What_is_created_or_has_ended_during_a_look_at_numbers_is_as_it_is_now()
     {
         Look("a", "b");
-        var look = pending.BeginLook();
+        var look = pending.BeginRefresh();
         Reserve("c");
         pending.CreateSent();
-        pending.CreateDone(Of("c"));
+        pending.CreateSucceeded(Of("c"));
         pending.Ended("a");
 
-        Assert.True(pending.TryEndLook(look, [Of("a").Id, Of("b").Id], Now));
+        Assert.True(pending.TryEndRefresh(look, [Of("a").Id, Of("b").Id], Now));
 
         Assert.Equal(["b", "c"], Ids(pending.Snapshot()));
     }
@@ -429,18 +430,18 @@ public sealed class PendingOperationsTests
     public void A_row_that_turns_up_during_a_look_at_numbers_wants_a_look_at_the_rows()
     {
         Look("a");
-        var look = pending.BeginLook();
-        pending.Forget();
+        var look = pending.BeginRefresh();
+        pending.Invalidate();
 
-        Assert.False(pending.TryEndLook(look, [Of("a").Id], Now));
+        Assert.False(pending.TryEndRefresh(look, [Of("a").Id], Now));
     }
 
     [Fact]
     public void A_look_at_numbers_counts_what_was_dropped_for_its_length()
     {
         Look("a", "b", "c", "d");
-        clock.Advance(Trust.Longest);
-        pending.DropOld();
+        clock.Advance(Times.CacheLifetime);
+        pending.DropStale();
 
         Assert.True(LookAtNumbers("a", "b", "c"));
 
@@ -452,9 +453,9 @@ public sealed class PendingOperationsTests
     [Fact]
     public void A_long_list_is_not_kept_by_creates_once_its_rows_were_read_some_time_ago_and_a_short_one_is()
     {
-        var many = new PendingOperations(new Trust(clock), 1_000, MostBytes);
-        many.EndLook(many.BeginLook(), Enumerable.Range(1, 24).Select(number => Of($"{number}", Now, number)));
-        clock.Advance(Trust.Longest);
+        var many = new PendingOperations(new Freshness(clock), 1_000, MostBytes);
+        many.EndRefresh(many.BeginRefresh(), Enumerable.Range(1, 24).Select(number => Of($"{number}", Now, number)));
+        clock.Advance(Times.CacheLifetime);
 
         Create(25);
         Assert.True(many.HasList);
@@ -465,7 +466,7 @@ public sealed class PendingOperationsTests
         {
             many.Reserve($"{number}", null);
             many.CreateSent();
-            many.CreateDone(Of($"{number}", Now, number));
+            many.CreateSucceeded(Of($"{number}", Now, number));
         }
     }
 
@@ -493,7 +494,7 @@ public sealed class PendingOperationsTests
 
         pending.CreateSent();
         pending.CreateSent();
-        pending.CreateDone(Of("a") with { Payload = new string('x', 40) });
+        pending.CreateSucceeded(Of("a") with { Payload = new string('x', 40) });
         pending.CreateRefused("a");
 
         Assert.Null(pending.Reserve("b", new string('x', 60)));
@@ -511,7 +512,7 @@ public sealed class PendingOperationsTests
     [Fact]
     public void A_list_that_has_too_many_bytes_is_told_and_takes_creates_again_when_it_has_shrunk()
     {
-        pending.EndLook(pending.BeginLook(), [Of("a") with { Payload = new string('x', 100) }, Of("b") with { Payload = new string('x', 60) }]);
+        pending.EndRefresh(pending.BeginRefresh(), [Of("a") with { Payload = new string('x', 100) }, Of("b") with { Payload = new string('x', 60) }]);
 
         Assert.Equal(["a", "b"], Ids(pending.Snapshot()));
         Assert.Equal(OperationOutcome.PendingBytesReached, pending.Excess);
@@ -525,12 +526,12 @@ public sealed class PendingOperationsTests
     public void Beyond_half_of_the_bytes_an_old_count_will_not_do()
     {
         Look();
-        clock.Advance(Trust.Longest);
+        clock.Advance(Times.CacheLifetime);
 
         pending.Reserve("a", new string('x', MostBytes / 2));
-        Assert.False(pending.IsCountOld);
+        Assert.False(pending.IsCountStale);
         pending.Reserve("b", "x");
-        Assert.True(pending.IsCountOld);
+        Assert.True(pending.IsCountStale);
     }
 
     [Fact]
@@ -539,8 +540,8 @@ public sealed class PendingOperationsTests
         Look("a", "b");
         var first = pending.Snapshot();
 
-        clock.Advance(Trust.Longest);
-        Assert.True(pending.DropOld());
+        clock.Advance(Times.CacheLifetime);
+        Assert.True(pending.DropStale());
         Look("a", "b");
         Assert.Equal(first.Version, pending.Snapshot().Version);
 
@@ -555,11 +556,11 @@ public sealed class PendingOperationsTests
     public void What_is_too_old_to_be_told_is_dropped_and_counts_still()
     {
         Look("a", "b", "c", "d");
-        Assert.False(pending.DropOld());
+        Assert.False(pending.DropStale());
 
-        clock.Advance(Trust.Longest);
+        clock.Advance(Times.CacheLifetime);
 
-        Assert.True(pending.DropOld());
+        Assert.True(pending.DropStale());
         Assert.False(Reserve("e"));
     }
 
@@ -570,7 +571,7 @@ public sealed class PendingOperationsTests
         Reserve("a");
         Assert.False(pending.IsEmpty);
         pending.CreateSent();
-        pending.CreateDone(Of("a"));
+        pending.CreateSucceeded(Of("a"));
         pending.Ending("a");
         Assert.False(pending.IsEmpty);
         pending.Ended("a");
@@ -580,7 +581,7 @@ public sealed class PendingOperationsTests
     [Fact]
     public void A_look_that_failed_takes_nothing_along_into_the_next()
     {
-        pending.BeginLook();
+        pending.BeginRefresh();
         pending.Ended("a");
 
         Look("a");
@@ -605,7 +606,7 @@ public sealed class PendingOperationsTests
 
     private void AssertEnds(Action end)
     {
-        var next = pending.NextSettledCreate;
+        var next = pending.NextReleased;
         Assert.False(next.IsCompleted);
         end();
         Assert.True(next.IsCompleted);
@@ -615,12 +616,12 @@ public sealed class PendingOperationsTests
     {
         Reserve(id);
         pending.CreateSent();
-        pending.CreateUnanswered(id);
+        pending.CreateOutcomeUnknown(id);
     }
 
-    private void Look(params string[] found) => pending.EndLook(pending.BeginLook(), found.Select(Of));
+    private void Look(params string[] found) => pending.EndRefresh(pending.BeginRefresh(), found.Select(Of));
 
-    private bool LookAtNumbers(params string[] found) => pending.TryEndLook(pending.BeginLook(), [.. found.Select(id => Of(id).Id)], Now);
+    private bool LookAtNumbers(params string[] found) => pending.TryEndRefresh(pending.BeginRefresh(), [.. found.Select(id => Of(id).Id)], Now);
 
     private static IEnumerable<string> Ids(PendingSnapshot list) => list.Operations!.Value.Select(operation => operation.OperationId);
 
@@ -645,8 +646,8 @@ public sealed class PendingOperationsTests
         SendEnd,
         CommitEnd,
         AnswerEnd,
-        BeginLook,
-        EndLook,
+        BeginRefresh,
+        EndRefresh,
         EndLookAtNumbers,
         Wait,
     }
@@ -663,9 +664,9 @@ public sealed class PendingOperationsTests
         private readonly Step?[] ends = new Step?[Count];
         private readonly FakeTimeProvider clock = new();
         private readonly PendingOperations pending;
-        private (PendingOperations.Look Look, Operation[] Acknowledged, Operation[] Found)? looking;
+        private (PendingOperations.Refresh Refresh, Operation[] Acknowledged, Operation[] Found)? looking;
 
-        public Rows() => pending = new(new Trust(clock), Count, MostBytes);
+        public Rows() => pending = new(new Freshness(clock), Count, MostBytes);
 
         private Operation[] Pending => InOrder(i => creates[i] is Step.CommitCreate or Step.AnswerCreate && ends[i] is not (Step.CommitEnd or Step.AnswerEnd));
 
@@ -684,7 +685,7 @@ public sealed class PendingOperationsTests
                     break;
                 case Step.AnswerCreate when create is Step.CommitCreate:
                     creates[number] = step;
-                    pending.CreateDone(operation);
+                    pending.CreateSucceeded(operation);
                     break;
                 case Step.SendEnd when create is Step.CommitCreate or Step.AnswerCreate && end is null:
                     ends[number] = step;
@@ -697,12 +698,12 @@ public sealed class PendingOperationsTests
                     ends[number] = step;
                     pending.Ended(operation.OperationId);
                     break;
-                case Step.BeginLook when looking is null:
-                    looking = (pending.BeginLook(), InOrder(i => creates[i] is Step.AnswerCreate && ends[i] is null), Pending);
+                case Step.BeginRefresh when looking is null:
+                    looking = (pending.BeginRefresh(), InOrder(i => creates[i] is Step.AnswerCreate && ends[i] is null), Pending);
                     break;
-                case Step.EndLook when looking is var (look, acknowledged, found):
+                case Step.EndRefresh when looking is var (look, acknowledged, found):
                     looking = null;
-                    var list = pending.EndLook(look, found).Operations!.Value;
+                    var list = pending.EndRefresh(look, found).Operations!.Value;
                     Assert.Equal(InOrder(i => list.Contains(operations[i])), list);
                     Assert.Subset(list.ToHashSet(), acknowledged.Where(one => ends[Array.IndexOf(operations, one)] is null).ToHashSet());
                     Assert.Subset(InOrder(i => creates[i] is Step.CommitCreate or Step.AnswerCreate && ends[i] is not Step.AnswerEnd).ToHashSet(), list.ToHashSet());
@@ -710,8 +711,8 @@ public sealed class PendingOperationsTests
 
                 // Where numbers are not enough, another look may begin at once.
                 case Step.EndLookAtNumbers when looking is var (look, _, found):
-                    looking = pending.TryEndLook(look, [.. found.Select(one => one.Id)], Now) ? null
-                        : (pending.BeginLook(), InOrder(i => creates[i] is Step.AnswerCreate && ends[i] is null), Pending);
+                    looking = pending.TryEndRefresh(look, [.. found.Select(one => one.Id)], Now) ? null
+                        : (pending.BeginRefresh(), InOrder(i => creates[i] is Step.AnswerCreate && ends[i] is null), Pending);
                     break;
 
                 // The word of an end comes sooner than what this waits.
@@ -720,7 +721,7 @@ public sealed class PendingOperationsTests
                     break;
             }
 
-            Assert.Equal(pending.IsKnown ? Pending : [], pending.IsKnown ? pending.Snapshot().Operations!.Value : []);
+            Assert.Equal(pending.IsFresh ? Pending : [], pending.IsFresh ? pending.Snapshot().Operations!.Value : []);
         }
 
         private Operation[] InOrder(Func<int, bool> which) =>

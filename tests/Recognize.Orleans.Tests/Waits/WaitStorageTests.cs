@@ -1,6 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Http;
 using Xunit;
 
 namespace Recognize.Orleans.Waits;

@@ -1,5 +1,5 @@
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Http;
 using Xunit;
 
 namespace Recognize.Orleans.Waits;

@@ -5,17 +5,23 @@ using Xunit;
 
 namespace Recognize.Orleans.Waits;
 
-public sealed class WatchesOnSqlite(SqliteCluster cluster) : WatchTests(cluster), IClassFixture<SqliteCluster>;
+[Collection(nameof(SqliteCluster))]
+public sealed class WatchesOnSqlite(SqliteCluster cluster) : WatchTests(cluster);
 
-public sealed class WatchesOnSqliteStock(SqliteStockCluster cluster) : WatchTests(cluster), IClassFixture<SqliteStockCluster>;
+[Collection(nameof(SqliteStockCluster))]
+public sealed class WatchesOnSqliteStock(SqliteStockCluster cluster) : WatchTests(cluster);
 
-public sealed class WatchesOnPostgreSql(PostgreSqlCluster cluster) : WatchTests(cluster), IClassFixture<PostgreSqlCluster>;
+[Collection(nameof(PostgreSqlCluster))]
+public sealed class WatchesOnPostgreSql(PostgreSqlCluster cluster) : WatchTests(cluster);
 
-public sealed class WatchesOnPostgreSqlStock(PostgreSqlStockCluster cluster) : WatchTests(cluster), IClassFixture<PostgreSqlStockCluster>;
+[Collection(nameof(PostgreSqlStockCluster))]
+public sealed class WatchesOnPostgreSqlStock(PostgreSqlStockCluster cluster) : WatchTests(cluster);
 
-public sealed class WatchesOnSqlServer(SqlServerCluster cluster) : WatchTests(cluster), IClassFixture<SqlServerCluster>;
+[Collection(nameof(SqlServerCluster))]
+public sealed class WatchesOnSqlServer(SqlServerCluster cluster) : WatchTests(cluster);
 
-public sealed class WatchesOnSqlServerStock(SqlServerStockCluster cluster) : WatchTests(cluster), IClassFixture<SqlServerStockCluster>;
+[Collection(nameof(SqlServerStockCluster))]
+public sealed class WatchesOnSqlServerStock(SqlServerStockCluster cluster) : WatchTests(cluster);
 
 // What grains tell the front ends that watch them, from whichever silo.
 public abstract class WatchTests(ClusterFixture cluster)

@@ -1,0 +1,297 @@
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using System.Text.Unicode;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Primitives;
+using Microsoft.Net.Http.Headers;
+using Recognize.Orleans.Customers;
+using Recognize.Orleans.Foundation;
+
+namespace Recognize.Orleans.Api;
+
+/// <summary>What holds for every call under <c>/v2</c>: the key, its scope, the media types and the shape of a body.</summary>
+internal static class ApiContract
+{
+    private const string JsonType = "application/json";
+    private const string KeyHeader = "X-Api-Key";
+
+    /// <summary>Answers 401 under <c>/v2</c> before anything else is looked at, and forbids every cache to keep an answer.</summary>
+    public static IApplicationBuilder UseApiKeys(this IApplicationBuilder app)
+    {
+        var customers = app.ApplicationServices.GetRequiredService<CustomerDirectory>();
+        return app.Use((context, next) =>
+        {
+            if (!context.Request.Path.StartsWithSegments("/v2", StringComparison.OrdinalIgnoreCase))
+            {
+                return next(context);
+            }
+
+            // An exception handler, which clears the headers of a failed answer, says so too.
+            context.Response.Headers.CacheControl = "no-store";
+            if (KeyOf(context.Request) is { } text && customers.Find(text) is { } key)
+            {
+                context.Features.Set(key);
+                return next(context);
+            }
+
+            return InvalidKey(context).ExecuteAsync(context);
+        });
+    }
+
+    /// <summary>The answer to a key that is not, or not any more, in force.</summary>
+    public static IResult InvalidKey(HttpContext context)
+    {
+        context.Response.Headers.WWWAuthenticate = $"ApiKey realm=\"recognize\", header=\"{KeyHeader}\"";
+        return Problem.InvalidKey.Because($"{KeyHeader} must be sent once and hold a key that is in force.");
+    }
+
+    /// <summary>The answer to a client that finds no place to wait.</summary>
+    public static IResult TooManyWaits(HttpContext context)
+    {
+        context.Response.Headers.RetryAfter = "1";
+        context.Response.Headers.Remove(Conditions.Applied);
+        return Problem.TooManyWaits.Because("As many clients wait for a change or listen to a stream as the service allows; ask without 'Prefer: wait', or later.");
+    }
+
+    /// <summary>Gives a route its name, its scope and the checks that come before its handler.</summary>
+    public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scopes anyOf, string answers = JsonType, bool bodyIsOptional = false) =>
+        route.WithName(call).WithMetadata(new Call(call, anyOf, answers, bodyIsOptional));
+
+    /// <summary>Answers HEAD at every route that answers GET (RFC 9110, 9.1). The server sends the headers and leaves the body out.</summary>
+    public static TBuilder AnswersHead<TBuilder>(this TBuilder routes)
+        where TBuilder : IEndpointConventionBuilder
+    {
+        routes.Finally(endpoint =>
+        {
+            if (endpoint.Metadata.OfType<IHttpMethodMetadata>().LastOrDefault() is { HttpMethods: var methods } && methods.Contains(HttpMethods.Get) && !methods.Contains(HttpMethods.Head))
+            {
+                endpoint.Metadata.Add(new HttpMethodMetadata([.. methods, HttpMethods.Head]));
+            }
+        });
+        return routes;
+    }
+
+    /// <summary>Holds every call to what its route demands and measures it; what is no call and has no answer gets a problem for one.</summary>
+    // A filter on each route would do the same with three more state machines for every call.
+    public static IApplicationBuilder UseCalls(this IApplicationBuilder app)
+    {
+        var metrics = app.ApplicationServices.GetRequiredService<Metrics>();
+        return app.Use((context, next) =>
+            context.GetEndpoint()?.Metadata.GetMetadata<Call>() is { } call ? AnswerAsync(context, call, next, metrics) : AnswerOtherAsync(context, next));
+    }
+
+    public static Customer Customer(this HttpContext context) => context.Features.GetRequiredFeature<ApiKey>().Customer;
+
+    /// <summary>An answer in JSON.</summary>
+    public static IResult Json<T>(T value, JsonTypeInfo<T> type) =>
+        Json(JsonSerializer.SerializeToUtf8Bytes(value, type));
+
+    /// <summary>An answer that is JSON already.</summary>
+    public static IResult Json(byte[] body) => new JsonAnswer(body);
+
+    /// <summary>Reads a body of one JSON object whose members are text, but for <c>expiresIn</c>.</summary>
+    /// <param name="context">The request.</param>
+    /// <param name="type">What the body is read as.</param>
+    /// <param name="otherwise">What a request without a body means, where that is allowed.</param>
+    /// <returns>The body, or the sentence that says what is wrong with it.</returns>
+    public static async Task<(T? Body, string? Error)> ReadBodyAsync<T>(HttpContext context, JsonTypeInfo<T> type, T? otherwise = null)
+        where T : class
+    {
+        using var buffer = new MemoryStream((int)Math.Min(context.Request.ContentLength ?? 1024, OperationLimits.BodyBytes));
+        await ReadToEndAsync(context, buffer);
+        var bytes = buffer.GetBuffer().AsMemory(0, (int)buffer.Length);
+        if (otherwise is not null && bytes.IsEmpty)
+        {
+            return (otherwise, null);
+        }
+
+        if (!Utf8.IsValid(bytes.Span))
+        {
+            return (null, "The body must be UTF-8.");
+        }
+
+        try
+        {
+            using var document = JsonDocument.Parse(bytes);
+            var root = document.RootElement;
+            if (root.ValueKind is not JsonValueKind.Object)
+            {
+                return (null, "The body must be a JSON object.");
+            }
+
+            var names = new HashSet<string>(StringComparer.Ordinal);
+            foreach (var member in root.EnumerateObject())
+            {
+                if (!names.Add(member.Name))
+                {
+                    return (null, $"The body must not hold the member '{member.Name}' twice.");
+                }
+            }
+
+            return (root.Deserialize(type), null);
+        }
+        catch (JsonException exception) when (exception.Path is ['$', '.', .. var member])
+        {
+            return (null, member is "expiresIn" ? OperationLimits.ExpiresInRule : $"{member} must be a string of valid Unicode.");
+        }
+        catch (JsonException exception)
+        {
+            return (null, $"The body is not valid JSON (line {exception.LineNumber + 1}, byte {exception.BytePositionInLine + 1}).");
+        }
+        catch (InvalidOperationException)
+        {
+            return (null, "The names of the body's members must be valid Unicode.");
+        }
+    }
+
+    // The server tells some breaches of HTTP by the exceptions of a connection that broke, a chunk size beyond 31 bits for one.
+    private static async Task ReadToEndAsync(HttpContext context, MemoryStream buffer)
+    {
+        try
+        {
+            await context.Request.Body.CopyToAsync(buffer, context.RequestAborted);
+        }
+        catch (Exception) when (context.RequestAborted.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(context.RequestAborted);
+        }
+        catch (Exception exception) when (exception is not (BadHttpRequestException or OperationCanceledException))
+        {
+            throw new BadHttpRequestException("The body could not be read.", exception);
+        }
+    }
+
+    private static async Task AnswerAsync(HttpContext context, Call call, RequestDelegate next, Metrics metrics)
+    {
+        var started = Stopwatch.GetTimestamp();
+        var status = 0;
+        try
+        {
+            await (Refusal(context, call)?.ExecuteAsync(context) ?? next(context));
+            status = context.Response.StatusCode;
+        }
+        catch (Exception exception)
+        {
+            status = ExceptionAnswers.StatusOf(exception);
+            throw;
+        }
+        finally
+        {
+            // How long a client waited for a change says nothing of how long an answer takes.
+            if (context.Features.Get<WaitingCall>() is not { HasWaited: true })
+            {
+                metrics.Answered(call.Name, status, started);
+            }
+        }
+    }
+
+    private static async Task AnswerOtherAsync(HttpContext context, RequestDelegate next)
+    {
+        await next(context);
+        var response = context.Response;
+        await (response.HasStarted ? Task.CompletedTask : response.StatusCode switch
+        {
+            StatusCodes.Status404NotFound => Problem.RouteNotFound.WriteAsync(context, "The path names no route of this API."),
+            StatusCodes.Status405MethodNotAllowed => Problem.MethodNotAllowed.WriteAsync(context, $"The path knows the methods: {response.Headers.Allow}."),
+            StatusCodes.Status415UnsupportedMediaType => UnsupportedMediaType().ExecuteAsync(context),
+            _ => Task.CompletedTask,
+        });
+    }
+
+    private static string? KeyOf(HttpRequest request) =>
+        request.Headers[KeyHeader] is [{ Length: > 0 and <= CustomerDirectory.LongestKey } key] && !key.AsSpan().ContainsAnyExceptInRange('!', '~') ? key : null;
+
+    private static IResult? Refusal(HttpContext context, Call call)
+    {
+        var request = context.Request;
+        if ((context.Features.GetRequiredFeature<ApiKey>().Scopes & call.AnyOf) is Scopes.None)
+        {
+            var names = call.AnyOf.ToString().ToLowerInvariant().Replace(", ", "' or '", StringComparison.Ordinal);
+            return Problem.ScopeMissing.Because($"This call needs a key with the scope '{names}'.");
+        }
+
+        if (!Accepts(request.Headers.Accept, call.Answers))
+        {
+            return Problem.NotAcceptable.Because($"Accept must admit {call.Answers}.");
+        }
+
+        return HttpMethods.IsPost(request.Method) && !SendsJson(request) && (SendsBody(context) || !call.BodyIsOptional) ? UnsupportedMediaType() : null;
+    }
+
+    public static IResult UnsupportedMediaType() =>
+        Problem.UnsupportedMediaType.Because("Content-Type must be application/json in UTF-8, without a Content-Encoding.");
+
+    /// <summary>Whether an Accept header admits a media type: the most specific range that matches decides (RFC 9110, 12.5.1).</summary>
+    internal static bool Accepts(StringValues accept, string type)
+    {
+        // What nearly every client sends needs no parsing.
+        if (accept is [] or ["*/*"] || (accept is [var only] && only == type) || accept.All(string.IsNullOrWhiteSpace))
+        {
+            return true;
+        }
+
+        if (!MediaTypeHeaderValue.TryParseList([.. accept.OfType<string>()], out var ranges))
+        {
+            return false;
+        }
+
+        var best = ranges.Select(range => (Precision: Precision(range, type), range.Quality)).Where(range => range.Precision > 0);
+        return best.OrderByDescending(range => range.Precision).ThenByDescending(range => range.Quality ?? 1).FirstOrDefault() is ( > 0, not 0);
+    }
+
+    private static int Precision(MediaTypeHeaderValue range, string type)
+    {
+        if (range.MatchesAllTypes)
+        {
+            return 1;
+        }
+
+        if (range.MatchesAllSubTypes)
+        {
+            return type.StartsWith($"{range.Type}/", StringComparison.OrdinalIgnoreCase) ? 2 : 0;
+        }
+
+        // JSON and event streams are UTF-8 by definition (RFC 8259; HTML, 9.2.5), so a range that asks for it matches; any other parameter asks for another type.
+        var charset = range.Charset;
+        var parameters = range.Parameters.Count(parameter => !parameter.Name.Equals("q", StringComparison.OrdinalIgnoreCase));
+        var plain = parameters == 0 || (parameters == 1 && HeaderUtilities.RemoveQuotes(charset).Equals("utf-8", StringComparison.OrdinalIgnoreCase));
+        return plain && range.MediaType.Equals(type, StringComparison.OrdinalIgnoreCase) ? 3 + parameters : 0;
+    }
+
+    // Clients that send no body may name a type all the same.
+    private static bool SendsBody(HttpContext context) => context.Features.GetRequiredFeature<IHttpRequestBodyDetectionFeature>().CanHaveBody;
+
+    private static bool SendsJson(HttpRequest request) =>
+        request.Headers.ContentType.Count == 1
+        && MediaTypeHeaderValue.TryParse(request.ContentType, out var type)
+        && type.MediaType.Equals("application/json", StringComparison.OrdinalIgnoreCase)
+        && (!type.Charset.HasValue || HeaderUtilities.RemoveQuotes(type.Charset).Equals("utf-8", StringComparison.OrdinalIgnoreCase))
+        && (StringValues.IsNullOrEmpty(request.Headers.ContentEncoding) || request.Headers.ContentEncoding is ["identity"]);
+
+    // The framework's results for bytes are made for files: they look at ranges and conditions, and get themselves a logger.
+    private sealed class JsonAnswer(byte[] body) : IResult
+    {
+        public async Task ExecuteAsync(HttpContext httpContext)
+        {
+            var response = httpContext.Response;
+            response.ContentType = JsonType;
+            response.ContentLength = body.Length;
+            if (body.Length <= Sending.PartBytes)
+            {
+                await response.Body.WriteAsync(body);
+                return;
+            }
+
+            using var room = await httpContext.RequestServices.GetRequiredService<CustomerQuotas>().ReserveUnreadAsync(httpContext.Customer().Name, body.Length);
+            await response.SendLargeAsync(Sending.PartsOf(body));
+        }
+    }
+}
+
+/// <summary>What a route demands of its callers.</summary>
+/// <param name="Name">Its operation id in the OpenAPI document.</param>
+/// <param name="AnyOf">The key must have one of these scopes.</param>
+/// <param name="Answers">The media type that it answers.</param>
+/// <param name="BodyIsOptional">Whether it can be called without a body although others of its method cannot.</param>
+internal sealed record Call(string Name, Scopes AnyOf, string Answers, bool BodyIsOptional);

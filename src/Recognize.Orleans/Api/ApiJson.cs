@@ -1,0 +1,23 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Recognize.Orleans.Api;
+
+/// <summary>How bodies are written and read: names are camel case and case-sensitive, absent members are left out.</summary>
+internal static class ApiJson
+{
+    // The answers are JSON and nothing else; what HTML would need escaped stays readable.
+    private static readonly JavaScriptEncoder Readable = JavaScriptEncoder.UnsafeRelaxedJsonEscaping;
+
+    /// <summary>For what is written value by value.</summary>
+    public static JsonWriterOptions Writing => new() { Encoder = Readable };
+
+    /// <summary>For the context of one feature, which they belong to from then on.</summary>
+    public static JsonSerializerOptions NewOptions() => new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+        Encoder = Readable,
+    };
+}

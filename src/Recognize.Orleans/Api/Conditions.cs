@@ -1,0 +1,81 @@
+using System.Buffers.Text;
+using System.Globalization;
+using System.Security.Cryptography;
+using Microsoft.Net.Http.Headers;
+
+namespace Recognize.Orleans.Api;
+
+/// <summary>The headers by which a client says what it has already and how long it would wait for something else.</summary>
+internal static class Conditions
+{
+    /// <summary>The longest time that a client can wait, in seconds.</summary>
+    public const int LongestWait = 60;
+
+    /// <summary>The header that says which preference an answer has followed.</summary>
+    public const string Applied = "Preference-Applied";
+
+    /// <summary>
+    /// How long the client would rather wait than hear that nothing has changed (RFC 7240, 4.3). As that standard says, a preference that
+    /// cannot be followed is ignored; one for longer than a minute is followed for a minute. A HEAD asks for no news and is answered at once.
+    /// </summary>
+    public static TimeSpan? PreferredWait(HttpContext context)
+    {
+        if (HttpMethods.IsHead(context.Request.Method))
+        {
+            return null;
+        }
+
+        foreach (var preference in context.Request.Headers["Prefer"].SelectMany(header => (header ?? "").Split(',')))
+        {
+            // The first of several counts; what follows a semicolon are parameters, of which wait has none.
+            if (preference.Split(';')[0].Split('=', 2) is not [var name, var value] || !name.Trim().Equals("wait", StringComparison.OrdinalIgnoreCase))
+            {
+                continue;
+            }
+
+            var digits = HeaderUtilities.RemoveQuotes(value.Trim()).ToString();
+            if (!ulong.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var asked) || asked == 0)
+            {
+                return null;
+            }
+
+            var seconds = (int)Math.Min(asked, LongestWait);
+            context.Response.Headers[Applied] = FormattableString.Invariant($"wait={seconds}");
+            return TimeSpan.FromSeconds(seconds);
+        }
+
+        return null;
+    }
+
+    /// <summary>
+    /// A tag that says which content this is: the same on every node and after every restart, because nothing but the content is in it.
+    /// </summary>
+    /// <param name="content">The content, in parts.</param>
+    public static async ValueTask<string> TagOfAsync(IReadOnlyList<byte[]> content)
+    {
+        if (content is [var all])
+        {
+            return TextOf(SHA256.HashData(all));
+        }
+
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var part in content)
+        {
+            hash.AppendData(part);
+            await Task.Yield();
+        }
+
+        return TextOf(hash.GetHashAndReset());
+
+        static string TextOf(ReadOnlySpan<byte> hash) => Base64Url.EncodeToString(hash[..16]);
+    }
+
+    /// <summary>Whether the client says that it has the content of a tag (If-None-Match, RFC 9110, 13.1.2). What is returned outlives the request.</summary>
+    public static Func<string, bool> KnownTags(HttpContext context)
+    {
+        var header = context.Request.Headers.IfNoneMatch;
+        return header.Count > 0 && EntityTagHeaderValue.TryParseList([.. header.OfType<string>()], out var known)
+            ? tag => known.Any(one => one.Equals(EntityTagHeaderValue.Any) || one.Tag.Equals($"\"{tag}\"", StringComparison.Ordinal))
+            : static _ => false;
+    }
+}

@@ -1,0 +1,107 @@
+using System.Data.Common;
+using Microsoft.AspNetCore.Diagnostics;
+using Orleans.Storage;
+using Recognize.Orleans.Customers;
+using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Storage;
+
+namespace Recognize.Orleans.Api;
+
+/// <summary>What clients see of an exception.</summary>
+internal static partial class ExceptionAnswers
+{
+    /// <summary>The status that a fault is answered with.</summary>
+    public static int StatusOf(Exception exception) => exception switch
+    {
+        BadHttpRequestException bad => bad.StatusCode,
+        CustomerBusyException => StatusCodes.Status429TooManyRequests,
+        OperationCanceledException { CancellationToken.CanBeCanceled: true } => StatusCodes.Status499ClientClosedRequest,
+        _ when KindOf(exception) is null => StatusCodes.Status500InternalServerError,
+        _ => StatusCodes.Status503ServiceUnavailable,
+    };
+
+    /// <summary>What kind of fault it is, or null for a fault of the program itself.</summary>
+    private static string? KindOf(Exception exception) => exception switch
+    {
+        TimeoutException => "timeout",
+
+        // Without a token of this process it is no client that went away: Orleans tells so of a message that a frozen node kept for too long.
+        OperationCanceledException => "silo",
+        StorageBusyException => "busy",
+        DbException or InconsistentStateException or StorageFaultException => "storage",
+        { InnerException: { } inner } and OrleansException => KindOf(inner) ?? (IsUnreadable(inner) ? null : "silo"),
+        OrleansException => "silo",
+        { InnerException: { } inner } => KindOf(inner),
+        _ => null,
+    };
+
+    // A row that this version cannot read is no outage: sending the request again will not help.
+    private static bool IsUnreadable(Exception exception) =>
+        exception is NotSupportedException or System.Text.Json.JsonException || (exception.InnerException is { } inner && IsUnreadable(inner));
+
+    /// <summary>Turns exceptions into problem details that show nothing of the inside.</summary>
+    internal sealed partial class Handler(Metrics metrics, TimeProvider clock, ILogger<Handler> logger) : IExceptionHandler
+    {
+        private long quietUntil;
+
+        public async ValueTask<bool> TryHandleAsync(HttpContext httpContext, Exception exception, CancellationToken cancellationToken)
+        {
+            switch (exception)
+            {
+                case OperationCanceledException when httpContext.RequestAborted.IsCancellationRequested:
+                    return true;
+                case BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge }:
+                    await Problem.BodyTooLarge.WriteAsync(httpContext, $"The body must have at most {OperationLimits.BodyBytes} bytes.");
+                    return true;
+                case CustomerBusyException:
+                    httpContext.Response.Headers.RetryAfter = "1";
+                    await Problem.TooManyCalls.WriteAsync(httpContext, "The customer's large lists take all that they may of this node at the moment. The request took no effect; send it again.");
+                    return true;
+                case BadHttpRequestException bad:
+                    await (Problem.BadRequest with { Status = bad.StatusCode }).WriteAsync(httpContext, "The body could not be read.");
+                    return true;
+            }
+
+            var kind = KindOf(exception);
+            metrics.Fault(kind ?? "program");
+            if (kind is null)
+            {
+                Log.Failed(logger, httpContext.Request.Method, exception);
+                await Problem.Internal.WriteAsync(httpContext, "The error is recorded. Whether the request took effect is unknown; send it again.");
+                return true;
+            }
+
+            LogUnavailable(kind, exception);
+            httpContext.Response.Headers.RetryAfter = "1";
+            await Problem.Unavailable.WriteAsync(httpContext, $"Its database or a node does not do what it was asked. {WhatToDo(httpContext.Request.Method, exception)}");
+            return true;
+        }
+
+        private static string WhatToDo(string method, Exception exception) => method switch
+        {
+            "GET" or "HEAD" => "Send the request again.",
+            _ when StorageFaults.IsRefusal(exception) => "The request took no effect; send it again.",
+            _ => "Whether the request took effect is unknown; send it again, a create with its Idempotency-Key.",
+        };
+
+        // An outage fails every request: one line in ten seconds tells it, the metrics count the rest.
+        private void LogUnavailable(string kind, Exception exception)
+        {
+            var now = clock.GetUtcNow().UtcTicks;
+            var until = Volatile.Read(ref quietUntil);
+            if (now >= until && Interlocked.CompareExchange(ref quietUntil, now + TimeSpan.TicksPerSecond * 10, until) == until)
+            {
+                Log.Unavailable(logger, kind, exception.GetType().Name, exception.Message);
+            }
+        }
+
+        private static partial class Log
+        {
+            [LoggerMessage(10, LogLevel.Error, "A {Method} request was answered 500.")]
+            public static partial void Failed(ILogger logger, string method, Exception exception);
+
+            [LoggerMessage(11, LogLevel.Warning, "Requests are answered 503, kind {Kind}: {Cause}: {Message} (said at most every ten seconds)")]
+            public static partial void Unavailable(ILogger logger, string kind, string cause, string message);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Recognize.Orleans.Foundation;
+
+namespace Recognize.Orleans.Api;
+
+/// <summary>An error answer: problem details (RFC 9457) with a stable type.</summary>
+public sealed record ProblemBody
+{
+    /// <summary>What went wrong, as a stable identifier: <c>urn:recognize:…</c>.</summary>
+    public required string Type { get; init; }
+
+    /// <summary>The type in words.</summary>
+    public required string Title { get; init; }
+
+    /// <summary>The HTTP status.</summary>
+    public required int Status { get; init; }
+
+    /// <summary>The member and the rule that this request broke.</summary>
+    public required string Detail { get; init; }
+
+    /// <summary>Names this request in the service's traces.</summary>
+    public required string TraceId { get; init; }
+}
+
+/// <summary>Every kind of error answer that the API gives.</summary>
+/// <param name="Status">The HTTP status.</param>
+/// <param name="Name">The type without its <c>urn:recognize:</c>.</param>
+/// <param name="Title">The type in words.</param>
+internal sealed record Problem(int Status, string Name, string Title)
+{
+    public static readonly Problem InvalidRequest = new(400, "invalid-request", "The request breaks a rule of the API");
+    public static readonly Problem WrongUser = new(400, "wrong-user", "The operation asks another user");
+    public static readonly Problem AuthTypeNotAllowed = new(400, "auth-type-not-allowed", "The operation demands another type of authentication");
+    public static readonly Problem PayloadMismatch = new(400, "payload-mismatch", "The payload is not the operation's");
+    public static readonly Problem InvalidKey = new(401, "invalid-api-key", "No valid API key");
+    public static readonly Problem ScopeMissing = new(403, "scope-missing", "The API key may not do this");
+    public static readonly Problem RouteNotFound = new(404, "route-not-found", "There is nothing at this path");
+    public static readonly Problem OperationNotFound = new(404, "operation-not-found", "There is no such operation");
+    public static readonly Problem MethodNotAllowed = new(405, "method-not-allowed", "The path does not know this method");
+    public static readonly Problem NotAcceptable = new(406, "not-acceptable", "The client does not accept the type of the answer");
+    public static readonly Problem OperationExists = new(409, "operation-exists", "The operation exists already");
+    public static readonly Problem IdempotencyKeyReused = new(409, "idempotency-key-reused", "The idempotency key was used for other content");
+    public static readonly Problem AlreadyDecided = new(409, "operation-already-decided", "The operation is decided already");
+    public static readonly Problem OperationExpired = new(409, "operation-expired", "The operation's deadline has passed");
+    public static readonly Problem OperationCancelled = new(409, "operation-cancelled", "The operation is cancelled");
+    public static readonly Problem PendingLimitReached = new(409, "pending-limit-reached", "The user has too many pending operations");
+    public static readonly Problem PendingBytesReached = new(409, "pending-bytes-reached", "The user's pending payloads are too large together");
+    public static readonly Problem BodyTooLarge = new(413, "body-too-large", "The body is too large");
+    public static readonly Problem UnsupportedMediaType = new(415, "unsupported-media-type", "The body is not JSON in UTF-8");
+    public static readonly Problem TooManyCalls = new(429, "too-many-calls", "The customer sends too many calls");
+    public static readonly Problem BadRequest = new(400, "bad-request", "The request is not valid HTTP");
+    public static readonly Problem Internal = new(500, "internal-error", "The service failed");
+    public static readonly Problem TooManyWaits = new(503, "too-many-waits", "Too many clients wait already");
+    public static readonly Problem Unavailable = new(503, "service-unavailable", "The service cannot answer now");
+
+    public static readonly IReadOnlyList<Problem> All =
+    [
+        InvalidRequest, WrongUser, AuthTypeNotAllowed, PayloadMismatch, BadRequest, InvalidKey, ScopeMissing, RouteNotFound, OperationNotFound,
+        MethodNotAllowed, NotAcceptable, OperationExists, IdempotencyKeyReused, AlreadyDecided, OperationExpired, OperationCancelled, PendingLimitReached,
+        PendingBytesReached, BodyTooLarge, UnsupportedMediaType, TooManyCalls, Internal, TooManyWaits, Unavailable,
+    ];
+
+    public string Type => $"urn:recognize:{Name}";
+
+    /// <summary>This problem as the answer of an endpoint.</summary>
+    public IResult Because(string detail) => new Answer(this, detail);
+
+    /// <summary>This problem as the answer of a middleware.</summary>
+    public async Task WriteAsync(HttpContext context, string detail)
+    {
+        if (Status < StatusCodes.Status500InternalServerError)
+        {
+            context.RequestServices.GetRequiredService<Metrics>().Refused(Name);
+        }
+
+        var body = JsonSerializer.SerializeToUtf8Bytes(
+            new ProblemBody
+            {
+                Type = Type,
+                Title = Title,
+                Status = Status,
+                Detail = detail,
+                TraceId = Activity.Current?.Id ?? context.TraceIdentifier,
+            },
+            ProblemJson.Web.ProblemBody);
+
+        var response = context.Response;
+        response.StatusCode = Status;
+        response.ContentType = "application/problem+json";
+        response.ContentLength = body.Length;
+        await response.Body.WriteAsync(body);
+    }
+
+    private sealed class Answer(Problem problem, string detail) : IResult
+    {
+        public Task ExecuteAsync(HttpContext httpContext) => problem.WriteAsync(httpContext, detail);
+    }
+}
+
+[JsonSerializable(typeof(ProblemBody))]
+internal sealed partial class ProblemJson : JsonSerializerContext
+{
+    public static ProblemJson Web { get; } = new(ApiJson.NewOptions());
+}

@@ -1,0 +1,75 @@
+using Recognize.Orleans.Customers;
+using Recognize.Orleans.Foundation;
+
+namespace Recognize.Orleans.Api;
+
+/// <summary>Answers that may be large, sent in parts: a client that does not read holds up one part, and is cut off.</summary>
+internal static class Sending
+{
+    /// <summary>The bytes that are handed to a connection at once. The server keeps about as many of what its client has not read.</summary>
+    public const int PartBytes = 65_536;
+
+    /// <summary>The bytes a second that a client must read of a large answer, beside <see cref="LongestUnread"/>.</summary>
+    public const int LeastBytesPerSecond = 65_536;
+
+    /// <summary>How long a client may take nothing at all of what is sent to it.</summary>
+    public static readonly TimeSpan LongestUnread = TimeSpan.FromSeconds(10);
+
+    /// <summary>Cuts a body into parts.</summary>
+    public static IEnumerable<ReadOnlyMemory<byte>> PartsOf(ReadOnlyMemory<byte> body)
+    {
+        for (; body.Length > PartBytes; body = body[PartBytes..])
+        {
+            yield return body[..PartBytes];
+        }
+
+        yield return body;
+    }
+
+    /// <summary>Sends parts at the pace of the customer, and at that at which the client reads them.</summary>
+    /// <exception cref="OperationCanceledException">The client has gone away, or was cut off.</exception>
+    public static async Task SendLargeAsync(this HttpResponse response, IEnumerable<ReadOnlyMemory<byte>> parts)
+    {
+        var context = response.HttpContext;
+        var quotas = context.RequestServices.GetRequiredService<CustomerQuotas>();
+        var clock = context.RequestServices.GetRequiredService<TimeProvider>();
+        var customer = context.Customer().Name;
+        var patience = LongestUnread;
+        foreach (var part in parts)
+        {
+            await quotas.PaceSendAsync(customer, part.Length, context.RequestAborted);
+            var begun = clock.GetTimestamp();
+            await response.SendAsync(part, patience);
+
+            // Whoever reads a little now and then would keep an answer in memory for an hour.
+            patience += TimeSpan.FromSeconds((double)part.Length / LeastBytesPerSecond) - clock.GetElapsedTime(begun);
+        }
+    }
+
+    /// <summary>Sends one part at the pace at which the client reads it.</summary>
+    /// <inheritdoc cref="SendLargeAsync"/>
+    public static ValueTask SendAsync(this HttpResponse response, ReadOnlyMemory<byte> part) => response.SendAsync(part, LongestUnread);
+
+    private static async ValueTask SendAsync(this HttpResponse response, ReadOnlyMemory<byte> part, TimeSpan patience)
+    {
+        var context = response.HttpContext;
+        var sent = response.BodyWriter.WriteAsync(part, context.RequestAborted);
+        if (sent.IsCompletedSuccessfully)
+        {
+            return;
+        }
+
+        try
+        {
+            await sent.AsTask().WaitAsync(patience > TimeSpan.Zero ? patience : TimeSpan.Zero, context.RequestServices.GetRequiredService<TimeProvider>(), context.RequestAborted);
+        }
+        catch (TimeoutException)
+        {
+            context.RequestServices.GetRequiredService<Metrics>().CutOff();
+            context.Abort();
+
+            // The server cancels it a moment later; what comes sooner it would log as a fault of the service.
+            await Task.Delay(Timeout.Infinite, context.RequestAborted);
+        }
+    }
+}

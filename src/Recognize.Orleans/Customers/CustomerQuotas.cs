@@ -1,0 +1,135 @@
+using System.Collections.Concurrent;
+using System.Threading.RateLimiting;
+using Recognize.Orleans.Foundation;
+
+namespace Recognize.Orleans.Customers;
+
+/// <summary>
+/// What one customer can take of this process for answers that are large: one list is read and one is rendered at a time, so many bytes a second, and
+/// what is on its way to clients is bounded. Whatever is small passes by, and so does every other customer.
+/// </summary>
+internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
+{
+    /// <summary>The bytes of one customer's large answers that clients have not read yet.</summary>
+    public const int MostOfCustomer = 32 * 1024 * 1024;
+
+    /// <summary>The bytes of all customers' large answers that clients have not read yet.</summary>
+    public const int MostOfProcess = 4 * MostOfCustomer;
+
+    /// <summary>The bytes a second of one customer's large lists that are read from the database, as they are stored.</summary>
+    public const int ReadPerSecond = 8 * 1024 * 1024;
+
+    /// <summary>The bytes a second of one customer's large lists that are rendered.</summary>
+    public const int RenderedPerSecond = 16 * 1024 * 1024;
+
+    /// <summary>The bytes a second of one customer's large answers that are sent.</summary>
+    public const int SentPerSecond = 32 * 1024 * 1024;
+
+    private const int Unit = 1024;
+    private const int StepsPerSecond = 20;
+
+    // As many as a customer's calls, which are bounded too.
+    private const int LongestQueue = 256;
+
+    // Customers are a closed set.
+    private readonly ConcurrentDictionary<string, Share> customers = new(StringComparer.Ordinal);
+    private readonly ConcurrencyLimiter unread = Limit(MostOfProcess / Unit);
+
+    /// <summary>The customer's turn to read a large list.</summary>
+    /// <exception cref="CustomerBusyException">Too many wait for it, or too long.</exception>
+    public Task<RateLimitLease> TakeReadTurnAsync(string customer) => TakeAsync(Of(customer).Looks, 1);
+
+    /// <summary>The customer's turn to render a large list.</summary>
+    /// <inheritdoc cref="TakeReadTurnAsync"/>
+    public Task<RateLimitLease> TakeRenderTurnAsync(string customer) => TakeAsync(Of(customer).Renderings, 1);
+
+    /// <summary>Room for a large answer until its clients have read it, or were cut off. What is larger than all of the room takes all of it.</summary>
+    /// <inheritdoc cref="TakeReadTurnAsync"/>
+    public async Task<IDisposable> ReserveUnreadAsync(string customer, long bytes)
+    {
+        var units = (int)Math.Min(bytes / Unit, MostOfCustomer / Unit);
+        var own = await TakeAsync(Of(customer).Unread, units);
+        try
+        {
+            return new Room(own, await TakeAsync(unread, units));
+        }
+        catch
+        {
+            own.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Completes when the customer may have so many bytes more of a large list read.</summary>
+    public ValueTask PaceReadAsync(string customer, long bytes) => PaceAsync(Of(customer).Read, Math.Min(bytes, ReadPerSecond));
+
+    /// <summary>Completes when the customer may have so many bytes more of a large list rendered.</summary>
+    public ValueTask PaceRenderAsync(string customer, long bytes) => PaceAsync(Of(customer).Rendered, Math.Min(bytes, RenderedPerSecond));
+
+    /// <summary>Completes when the customer may have so many bytes more of a large answer sent.</summary>
+    public ValueTask PaceSendAsync(string customer, long bytes, CancellationToken cancellationToken) => PaceAsync(Of(customer).Sent, Math.Min(bytes, SentPerSecond), cancellationToken);
+
+    public void Dispose()
+    {
+        foreach (var share in customers.Values)
+        {
+            share.Looks.Dispose();
+            share.Renderings.Dispose();
+            share.Unread.Dispose();
+            share.Read.Dispose();
+            share.Rendered.Dispose();
+            share.Sent.Dispose();
+        }
+
+        unread.Dispose();
+    }
+
+    private Share Of(string customer) => customers.GetOrAdd(customer, static _ => new(Limit(1), Limit(1), Limit(MostOfCustomer / Unit), Rate(ReadPerSecond), Rate(RenderedPerSecond), Rate(SentPerSecond)));
+
+    private static ConcurrencyLimiter Limit(int permits) => new(new() { PermitLimit = permits, QueueLimit = permits * LongestQueue });
+
+    private static TokenBucketRateLimiter Rate(int bytesPerSecond) => new(new()
+    {
+        TokenLimit = bytesPerSecond / Unit,
+        TokensPerPeriod = bytesPerSecond / Unit / StepsPerSecond,
+        ReplenishmentPeriod = TimeSpan.FromSeconds(1.0 / StepsPerSecond),
+        QueueLimit = int.MaxValue,
+    });
+
+    private static ValueTask PaceAsync(TokenBucketRateLimiter rate, long bytes, CancellationToken cancellationToken = default)
+    {
+        var units = (int)Math.Max(bytes / Unit, 1);
+        return rate.AttemptAcquire(units).IsAcquired ? ValueTask.CompletedTask : WaitAsync();
+
+        async ValueTask WaitAsync() => (await rate.AcquireAsync(units, cancellationToken)).Dispose();
+    }
+
+    private async Task<RateLimitLease> TakeAsync(ConcurrencyLimiter limiter, int permits)
+    {
+        using var patience = new CancellationTokenSource(Times.LongestTurnWait, clock);
+        try
+        {
+            var lease = await limiter.AcquireAsync(permits, patience.Token);
+            return lease.IsAcquired ? lease : throw new CustomerBusyException();
+        }
+        catch (OperationCanceledException)
+        {
+            throw new CustomerBusyException();
+        }
+    }
+
+    private sealed record Share(ConcurrencyLimiter Looks, ConcurrencyLimiter Renderings, ConcurrencyLimiter Unread, TokenBucketRateLimiter Read, TokenBucketRateLimiter Rendered, TokenBucketRateLimiter Sent);
+
+    private sealed class Room(RateLimitLease own, RateLimitLease ofAll) : IDisposable
+    {
+        public void Dispose()
+        {
+            ofAll.Dispose();
+            own.Dispose();
+        }
+    }
+}
+
+/// <summary>A customer has as much large work under way in one process as it may. Nothing was done.</summary>
+[GenerateSerializer, Alias("recognize.customer-busy")]
+internal sealed class CustomerBusyException() : OrleansException("The customer's large lists take all that they may of this process.");

@@ -1,0 +1,83 @@
+using Microsoft.Data.SqlClient;
+using Microsoft.Data.Sqlite;
+using Npgsql;
+
+namespace Recognize.Orleans.Foundation;
+
+/// <summary>What the service demands of a connection string before anybody connects with it.</summary>
+internal static class ConnectionStrings
+{
+    private const int LeastPool = 3;
+
+    /// <summary>
+    /// What is wrong with a connection string, as a sentence that can follow the name of its setting, or null. It never
+    /// repeats a part of the string: a malformed one may show its password as anything.
+    /// </summary>
+    public static string? ErrorIn(StorageEngine engine, string? connectionString)
+    {
+        if (string.IsNullOrWhiteSpace(connectionString))
+        {
+            return "is empty.";
+        }
+
+        try
+        {
+            return engine switch
+            {
+                StorageEngine.Sqlite => ErrorInSqlite(new(connectionString)),
+                StorageEngine.SqlServer => ErrorInSqlServer(new(connectionString)),
+                StorageEngine.PostgreSql => ErrorInPostgreSql(new(connectionString)),
+                _ => throw new ArgumentOutOfRangeException(nameof(engine), engine, "There is no such engine."),
+            };
+        }
+        catch (Exception exception) when (exception is FormatException or InvalidCastException or OverflowException or KeyNotFoundException or NotSupportedException
+            || (exception is ArgumentException and not ArgumentOutOfRangeException))
+        {
+            return $"is not a connection string for {engine}: it has a keyword or a value that the engine does not know.";
+        }
+    }
+
+    private static string? ErrorInSqlite(SqliteConnectionStringBuilder settings) => settings switch
+    {
+        { DataSource: "" } => "names no file: set Data Source.",
+        { DataSource: ":memory:" } or { Mode: SqliteOpenMode.Memory } => "names a database in memory, which would forget every operation: set Data Source to a file.",
+        { Mode: SqliteOpenMode.ReadOnly } => "opens the file for reading only.",
+        _ when settings.DataSource.StartsWith("file:", StringComparison.OrdinalIgnoreCase) => "names its file as a URI: set Data Source to a plain path.",
+        _ => null,
+    };
+
+    private static string? ErrorInSqlServer(SqlConnectionStringBuilder settings) => settings switch
+    {
+        { DataSource: "" } => "names no server: set Data Source.",
+        { InitialCatalog: "", AttachDBFilename: "" } => "names no database: set Initial Catalog.",
+        { Pooling: true, MaxPoolSize: < LeastPool } => $"has a Max Pool Size below {LeastPool}: the service and Orleans look at the database at the same time.",
+        _ => null,
+    };
+
+    private static string? ErrorInPostgreSql(NpgsqlConnectionStringBuilder settings)
+    {
+        if (string.IsNullOrEmpty(settings.Host))
+        {
+            return "names no server: set Host.";
+        }
+
+        if (string.IsNullOrEmpty(settings.Database))
+        {
+            return "names no database: set Database.";
+        }
+
+        if (settings.Multiplexing)
+        {
+            return "has Multiplexing, which mixes the sessions of statements that set something for theirs: leave it out.";
+        }
+
+        if (settings.Pooling && settings.MaxPoolSize < LeastPool)
+        {
+            return $"has a Maximum Pool Size below {LeastPool}: the service and Orleans look at the database at the same time.";
+        }
+
+        // The driver looks at how settings go together only when it makes a data source.
+        NpgsqlDataSource.Create(settings).Dispose();
+        return null;
+    }
+}
