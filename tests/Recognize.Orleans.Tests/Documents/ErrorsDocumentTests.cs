@@ -1,5 +1,5 @@
 using System.Globalization;
-using Recognize.Orleans.Http;
+using Recognize.Orleans.Api;
 using Xunit;
 
 namespace Recognize.Orleans.Documents;

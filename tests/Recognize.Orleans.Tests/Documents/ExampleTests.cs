@@ -1,7 +1,7 @@
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Processes;
-using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.Documents;

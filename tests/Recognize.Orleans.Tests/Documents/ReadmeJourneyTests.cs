@@ -1,6 +1,6 @@
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Processes;
-using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.Documents;

@@ -2,7 +2,7 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Primitives;
 using Recognize.Orleans.Customers;
 using Xunit;
-using Settings = Recognize.Orleans.Hosting.Settings;
+using Settings = Recognize.Orleans.Foundation.Settings;
 
 namespace Recognize.Orleans.Documents;
 
