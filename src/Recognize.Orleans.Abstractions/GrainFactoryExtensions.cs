@@ -5,21 +5,24 @@ namespace Recognize.Orleans;
 /// <summary>How grains of the service are addressed.</summary>
 public static class GrainFactoryExtensions
 {
-    // The prefix keeps Orleans' ADO.NET storage from reading a key as a number or a GUID, which would make "1" and "01" one
-    // row. The slash at the end keeps "a" and "a " apart on SQL Server, which ignores trailing blanks when it compares.
-    // The same storage reads a key as a format string, so that braces would make a write fail after it reached the database:
-    // two control characters, which no id holds, stand in for them and keep the key as short as the id.
+    // The prefix keeps Orleans' ADO.NET storage from reading a key as a number or a GUID, which would make "1" and "01"
+    // one row. The trailing slash keeps "a" and "a " apart on SQL Server, which ignores trailing blanks in comparisons.
+    // The same storage uses a key as a format string, so a brace would make a write fail after it reached the database.
+    // Two control characters, which no id contains, replace the braces and keep the key as short as the id.
     private const char OpeningBrace = '\u0001';
     private const char ClosingBrace = '\u0002';
 
-    // The names that the grains declare. Asked for an interface alone, Orleans looks both up in attributes at every call.
+    // The types that the grains declare. Given only an interface, Orleans looks up both names in attributes on every
+    // call.
     private static readonly GrainType Operation = GrainType.Create("recognize.operation");
     private static readonly GrainType User = GrainType.Create("recognize.user");
 
     /// <summary>The operation <paramref name="operationId"/> of <paramref name="customer"/>.</summary>
     /// <param name="grains">A silo's or a client's grain factory.</param>
     /// <param name="customer">The customer's configured name in lower case.</param>
-    /// <param name="operationId">The client's id of the operation; must keep the rules of <see cref="OperationLimits"/>.</param>
+    /// <param name="operationId">
+    /// The client's id of the operation; must keep the rules of <see cref="OperationLimits"/>.
+    /// </param>
     /// <exception cref="ArgumentException">The id or the customer's name breaks a rule.</exception>
     public static IOperationGrain GetOperation(this IGrainFactory grains, string customer, string operationId) =>
         grains.GetOperation<IOperationGrain>(customer, operationId);
@@ -32,7 +35,9 @@ public static class GrainFactoryExtensions
     public static IUserGrain GetUser(this IGrainFactory grains, string customer, string userId) =>
         grains.GetUser<IUserGrain>(customer, userId);
 
-    /// <summary>What <see cref="GetOperation(IGrainFactory, string, string)"/> returns, by another of its interfaces.</summary>
+    /// <summary>
+    /// Like <see cref="GetOperation(IGrainFactory, string, string)"/>, through another interface of the same grain.
+    /// </summary>
     internal static TInterface GetOperation<TInterface>(this IGrainFactory grains, string customer, string operationId)
         where TInterface : IGrainWithStringKey
     {
@@ -41,11 +46,13 @@ public static class GrainFactoryExtensions
         return Get<TInterface>(grains, OperationGrainId(customer, operationId));
     }
 
-    /// <summary>The grain of an operation whose id and customer keep the rules.</summary>
+    /// <summary>The grain id of an operation; its id and customer must already be validated.</summary>
     internal static GrainId OperationGrainId(string customer, string operationId) =>
         GrainId.Create(Operation, $"op/{customer}/{operationId.Replace('{', OpeningBrace).Replace('}', ClosingBrace)}/");
 
-    /// <summary>What <see cref="GetUser(IGrainFactory, string, string)"/> returns, by another of its interfaces.</summary>
+    /// <summary>
+    /// Like <see cref="GetUser(IGrainFactory, string, string)"/>, through another interface of the same grain.
+    /// </summary>
     internal static TInterface GetUser<TInterface>(this IGrainFactory grains, string customer, string userId)
         where TInterface : IGrainWithStringKey
     {
@@ -54,8 +61,11 @@ public static class GrainFactoryExtensions
         return Get<TInterface>(grains, GrainId.Create(User, $"user/{customer}/{userId}/"));
     }
 
-    /// <summary>Takes a key apart again.</summary>
-    /// <param name="key">A key that <see cref="GetOperation(IGrainFactory, string, string)"/> or <see cref="GetUser(IGrainFactory, string, string)"/> made.</param>
+    /// <summary>Splits a key into the customer and the id.</summary>
+    /// <param name="key">
+    /// A key that <see cref="GetOperation(IGrainFactory, string, string)"/> or
+    /// <see cref="GetUser(IGrainFactory, string, string)"/> made.
+    /// </param>
     internal static (string Customer, string Id) ParseKey(string key)
     {
         ArgumentNullException.ThrowIfNull(key);

@@ -7,8 +7,8 @@ namespace Recognize.Orleans;
 /// <see cref="GrainFactoryExtensions.GetOperation"/>.
 /// </summary>
 /// <remarks>
-/// Every call may be repeated: it then reports what the first one did. A call that fails with an exception has an
-/// unknown outcome; repeating it tells the truth.
+/// Every call may be repeated and then reports what the first one did. When a call fails with an exception, its outcome
+/// is unknown: repeat it to learn the outcome.
 /// </remarks>
 [GrainInterfaceType("recognize.operation")]
 public interface IOperationGrain : IGrainWithStringKey
@@ -17,24 +17,33 @@ public interface IOperationGrain : IGrainWithStringKey
     /// Creates the operation. When <see cref="OperationOutcome.Done"/> returns, the operation is durable and its
     /// user's pending list holds it.
     /// </summary>
-    /// <exception cref="ArgumentException">A member breaks a rule of <see cref="OperationLimits"/>; nothing was changed.</exception>
+    /// <exception cref="ArgumentException">
+    /// A member breaks a rule of <see cref="OperationLimits"/>; nothing was changed.
+    /// </exception>
     [Alias("create")]
     Task<OperationOutcome> CreateAsync(CreateOperation request);
 
     /// <summary>Records the user's decision. Only the first decision counts, and it never changes again.</summary>
-    /// <exception cref="ArgumentException">The verdict or the type of authentication is none that exists; nothing was changed.</exception>
+    /// <exception cref="ArgumentException">
+    /// The verdict or the authentication type does not exist; nothing was changed.
+    /// </exception>
     [Alias("decide")]
     Task<OperationOutcome> DecideAsync(Decision decision);
 
-    /// <summary>Takes the question back. Only a pending operation can be cancelled; cancelling it again is done already.</summary>
-    /// <param name="reason">Why, in at most 256 UTF-16 units; may be absent.</param>
-    /// <exception cref="ArgumentException">The reason breaks a rule of <see cref="OperationLimits"/>; nothing was changed.</exception>
+    /// <summary>
+    /// Cancels the operation. Only a pending operation can be cancelled. Cancelling it again returns
+    /// <see cref="OperationOutcome.Done"/>.
+    /// </summary>
+    /// <param name="reason">Why it is cancelled, in at most 256 UTF-16 units; may be absent.</param>
+    /// <exception cref="ArgumentException">
+    /// The reason breaks a rule of <see cref="OperationLimits"/>; nothing was changed.
+    /// </exception>
     [Alias("cancel")]
     Task<OperationOutcome> CancelAsync(string? reason);
 
     /// <summary>
-    /// The operation as it stands now, or <see langword="null"/> when it does not exist. Never shows what is not durable yet:
-    /// the first call after the deadline writes that it is expired, and then says so.
+    /// The current operation, or <see langword="null"/> when it does not exist. Shows only what is durable: the first
+    /// call after the deadline writes the expiry before it returns it.
     /// </summary>
     // Reads do not wait for a write of the operation.
     [AlwaysInterleave]
@@ -42,7 +51,7 @@ public interface IOperationGrain : IGrainWithStringKey
     Task<Operation?> GetAsync();
 }
 
-/// <summary>What a create carries to the operation's grain.</summary>
+/// <summary>The request to create an operation.</summary>
 [GenerateSerializer, Immutable, Alias("recognize.create-operation")]
 public sealed record CreateOperation
 {
@@ -63,17 +72,21 @@ public sealed record CreateOperation
     public AuthType? AuthType { get; init; }
 
     /// <summary>
-    /// Names this attempt to create the operation. The same attempt sent again is answered like the first time, so that a
-    /// caller which lost the answer never collides with itself. 1 to 64 visible ASCII characters, best a new GUID.
+    /// Names this attempt to create the operation: 1 to 64 visible ASCII characters, best a new GUID. A retry with the
+    /// same name is answered like the first attempt, so a caller that lost the answer does not collide with itself.
     /// </summary>
     [Id(4)]
     public required string Attempt { get; init; }
 
-    /// <summary>The client's own name for the attempt (the <c>Idempotency-Key</c> header): 1 to 255 visible ASCII characters.</summary>
+    /// <summary>
+    /// The client's own name for the attempt (the <c>Idempotency-Key</c> header): 1 to 255 visible ASCII characters.
+    /// </summary>
     [Id(5)]
     public string? IdempotencyKey { get; init; }
 
-    /// <summary>How long it can be decided, counted from its creation: 5 to 86,400 seconds; absent means the service's default.</summary>
+    /// <summary>
+    /// How long it can be decided, counted from its creation: 5 to 86,400 seconds; absent means the service's default.
+    /// </summary>
     [Id(6)]
     public TimeSpan? ExpiresIn { get; init; }
 }
@@ -103,7 +116,7 @@ public sealed record Decision
     public string? Reason { get; init; }
 }
 
-/// <summary>An operation as it stands.</summary>
+/// <summary>An operation in its current state.</summary>
 [GenerateSerializer, Immutable, Alias("recognize.operation")]
 public sealed record Operation
 {
@@ -135,32 +148,39 @@ public sealed record Operation
     [Id(6)]
     public string? Payload { get; init; }
 
-    /// <summary>The authentication that was used once it is decided; before, the one that is demanded, if any.</summary>
+    /// <summary>
+    /// Once it is decided, the authentication that was used; before that, the one that is demanded, if any.
+    /// </summary>
     [Id(7)]
     public AuthType? AuthType { get; init; }
 
-    /// <summary>Where it stands.</summary>
+    /// <summary>Its current status.</summary>
     [Id(8)]
     public required OperationStatus Status { get; init; }
 
-    /// <summary>When it was decided or cancelled, or its deadline once it is expired (UTC, whole milliseconds); absent while it is pending.</summary>
+    /// <summary>
+    /// When it was decided or cancelled; once it is expired, its deadline (UTC, whole milliseconds). Absent while it is
+    /// pending.
+    /// </summary>
     [Id(9)]
     public DateTimeOffset? DecidedAt { get; init; }
 
-    /// <summary>The deadline (UTC, whole milliseconds): from then on it cannot be decided. Absent: it has none.</summary>
+    /// <summary>
+    /// The deadline (UTC, whole milliseconds): from this time on it cannot be decided. Absent: it has no deadline.
+    /// </summary>
     [Id(10)]
     public DateTimeOffset? ExpiresAt { get; init; }
 
-    /// <summary>Why it was denied or cancelled, if that was said.</summary>
+    /// <summary>Why it was denied or cancelled, if a reason was given.</summary>
     [Id(11)]
     public string? Reason { get; init; }
 }
 
-/// <summary>Where an operation stands.</summary>
+/// <summary>The status of an operation.</summary>
 [GenerateSerializer, Alias("recognize.operation-status")]
 public enum OperationStatus
 {
-    /// <summary>It waits for the user.</summary>
+    /// <summary>It waits for the user's decision.</summary>
     Pending = 1,
 
     /// <summary>The user approved it.</summary>
@@ -169,10 +189,10 @@ public enum OperationStatus
     /// <summary>The user refused it.</summary>
     Denied = 3,
 
-    /// <summary>Its deadline came before a decision. Stored before anybody is told.</summary>
+    /// <summary>Its deadline passed before a decision. No caller sees this status before it is stored.</summary>
     Expired = 4,
 
-    /// <summary>Whoever asked has taken the question back.</summary>
+    /// <summary>The relying party cancelled it.</summary>
     Cancelled = 5,
 }
 
@@ -198,17 +218,19 @@ public enum AuthType
     Pin = 2,
 }
 
-/// <summary>What became of a call that changes an operation. Numbers are on the wire: append, never renumber.</summary>
+/// <summary>
+/// The outcome of a call that changes an operation. The numbers are on the wire: append, never renumber.
+/// </summary>
 [GenerateSerializer, Alias("recognize.operation-outcome")]
 public enum OperationOutcome
 {
-    /// <summary>It is done, now or by an earlier send of the same call.</summary>
+    /// <summary>It is done, by this call or by an earlier send of the same call.</summary>
     Done = 1,
 
-    /// <summary>The customer has an operation of that id already.</summary>
+    /// <summary>The customer already has an operation with that id.</summary>
     Duplicate = 2,
 
-    /// <summary>That idempotency key created the operation for another user or with other members.</summary>
+    /// <summary>The idempotency key already created this operation, for another user or with other members.</summary>
     IdempotencyKeyReused = 3,
 
     /// <summary>The user has as many pending operations as the service allows.</summary>
@@ -217,7 +239,7 @@ public enum OperationOutcome
     /// <summary>There is no such operation.</summary>
     NotFound = 5,
 
-    /// <summary>It was decided before, and differently.</summary>
+    /// <summary>It was already decided, differently.</summary>
     AlreadyDecided = 6,
 
     /// <summary>The operation asks another user.</summary>
@@ -226,13 +248,13 @@ public enum OperationOutcome
     /// <summary>The operation demands another type of authentication.</summary>
     AuthTypeNotAllowed = 8,
 
-    /// <summary>The user saw another payload than the operation's.</summary>
+    /// <summary>The payload that the user saw is not the operation's.</summary>
     PayloadMismatch = 9,
 
     /// <summary>Its deadline has passed.</summary>
     Expired = 10,
 
-    /// <summary>It was cancelled before.</summary>
+    /// <summary>It was already cancelled.</summary>
     Cancelled = 11,
 
     /// <summary>It cannot be cancelled: the user has approved it.</summary>

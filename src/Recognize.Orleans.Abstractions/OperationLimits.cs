@@ -5,9 +5,12 @@ using System.Text.RegularExpressions;
 namespace Recognize.Orleans;
 
 /// <summary>
-/// Every limit of the API and the rules that keep a text exactly as it was sent. Lengths are counted in UTF-16 code units.
+/// The limits of the API, and the rules that make sure that a text is kept exactly as it was sent. Lengths count UTF-16
+/// code units.
 /// </summary>
-/// <remarks>Each <c>ErrorIn…</c> returns <see langword="null"/> for a good value, or the sentence that names the member and its rule.</remarks>
+/// <remarks>
+/// Each method returns <see langword="null"/> for a valid value, or a sentence that names the member and its rule.
+/// </remarks>
 public static partial class OperationLimits
 {
     /// <summary>The longest <c>operationId</c>.</summary>
@@ -25,13 +28,13 @@ public static partial class OperationLimits
     /// <summary>The longest <c>reason</c>.</summary>
     public const int Reason = 256;
 
-    /// <summary>The least <c>expiresIn</c>, in seconds.</summary>
+    /// <summary>The shortest <c>expiresIn</c>, in seconds.</summary>
     public const int ShortestLifetime = 5;
 
-    /// <summary>The most <c>expiresIn</c>, in seconds: a day.</summary>
+    /// <summary>The longest <c>expiresIn</c>, in seconds: a day.</summary>
     public const int LongestLifetime = 86_400;
 
-    /// <summary>The most operations of a page of the history.</summary>
+    /// <summary>The most operations on a page of the history.</summary>
     public const int Page = 100;
 
     /// <summary>The longest <c>Idempotency-Key</c>.</summary>
@@ -44,31 +47,32 @@ public static partial class OperationLimits
     public const int Customer = 32;
 
     /// <summary>
-    /// The largest request body in bytes. A payload, an id and an external id of full length with every character escaped
-    /// (six bytes each) take 101,376; what is left is for names, white space and members that the service ignores.
+    /// The largest request body, in bytes. A payload, an id and an external id of full length take 101,376 bytes when
+    /// every character is escaped (six bytes each). The rest is for names, white space and members that the service
+    /// ignores.
     /// </summary>
     public const int BodyBytes = 131_072;
 
-    /// <summary>The sentence that an <c>expiresIn</c> of any wrong kind is refused with.</summary>
+    /// <summary>The error for every invalid <c>expiresIn</c>, whatever is wrong with it.</summary>
     internal static readonly string ExpiresInRule = FormattableString.Invariant($"expiresIn must be a whole number of seconds from {ShortestLifetime} to {LongestLifetime}.");
 
     private static readonly SearchValues<char> UpperHex = SearchValues.Create("0123456789ABCDEF");
     private static readonly SearchValues<char> Control = SearchValues.Create([.. Enumerable.Range(0, char.MaxValue + 1).Select(code => (char)code).Where(char.IsControl)]);
     private static readonly SearchValues<char> CustomerName = SearchValues.Create("abcdefghijklmnopqrstuvwxyz0123456789-");
 
-    /// <summary>The rule of a <c>userId</c>.</summary>
+    /// <summary>Validates a <c>userId</c>.</summary>
     public static string? ErrorInUserId(string? value) =>
         value is { Length: > 0 and <= UserId } && !value.AsSpan().ContainsAnyExcept(UpperHex)
             ? null
             : $"userId must be 1 to {UserId} upper-case hexadecimal digits.";
 
-    /// <summary>The rule of a customer's name.</summary>
+    /// <summary>Validates the name of a customer.</summary>
     public static string? ErrorInCustomer(string? value) =>
         value is { Length: > 0 and <= Customer } && !value.AsSpan().ContainsAnyExcept(CustomerName)
             ? null
             : $"A customer's name must be 1 to {Customer} of the characters a-z, 0-9 and '-'.";
 
-    /// <summary>The rule of an <c>operationId</c>.</summary>
+    /// <summary>Validates an <c>operationId</c>.</summary>
     public static string? ErrorInOperationId(string? value) => value switch
     {
         null => "operationId is required.",
@@ -78,11 +82,11 @@ public static partial class OperationLimits
         _ => FaultInName("operationId", value, OperationId),
     };
 
-    /// <summary>The rule of an <c>externalUserId</c>, which may be absent.</summary>
+    /// <summary>Validates an <c>externalUserId</c>, which may be absent.</summary>
     public static string? FaultInExternalUserId(string? value) =>
         value is null ? null : FaultInName("externalUserId", value, ExternalUserId);
 
-    /// <summary>The rule of an <c>operationPayload</c>, which may be absent.</summary>
+    /// <summary>Validates an <c>operationPayload</c>, which may be absent.</summary>
     public static string? FaultInPayload(string? value) => value switch
     {
         null => null,
@@ -90,39 +94,39 @@ public static partial class OperationLimits
         _ => FaultInUnicode("operationPayload", value),
     };
 
-    /// <summary>The rule of a <c>reason</c>, which may be absent.</summary>
+    /// <summary>Validates a <c>reason</c>, which may be absent.</summary>
     public static string? FaultInReason(string? value) => value is null ? null : FaultInName("reason", value, Reason);
 
-    /// <summary>The rule of an <c>expiresIn</c>, which may be absent.</summary>
+    /// <summary>Validates an <c>expiresIn</c>, which may be absent.</summary>
     public static string? FaultInExpiresIn(TimeSpan? value) =>
         value is null || (value.Value.Ticks % TimeSpan.TicksPerSecond == 0 && value.Value.TotalSeconds is >= ShortestLifetime and <= LongestLifetime)
             ? null
             : ExpiresInRule;
 
-    /// <summary>The rule of a page's <c>limit</c>.</summary>
+    /// <summary>Validates the <c>limit</c> of a page.</summary>
     public static string? ErrorInLimit(int value) => value is >= 1 and <= Page ? null : $"limit must be a whole number from 1 to {Page}.";
 
-    /// <summary>The rule of a place in the history, which may be absent.</summary>
+    /// <summary>Validates a position in the history, which may be absent.</summary>
     public static string? ErrorInCursor(string? value) =>
         value is null || Place().IsMatch(value) ? null : "cursor must be one that a page of this list has ended with.";
 
-    /// <summary>The rule of an <c>Idempotency-Key</c>, which may be absent.</summary>
+    /// <summary>Validates an <c>Idempotency-Key</c>, which may be absent.</summary>
     public static string? FaultInIdempotencyKey(string? value) =>
         value is null || (value is { Length: > 0 and <= IdempotencyKey } && !value.AsSpan().ContainsAnyExceptInRange('!', '~'))
             ? null
             : $"Idempotency-Key must be 1 to {IdempotencyKey} visible ASCII characters, sent once.";
 
-    /// <summary>The rule of an attempt's name.</summary>
+    /// <summary>Validates the name of an attempt.</summary>
     public static string? FaultInAttempt(string? value) =>
         value is { Length: > 0 and <= Attempt } && !value.AsSpan().ContainsAnyExceptInRange('!', '~')
             ? null
             : $"The attempt must be named with 1 to {Attempt} visible ASCII characters.";
 
-    /// <summary>The rule of an authentication type, which may be absent.</summary>
+    /// <summary>Validates an authentication type, which may be absent.</summary>
     public static string? FaultInAuthType(AuthType? value) =>
         value is null or AuthType.Biom or AuthType.Pin ? null : "authType must be Biom or Pin.";
 
-    /// <summary>The first rule that a create breaks.</summary>
+    /// <summary>Validates a create; reports the first rule that it breaks.</summary>
     public static string? ErrorIn(CreateOperation request)
     {
         ArgumentNullException.ThrowIfNull(request);
@@ -145,10 +149,10 @@ public static partial class OperationLimits
         _ => FaultInUnicode(member, value),
     };
 
-    // A surrogate without its other half has no UTF-8 form, so that no database or client would give it back.
+    // An unpaired surrogate has no UTF-8 form, so no database or client would return it.
     private static string? FaultInUnicode(string member, string value)
     {
-        // From the first surrogate on; most texts have none.
+        // Only the text from the first surrogate on is decoded; most texts have none.
         var first = value.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF');
         for (var rest = first < 0 ? [] : value.AsSpan(first); !rest.IsEmpty;)
         {

@@ -10,13 +10,18 @@ using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Api;
 
-/// <summary>What holds for every call under <c>/v2</c>: the key, its scope, the media types and the shape of a body.</summary>
+/// <summary>
+/// What holds for every call under <c>/v2</c>: the key, its scope, the media types and the shape of a body.
+/// </summary>
 internal static class ApiContract
 {
     private const string JsonType = "application/json";
     private const string KeyHeader = "X-Api-Key";
 
-    /// <summary>Answers 401 under <c>/v2</c> before anything else is looked at, and forbids every cache to keep an answer.</summary>
+    /// <summary>
+    /// Checks the key of every call under <c>/v2</c> before anything else, answers 401 without a valid one, and forbids
+    /// every cache to store an answer.
+    /// </summary>
     public static IApplicationBuilder UseApiKeys(this IApplicationBuilder app)
     {
         var customers = app.ApplicationServices.GetRequiredService<CustomerDirectory>();
@@ -27,7 +32,7 @@ internal static class ApiContract
                 return next(context);
             }
 
-            // An exception handler, which clears the headers of a failed answer, says so too.
+            // The exception handler clears the headers of a failed answer and forbids caching itself.
             context.Response.Headers.CacheControl = "no-store";
             if (KeyOf(context.Request) is { } text && customers.Find(text) is { } key)
             {
@@ -39,14 +44,14 @@ internal static class ApiContract
         });
     }
 
-    /// <summary>The answer to a key that is not, or not any more, in force.</summary>
+    /// <summary>The answer to a key that is not in force, or no longer in force.</summary>
     public static IResult InvalidKey(HttpContext context)
     {
         context.Response.Headers.WWWAuthenticate = $"ApiKey realm=\"recognize\", header=\"{KeyHeader}\"";
         return Problem.InvalidKey.Because($"{KeyHeader} must be sent once and hold a key that is in force.");
     }
 
-    /// <summary>The answer to a client that finds no place to wait.</summary>
+    /// <summary>The answer when as many clients wait as the service allows.</summary>
     public static IResult TooManyWaits(HttpContext context)
     {
         context.Response.Headers.RetryAfter = "1";
@@ -54,11 +59,14 @@ internal static class ApiContract
         return Problem.TooManyWaits.Because("As many clients wait for a change or listen to a stream as the service allows; ask without 'Prefer: wait', or later.");
     }
 
-    /// <summary>Gives a route its name, its scope and the checks that come before its handler.</summary>
+    /// <summary>Gives a route its name, its scope and the checks that run before its handler.</summary>
     public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scopes anyOf, string answers = JsonType, bool bodyIsOptional = false) =>
         route.WithName(call).WithMetadata(new Call(call, anyOf, answers, bodyIsOptional));
 
-    /// <summary>Answers HEAD at every route that answers GET (RFC 9110, 9.1). The server sends the headers and leaves the body out.</summary>
+    /// <summary>
+    /// Answers HEAD at every route that answers GET (RFC 9110, 9.1). The server sends the headers and leaves the body
+    /// out.
+    /// </summary>
     public static TBuilder AnswersHead<TBuilder>(this TBuilder routes)
         where TBuilder : IEndpointConventionBuilder
     {
@@ -72,8 +80,11 @@ internal static class ApiContract
         return routes;
     }
 
-    /// <summary>Holds every call to what its route demands and measures it; what is no call and has no answer gets a problem for one.</summary>
-    // A filter on each route would do the same with three more state machines for every call.
+    /// <summary>
+    /// Checks every call against what its route demands, and measures it. A request that is no call and has no answer
+    /// yet is answered with a problem.
+    /// </summary>
+    // A filter on each route would do the same, but with three more state machines per call.
     public static IApplicationBuilder UseCalls(this IApplicationBuilder app)
     {
         var metrics = app.ApplicationServices.GetRequiredService<Metrics>();
@@ -87,13 +98,13 @@ internal static class ApiContract
     public static IResult Json<T>(T value, JsonTypeInfo<T> type) =>
         Json(JsonSerializer.SerializeToUtf8Bytes(value, type));
 
-    /// <summary>An answer that is JSON already.</summary>
+    /// <summary>An answer that is already JSON.</summary>
     public static IResult Json(byte[] body) => new JsonAnswer(body);
 
-    /// <summary>Reads a body of one JSON object whose members are text, but for <c>expiresIn</c>.</summary>
+    /// <summary>Reads a body that is one JSON object, whose members are all strings except <c>expiresIn</c>.</summary>
     /// <param name="context">The request.</param>
-    /// <param name="type">What the body is read as.</param>
-    /// <param name="otherwise">What a request without a body means, where that is allowed.</param>
+    /// <param name="type">The type of the body.</param>
+    /// <param name="otherwise">The value of a request without a body, where the body is optional.</param>
     /// <returns>The body, or the sentence that says what is wrong with it.</returns>
     public static async Task<(T? Body, string? Error)> ReadBodyAsync<T>(HttpContext context, JsonTypeInfo<T> type, T? otherwise = null)
         where T : class
@@ -145,7 +156,8 @@ internal static class ApiContract
         }
     }
 
-    // The server tells some breaches of HTTP by the exceptions of a connection that broke, a chunk size beyond 31 bits for one.
+    // The server reports some violations of HTTP with the exceptions of a broken connection, for example a chunk size
+    // beyond 31 bits.
     private static async Task ReadToEndAsync(HttpContext context, MemoryStream buffer)
     {
         try
@@ -178,8 +190,8 @@ internal static class ApiContract
         }
         finally
         {
-            // How long a client waited for a change says nothing of how long an answer takes.
-            if (context.Features.Get<WaitingCall>() is not { HasWaited: true })
+            // The time that a client waited for a change says nothing about how long an answer takes.
+            if (context.Features.Get<WaitingClient>() is not { HasBegun: true })
             {
                 metrics.Answered(call.Name, status, started);
             }
@@ -222,10 +234,12 @@ internal static class ApiContract
     public static IResult UnsupportedMediaType() =>
         Problem.UnsupportedMediaType.Because("Content-Type must be application/json in UTF-8, without a Content-Encoding.");
 
-    /// <summary>Whether an Accept header admits a media type: the most specific range that matches decides (RFC 9110, 12.5.1).</summary>
+    /// <summary>
+    /// Whether an Accept header admits a media type: the most specific matching range decides (RFC 9110, 12.5.1).
+    /// </summary>
     internal static bool Accepts(StringValues accept, string type)
     {
-        // What nearly every client sends needs no parsing.
+        // Nearly every client sends one of these, and none of them needs parsing.
         if (accept is [] or ["*/*"] || (accept is [var only] && only == type) || accept.All(string.IsNullOrWhiteSpace))
         {
             return true;
@@ -252,14 +266,15 @@ internal static class ApiContract
             return type.StartsWith($"{range.Type}/", StringComparison.OrdinalIgnoreCase) ? 2 : 0;
         }
 
-        // JSON and event streams are UTF-8 by definition (RFC 8259; HTML, 9.2.5), so a range that asks for it matches; any other parameter asks for another type.
+        // JSON and event streams are UTF-8 by definition (RFC 8259; HTML, 9.2.5), so a range with that charset matches.
+        // Any other parameter asks for another type.
         var charset = range.Charset;
         var parameters = range.Parameters.Count(parameter => !parameter.Name.Equals("q", StringComparison.OrdinalIgnoreCase));
         var plain = parameters == 0 || (parameters == 1 && HeaderUtilities.RemoveQuotes(charset).Equals("utf-8", StringComparison.OrdinalIgnoreCase));
         return plain && range.MediaType.Equals(type, StringComparison.OrdinalIgnoreCase) ? 3 + parameters : 0;
     }
 
-    // Clients that send no body may name a type all the same.
+    // A client without a body may still send a Content-Type.
     private static bool SendsBody(HttpContext context) => context.Features.GetRequiredFeature<IHttpRequestBodyDetectionFeature>().CanHaveBody;
 
     private static bool SendsJson(HttpRequest request) =>
@@ -269,7 +284,8 @@ internal static class ApiContract
         && (!type.Charset.HasValue || HeaderUtilities.RemoveQuotes(type.Charset).Equals("utf-8", StringComparison.OrdinalIgnoreCase))
         && (StringValues.IsNullOrEmpty(request.Headers.ContentEncoding) || request.Headers.ContentEncoding is ["identity"]);
 
-    // The framework's results for bytes are made for files: they look at ranges and conditions, and get themselves a logger.
+    // The framework's results for bytes are made for files: they handle ranges and conditional requests, and create a
+    // logger.
     private sealed class JsonAnswer(byte[] body) : IResult
     {
         public async Task ExecuteAsync(HttpContext httpContext)
@@ -292,6 +308,6 @@ internal static class ApiContract
 /// <summary>What a route demands of its callers.</summary>
 /// <param name="Name">Its operation id in the OpenAPI document.</param>
 /// <param name="AnyOf">The key must have one of these scopes.</param>
-/// <param name="Answers">The media type that it answers.</param>
-/// <param name="BodyIsOptional">Whether it can be called without a body although others of its method cannot.</param>
+/// <param name="Answers">The media type of its answers.</param>
+/// <param name="BodyIsOptional">Whether it can be called without a body, unlike other routes with its method.</param>
 internal sealed record Call(string Name, Scopes AnyOf, string Answers, bool BodyIsOptional);

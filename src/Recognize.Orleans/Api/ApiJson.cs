@@ -4,16 +4,18 @@ using System.Text.Json.Serialization;
 
 namespace Recognize.Orleans.Api;
 
-/// <summary>How bodies are written and read: names are camel case and case-sensitive, absent members are left out.</summary>
+/// <summary>
+/// How bodies are written and read: names are camel case and case-sensitive, absent members are left out.
+/// </summary>
 internal static class ApiJson
 {
-    // The answers are JSON and nothing else; what HTML would need escaped stays readable.
+    // The answers are only ever JSON, so characters that HTML would need escaped stay readable.
     private static readonly JavaScriptEncoder Readable = JavaScriptEncoder.UnsafeRelaxedJsonEscaping;
 
-    /// <summary>For what is written value by value.</summary>
+    /// <summary>For JSON that is written value by value.</summary>
     public static JsonWriterOptions Writing => new() { Encoder = Readable };
 
-    /// <summary>For the context of one feature, which they belong to from then on.</summary>
+    /// <summary>New options for the JSON context of one feature, which owns them from then on.</summary>
     public static JsonSerializerOptions NewOptions() => new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.CamelCase,

@@ -7,17 +7,20 @@ using Recognize.Orleans.Foundation;
 namespace Recognize.Orleans.Api;
 
 /// <summary>
-/// How much one customer may ask of this process, so that it starves no other: calls in flight, of which some more queue for a second,
-/// and calls per second, of which some more are refused at once.
+/// Limits how much one customer may ask of this process, so that it starves no other. Calls beyond the limit of calls
+/// in flight queue for up to a second, as far as the queue allows. Calls beyond the rate per second are refused at
+/// once.
 /// </summary>
-// The rate limiting middleware of ASP.NET Core holds a permit until the request ends, and a client that waits would hold it for a minute.
+// The rate limiting middleware of ASP.NET Core holds a permit until the request ends, so a client that waits would hold
+// one for a minute.
 internal sealed class CallLimits(Settings settings, Metrics metrics, TimeProvider clock) : IDisposable
 {
     private static readonly TimeSpan LongestQueueTime = TimeSpan.FromSeconds(1);
 
     private readonly CallSettings limits = settings.Calls;
 
-    // Customers are a closed set, so a limiter stays. A PartitionedRateLimiter disposes an idle one, which a call may just have looked up.
+    // Customers are a closed set, so a limiter is never removed. A PartitionedRateLimiter disposes an idle one that a
+    // call may just have looked up.
     private readonly ConcurrentDictionary<string, Limiters> limiters = new(StringComparer.Ordinal);
 
     /// <summary>Serves a request within the limits of its customer; one without a customer needs no permit.</summary>
@@ -55,7 +58,7 @@ internal sealed class CallLimits(Settings settings, Metrics metrics, TimeProvide
 
     private ValueTask<RateLimitLease?> AcquireAsync(RateLimiter inFlight, CancellationToken aborted)
     {
-        // Nearly always there is room, which costs neither a timer nor a state machine.
+        // A permit is nearly always free, and this path needs neither a timer nor a state machine.
         var permit = inFlight.AttemptAcquire();
         return permit.IsAcquired ? new(permit) : QueueAsync(inFlight, aborted);
     }
@@ -96,7 +99,7 @@ internal sealed class CallLimits(Settings settings, Metrics metrics, TimeProvide
 
     private sealed class Limiters(CallSettings limits)
     {
-        // The rate in steps of a tenth of a second, or of one call where calls are fewer.
+        // The bucket is refilled ten times a second, or one call at a time when the rate is lower than that.
         private const int StepsPerSecond = 10;
 
         public ConcurrencyLimiter InFlight { get; } =
@@ -104,22 +107,26 @@ internal sealed class CallLimits(Settings settings, Metrics metrics, TimeProvide
 
         public TokenBucketRateLimiter? PerSecond { get; } = limits.PerSecond is not { } rate ? null : Create(rate, (rate + StepsPerSecond - 1) / StepsPerSecond);
 
-        // Its own timer adds a step at a time. TryReplenish counts from when the bucket was last short: an idle customer would have two bursts.
+        // The limiter's own timer adds one step at a time. TryReplenish would count from when the bucket was last
+        // short, so that an idle customer would get two bursts.
         private static TokenBucketRateLimiter Create(int rate, int step) =>
             new(new() { TokenLimit = rate, TokensPerPeriod = step, ReplenishmentPeriod = TimeSpan.FromSeconds((double)step / rate), QueueLimit = 0, AutoReplenishment = true });
     }
 }
 
-/// <summary>Places the limits in the pipeline, and lets go of them.</summary>
+/// <summary>Adds the limits to the pipeline, and lets calls that wait leave them.</summary>
 internal static class CallLimitsExtensions
 {
-    /// <summary>Limits what each customer asks of this process. Its key must be known by then; whatever comes after counts, refusals included.</summary>
+    /// <summary>
+    /// Limits what each customer asks of this process. Its key must be known by then. Every call that gets here counts,
+    /// even if it is refused later.
+    /// </summary>
     public static IApplicationBuilder UseCallLimits(this IApplicationBuilder app) => app.Use(app.ApplicationServices.GetRequiredService<CallLimits>().ServeAsync);
 
-    /// <summary>This call as one whose client waits for a change.</summary>
-    public static WaitingCall Waiting(this HttpContext context)
+    /// <summary>Marks this call as one whose client waits for a change.</summary>
+    public static WaitingClient Waiting(this HttpContext context)
     {
-        var call = new WaitingCall(context.Features.GetRequiredFeature<ApiKey>(), context.Features.Get<RateLimitLease>(), context.RequestAborted);
+        var call = new WaitingClient(context.Features.GetRequiredFeature<ApiKey>(), context.Features.Get<RateLimitLease>(), context.RequestAborted);
         context.Features.Set(call);
         return call;
     }
@@ -127,19 +134,19 @@ internal static class CallLimitsExtensions
 
 /// <summary>A call whose client waits for a change.</summary>
 /// <param name="key">The key that it came with.</param>
-/// <param name="permit">Its permit among the calls in flight of its customer.</param>
-/// <param name="aborted">The client has gone away.</param>
-internal sealed class WaitingCall(ApiKey key, RateLimitLease? permit, CancellationToken aborted)
+/// <param name="permit">Its permit among the customer's calls in flight.</param>
+/// <param name="aborted">Cancelled when the client goes away.</param>
+internal sealed class WaitingClient(ApiKey key, RateLimitLease? permit, CancellationToken aborted)
 {
     public ApiKey Key => key;
 
     public CancellationToken Aborted => aborted;
 
-    /// <summary>Whether it has begun to wait: how long it took then says nothing about the service.</summary>
-    public bool HasWaited { get; private set; }
+    /// <summary>Whether it has begun to wait. Its duration then says nothing about the service.</summary>
+    public bool HasBegun { get; private set; }
 
-    public void Begin() => HasWaited = true;
+    public void Begin() => HasBegun = true;
 
-    /// <summary>Parked from now on, it counts no more as a call in flight.</summary>
+    /// <summary>From now on it is parked, and no longer counts as a call in flight.</summary>
     public void Park() => permit?.Dispose();
 }

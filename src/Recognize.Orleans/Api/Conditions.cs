@@ -5,18 +5,19 @@ using Microsoft.Net.Http.Headers;
 
 namespace Recognize.Orleans.Api;
 
-/// <summary>The headers by which a client says what it has already and how long it would wait for something else.</summary>
+/// <summary>The headers by which a client says what it already has and how long it waits for a change.</summary>
 internal static class Conditions
 {
     /// <summary>The longest time that a client can wait, in seconds.</summary>
     public const int LongestWait = 60;
 
-    /// <summary>The header that says which preference an answer has followed.</summary>
+    /// <summary>The header that says which preference an answer has applied.</summary>
     public const string Applied = "Preference-Applied";
 
     /// <summary>
-    /// How long the client would rather wait than hear that nothing has changed (RFC 7240, 4.3). As that standard says, a preference that
-    /// cannot be followed is ignored; one for longer than a minute is followed for a minute. A HEAD asks for no news and is answered at once.
+    /// How long the client prefers to wait for a change (RFC 7240, 4.3); null: not at all. As the standard says, a
+    /// preference that cannot be followed is ignored. A wait of more than a minute is cut to a minute. HEAD is answered
+    /// at once.
     /// </summary>
     public static TimeSpan? PreferredWait(HttpContext context)
     {
@@ -27,7 +28,7 @@ internal static class Conditions
 
         foreach (var preference in context.Request.Headers["Prefer"].SelectMany(header => (header ?? "").Split(',')))
         {
-            // The first of several counts; what follows a semicolon are parameters, of which wait has none.
+            // The first wait of several counts. Parameters follow a semicolon; wait has none.
             if (preference.Split(';')[0].Split('=', 2) is not [var name, var value] || !name.Trim().Equals("wait", StringComparison.OrdinalIgnoreCase))
             {
                 continue;
@@ -48,7 +49,8 @@ internal static class Conditions
     }
 
     /// <summary>
-    /// A tag that says which content this is: the same on every node and after every restart, because nothing but the content is in it.
+    /// A tag that identifies the content. It depends on nothing else, so it is the same on every node and after every
+    /// restart.
     /// </summary>
     /// <param name="content">The content, in parts.</param>
     public static async ValueTask<string> TagOfAsync(IReadOnlyList<byte[]> content)
@@ -70,7 +72,10 @@ internal static class Conditions
         static string TextOf(ReadOnlySpan<byte> hash) => Base64Url.EncodeToString(hash[..16]);
     }
 
-    /// <summary>Whether the client says that it has the content of a tag (If-None-Match, RFC 9110, 13.1.2). What is returned outlives the request.</summary>
+    /// <summary>
+    /// A check whether the client has the content of a tag (If-None-Match, RFC 9110, 13.1.2). It may be called after
+    /// the request has ended.
+    /// </summary>
     public static Func<string, bool> KnownTags(HttpContext context)
     {
         var header = context.Request.Headers.IfNoneMatch;

@@ -10,7 +10,7 @@ namespace Recognize.Orleans.Api;
 /// <summary>What clients see of an exception.</summary>
 internal static partial class ExceptionAnswers
 {
-    /// <summary>The status that a fault is answered with.</summary>
+    /// <summary>The HTTP status of the answer to an exception.</summary>
     public static int StatusOf(Exception exception) => exception switch
     {
         BadHttpRequestException bad => bad.StatusCode,
@@ -20,12 +20,13 @@ internal static partial class ExceptionAnswers
         _ => StatusCodes.Status503ServiceUnavailable,
     };
 
-    /// <summary>What kind of fault it is, or null for a fault of the program itself.</summary>
+    /// <summary>The kind of the transient fault, or null for an error of the program itself.</summary>
     private static string? KindOf(Exception exception) => exception switch
     {
         TimeoutException => "timeout",
 
-        // Without a token of this process it is no client that went away: Orleans tells so of a message that a frozen node kept for too long.
+        // Without a token of this process, no client went away: Orleans throws this for a message that a frozen node
+        // kept for too long.
         OperationCanceledException => "silo",
         StorageBusyException => "busy",
         DbException or InconsistentStateException or StorageFaultException => "storage",
@@ -35,11 +36,11 @@ internal static partial class ExceptionAnswers
         _ => null,
     };
 
-    // A row that this version cannot read is no outage: sending the request again will not help.
+    // A row that this version cannot read is no transient fault: a retry does not help.
     private static bool IsUnreadable(Exception exception) =>
         exception is NotSupportedException or System.Text.Json.JsonException || (exception.InnerException is { } inner && IsUnreadable(inner));
 
-    /// <summary>Turns exceptions into problem details that show nothing of the inside.</summary>
+    /// <summary>Turns exceptions into problem details that reveal nothing internal.</summary>
     internal sealed partial class Handler(Metrics metrics, TimeProvider clock, ILogger<Handler> logger) : IExceptionHandler
     {
         private long quietUntil;
@@ -84,7 +85,7 @@ internal static partial class ExceptionAnswers
             _ => "Whether the request took effect is unknown; send it again, a create with its Idempotency-Key.",
         };
 
-        // An outage fails every request: one line in ten seconds tells it, the metrics count the rest.
+        // An outage fails every request. One line in ten seconds reports it; the metrics count the rest.
         private void LogUnavailable(string kind, Exception exception)
         {
             var now = clock.GetUtcNow().UtcTicks;

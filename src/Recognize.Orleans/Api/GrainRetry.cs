@@ -4,18 +4,18 @@ using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Api;
 
-/// <summary>Calls to grains that outlive the death of a silo.</summary>
+/// <summary>Calls to grains that survive the death of a silo.</summary>
 internal static class GrainRetry
 {
     private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(400);
 
     /// <summary>
-    /// Repeats a call that did not reach a living activation. Every grain call may be repeated and then reports what the
-    /// first one did, so that nobody sees the change of silo but as a delay.
+    /// Retries a call that did not reach a live activation. Every grain call may be repeated and then reports what the
+    /// first one did, so a client notices the change of silo only as a delay.
     /// </summary>
-    /// <param name="clock">What the patience is measured with.</param>
-    /// <param name="call">The call; a write is never given up half-way because its client went away.</param>
-    /// <param name="cancellationToken">Ends the pauses between reads.</param>
+    /// <param name="clock">Measures how long to retry.</param>
+    /// <param name="call">The call; a write is never cancelled because its client went away.</param>
+    /// <param name="cancellationToken">Ends the pauses between retries of a read.</param>
     public static async Task<T> CallAsync<T>(TimeProvider clock, Func<Task<T>> call, CancellationToken cancellationToken = default)
     {
         long? refused = null;
@@ -34,7 +34,8 @@ internal static class GrainRetry
         }
     }
 
-    // A silo died, left or was voted dead, or another activation of the same grain was faster (its row has a newer version).
+    // A silo died, left or was voted dead, or another activation of the same grain wrote first (its row has a newer
+    // version).
     private static bool IsLostActivation(Exception exception) =>
         exception is OrleansMessageRejectionException or InconsistentStateException or SiloFencedException;
 }

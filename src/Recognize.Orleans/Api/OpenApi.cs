@@ -10,10 +10,10 @@ internal static class OpenApi
 {
     private const string KeyScheme = "ApiKey";
 
-    /// <summary>Says which problems a route can answer, beside those that every route can.</summary>
+    /// <summary>Declares the problems that a route can answer, in addition to those that every route can.</summary>
     public static RouteHandlerBuilder Refuses(this RouteHandlerBuilder route, params Problem[] problems) => route.WithMetadata(new Refusals(problems));
 
-    /// <summary>Says which headers and query members a route reads.</summary>
+    /// <summary>Declares the headers and query members that a route reads.</summary>
     public static RouteHandlerBuilder Takes(this RouteHandlerBuilder route, params OpenApiParameter[] parameters) => route.WithMetadata(new ApiParameters(parameters));
 
     public static void AddApiDocument(this IServiceCollection services) => services.AddOpenApi("v2", options =>
@@ -54,7 +54,8 @@ internal static class OpenApi
                 schema.Enum = [.. values.Select(value => JsonValue.Create((string)value!))];
             }
 
-            // An optional member without a value is absent, and numbers are never written as text, whatever the reader would tolerate.
+            // An optional member without a value is absent, and a number is never written as text, even where the
+            // reader accepts it.
             schema.Type &= ~JsonSchemaType.Null;
             if (schema.Type?.HasFlag(JsonSchemaType.Integer) is true)
             {
@@ -106,7 +107,7 @@ internal static class OpenApi
             .AnswersHead()
             .AddEndpointFilter((invocation, next) =>
             {
-                // Whatever the page would like to load or to tell, it stays on this server.
+                // Everything that the page loads or sends stays on this server.
                 invocation.HttpContext.Response.Headers.ContentSecurityPolicy =
                     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:";
                 return next(invocation);
@@ -148,7 +149,7 @@ internal static class OpenApi
     private sealed record Refusals(IReadOnlyList<Problem> Problems);
 }
 
-/// <summary>The headers and query members that calls read, beside the key.</summary>
+/// <summary>The headers and query members that calls read, in addition to the key.</summary>
 internal sealed record ApiParameters(IReadOnlyList<OpenApiParameter> All)
 {
     public static readonly OpenApiParameter IdempotencyKey = Header(

@@ -4,14 +4,16 @@ using Microsoft.AspNetCore.Http.Features;
 namespace Recognize.Orleans.Api;
 
 /// <summary>
-/// Takes ids from the request line as the client sent it. The server's own decoding merges targets that are different here:
-/// it resolves dot segments, and route values read <c>a%2Fb</c> and <c>a%252Fb</c> alike.
+/// Takes ids from the request line as the client sent it. The server's own decoding merges targets that are different
+/// here: it resolves dot segments, and gives <c>a%2Fb</c> and <c>a%252Fb</c> the same route value.
 /// </summary>
 internal static class RequestTarget
 {
     private static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
-    /// <summary>Routes by the undecoded path. A route value is then the raw segment, which <see cref="TryDecode"/> reads.</summary>
+    /// <summary>
+    /// Routes by the undecoded path. A route value is then the raw segment, which <see cref="TryDecode"/> reads.
+    /// </summary>
     public static IApplicationBuilder UseRawRequestTarget(this IApplicationBuilder app) => app.Use((context, next) =>
     {
         var target = context.Features.Get<IHttpRequestFeature>()?.RawTarget ?? "";
@@ -24,13 +26,13 @@ internal static class RequestTarget
         return next(context);
     });
 
-    /// <summary>The text of one percent-encoded path segment (RFC 3986), or false when it encodes none.</summary>
+    /// <summary>Decodes one percent-encoded path segment (RFC 3986); false when it is not valid.</summary>
     public static bool TryDecode(string segment, out string text)
     {
         text = segment;
         if (!segment.Contains('%', StringComparison.Ordinal))
         {
-            // Kestrel lets raw Latin-1 through; it has no UTF-8 reading that a client could have meant.
+            // Kestrel lets raw Latin-1 through. It is not UTF-8, so it is unclear what the client meant.
             return Ascii.IsValid(segment);
         }
 
@@ -68,7 +70,7 @@ internal static class RequestTarget
         }
     }
 
-    // The target is in origin form or, when a proxy is spoken to, in absolute form (RFC 9112, 3.2).
+    // The target is in origin form or, in a request to a proxy, in absolute form (RFC 9112, 3.2).
     private static string? PathOf(string target)
     {
         var query = target.AsSpan().IndexOfAny('?', '#');

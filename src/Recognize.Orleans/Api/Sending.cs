@@ -3,16 +3,21 @@ using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Api;
 
-/// <summary>Answers that may be large, sent in parts: a client that does not read holds up one part, and is cut off.</summary>
+/// <summary>Sends large answers in parts. A client that does not read holds up only one part, and is cut off.</summary>
 internal static class Sending
 {
-    /// <summary>The bytes that are handed to a connection at once. The server keeps about as many of what its client has not read.</summary>
+    /// <summary>
+    /// How many bytes are written to a connection at once. The server buffers about as many that its client has not
+    /// read.
+    /// </summary>
     public const int PartBytes = 65_536;
 
-    /// <summary>The bytes a second that a client must read of a large answer, beside <see cref="LongestUnread"/>.</summary>
+    /// <summary>
+    /// The bytes per second of a large answer that a client must read, after a grace of <see cref="LongestUnread"/>.
+    /// </summary>
     public const int LeastBytesPerSecond = 65_536;
 
-    /// <summary>How long a client may take nothing at all of what is sent to it.</summary>
+    /// <summary>How long a client may read nothing at all.</summary>
     public static readonly TimeSpan LongestUnread = TimeSpan.FromSeconds(10);
 
     /// <summary>Cuts a body into parts.</summary>
@@ -26,7 +31,7 @@ internal static class Sending
         yield return body;
     }
 
-    /// <summary>Sends parts at the pace of the customer, and at that at which the client reads them.</summary>
+    /// <summary>Sends parts at the rate of the customer's quota, and no faster than the client reads them.</summary>
     /// <exception cref="OperationCanceledException">The client has gone away, or was cut off.</exception>
     public static async Task SendLargeAsync(this HttpResponse response, IEnumerable<ReadOnlyMemory<byte>> parts)
     {
@@ -41,12 +46,12 @@ internal static class Sending
             var begun = clock.GetTimestamp();
             await response.SendAsync(part, patience);
 
-            // Whoever reads a little now and then would keep an answer in memory for an hour.
+            // Otherwise a client that reads a little now and then could keep an answer in memory for an hour.
             patience += TimeSpan.FromSeconds((double)part.Length / LeastBytesPerSecond) - clock.GetElapsedTime(begun);
         }
     }
 
-    /// <summary>Sends one part at the pace at which the client reads it.</summary>
+    /// <summary>Sends one part, no faster than the client reads it.</summary>
     /// <inheritdoc cref="SendLargeAsync"/>
     public static ValueTask SendAsync(this HttpResponse response, ReadOnlyMemory<byte> part) => response.SendAsync(part, LongestUnread);
 
@@ -68,7 +73,8 @@ internal static class Sending
             context.RequestServices.GetRequiredService<Metrics>().CutOff();
             context.Abort();
 
-            // The server cancels it a moment later; what comes sooner it would log as a fault of the service.
+            // The server cancels this token a moment later. It would log an earlier exception as an error of the
+            // service.
             await Task.Delay(Timeout.Infinite, context.RequestAborted);
         }
     }

@@ -25,12 +25,12 @@ internal sealed record Customer(string Name, string SdkApiKey);
 
 /// <param name="Customer">Whose key it is.</param>
 /// <param name="Scopes">What it may do.</param>
-/// <param name="Sha256">The configured hash, which tells it from the customer's other keys.</param>
+/// <param name="Sha256">The configured hash, which distinguishes it from the customer's other keys.</param>
 internal sealed record ApiKey(Customer Customer, Scopes Scopes, string Sha256);
 
 /// <summary>
-/// The customers and their keys, from the section <c>Recognize:Customers</c>. A changed file is taken over;
-/// a faulty one is logged and the last good one stays.
+/// The customers and their keys, from the section <c>Recognize:Customers</c>. A changed file takes effect while the
+/// service runs. A file with errors is logged, and the last good one stays in force.
 /// </summary>
 internal sealed partial class CustomerDirectory : IDisposable
 {
@@ -61,7 +61,8 @@ internal sealed partial class CustomerDirectory : IDisposable
     /// <summary>The key whose SHA-256 is configured, or <see langword="null"/>.</summary>
     public ApiKey? Find(string key)
     {
-        // A lookup by hash has no secret to leak by its timing: whoever can choose the hash can choose the key.
+        // The timing of a lookup by hash leaks nothing useful: an attacker who could choose the hash could choose the
+        // key.
         Span<byte> utf8 = stackalloc byte[Encoding.UTF8.GetMaxByteCount(key.Length)];
         Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
         Span<char> hex = stackalloc char[SHA256.HashSizeInBytes * 2];
@@ -73,10 +74,10 @@ internal sealed partial class CustomerDirectory : IDisposable
     /// <summary>Raised when keys were added, changed or removed.</summary>
     public event Action? Changed;
 
-    /// <summary>Whether a key that was found once is configured still, and for the same scopes.</summary>
+    /// <summary>Whether a key that was found before is still configured, with the same scopes.</summary>
     public bool IsInForce(ApiKey key) => Volatile.Read(ref keys).TryGetValue(key.Sha256, out var found) && found == key;
 
-    /// <summary>Reads the section; every fault is added as a sentence that names the setting, never a key.</summary>
+    /// <summary>Reads the section. Every error is added as a sentence that names the setting, never a key.</summary>
     public static FrozenDictionary<string, ApiKey> Read(IConfiguration configuration, bool withDemo, ICollection<string> errors)
     {
         var keys = new Dictionary<string, ApiKey>(StringComparer.Ordinal);
@@ -94,7 +95,7 @@ internal sealed partial class CustomerDirectory : IDisposable
 
         foreach (var customer in customers)
         {
-            // Other letters have lower-case forms in ASCII too, and would make two names one.
+            // Some letters outside ASCII have a lower-case form in ASCII, which would make two names the same.
             var name = Ascii.IsValid(customer.Key) ? customer.Key.ToLowerInvariant() : customer.Key;
             var setting = customer.Path;
             if (OperationLimits.ErrorInCustomer(name) is { } error)
@@ -191,7 +192,7 @@ internal sealed partial class CustomerDirectory : IDisposable
 
     private void Reload()
     {
-        // The first look at the files and the start may meet.
+        // The first check of the files can run at the same time as the start.
         lock (gate)
         {
             var errors = new List<string>();
@@ -199,7 +200,8 @@ internal sealed partial class CustomerDirectory : IDisposable
             var report = string.Join(" ", files.Faults.Concat(errors));
             if (errors.Count == 0)
             {
-                // A file that cannot be read has its last good content here, so that keys can end in the others.
+                // A file that cannot be read keeps its last good content here, so that keys removed from other files
+                // still lose effect.
                 var changed = keys.Count > 0 && ((lastReport.Length > 0 && report.Length == 0) || !SameKeys(keys, next));
                 Volatile.Write(ref keys, next);
                 if (changed)

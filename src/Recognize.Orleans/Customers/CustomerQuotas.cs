@@ -5,45 +5,51 @@ using Recognize.Orleans.Foundation;
 namespace Recognize.Orleans.Customers;
 
 /// <summary>
-/// What one customer can take of this process for answers that are large: one list is read and one is rendered at a time, so many bytes a second, and
-/// what is on its way to clients is bounded. Whatever is small passes by, and so does every other customer.
+/// The quotas of one customer's large answers in this process: one list is read and one is rendered at a time, bytes
+/// per second are limited, and so are the bytes in flight to clients. Small answers are not held up,
+/// and other customers only by the bytes that all of them may have in flight together.
 /// </summary>
 internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
 {
-    /// <summary>The bytes of one customer's large answers that clients have not read yet.</summary>
+    /// <summary>The most bytes of one customer's large answers that clients have not read yet.</summary>
     public const int MostOfCustomer = 32 * 1024 * 1024;
 
-    /// <summary>The bytes of all customers' large answers that clients have not read yet.</summary>
+    /// <summary>The most bytes of all customers' large answers that clients have not read yet.</summary>
     public const int MostOfProcess = 4 * MostOfCustomer;
 
-    /// <summary>The bytes a second of one customer's large lists that are read from the database, as they are stored.</summary>
+    /// <summary>
+    /// The most bytes per second of one customer's large lists that are read from the database, as they are stored.
+    /// </summary>
     public const int ReadPerSecond = 8 * 1024 * 1024;
 
-    /// <summary>The bytes a second of one customer's large lists that are rendered.</summary>
+    /// <summary>The most bytes per second of one customer's large lists that are rendered.</summary>
     public const int RenderedPerSecond = 16 * 1024 * 1024;
 
-    /// <summary>The bytes a second of one customer's large answers that are sent.</summary>
+    /// <summary>The most bytes per second of one customer's large answers that are sent.</summary>
     public const int SentPerSecond = 32 * 1024 * 1024;
 
     private const int Unit = 1024;
     private const int StepsPerSecond = 20;
 
-    // As many as a customer's calls, which are bounded too.
+    // As many as a customer's calls in flight, which are limited too.
     private const int LongestQueue = 256;
 
-    // Customers are a closed set.
+    // Customers are a closed set, so no entry needs to be removed.
     private readonly ConcurrentDictionary<string, Share> customers = new(StringComparer.Ordinal);
     private readonly ConcurrencyLimiter unread = Limit(MostOfProcess / Unit);
 
-    /// <summary>The customer's turn to read a large list.</summary>
-    /// <exception cref="CustomerBusyException">Too many wait for it, or too long.</exception>
+    /// <summary>Waits for the customer's turn to read a large list.</summary>
+    /// <exception cref="CustomerBusyException">Too many calls wait for it, or this one waited too long.</exception>
     public Task<RateLimitLease> TakeReadTurnAsync(string customer) => TakeAsync(Of(customer).Looks, 1);
 
-    /// <summary>The customer's turn to render a large list.</summary>
+    /// <summary>Waits for the customer's turn to render a large list.</summary>
     /// <inheritdoc cref="TakeReadTurnAsync"/>
     public Task<RateLimitLease> TakeRenderTurnAsync(string customer) => TakeAsync(Of(customer).Renderings, 1);
 
-    /// <summary>Room for a large answer until its clients have read it, or were cut off. What is larger than all of the room takes all of it.</summary>
+    /// <summary>
+    /// Takes quota for a large answer until its clients have read it or were cut off. An answer larger than the whole
+    /// quota takes all of it.
+    /// </summary>
     /// <inheritdoc cref="TakeReadTurnAsync"/>
     public async Task<IDisposable> ReserveUnreadAsync(string customer, long bytes)
     {
@@ -60,13 +66,13 @@ internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
         }
     }
 
-    /// <summary>Completes when the customer may have so many bytes more of a large list read.</summary>
+    /// <summary>Completes when this many more bytes of the customer's large lists may be read.</summary>
     public ValueTask PaceReadAsync(string customer, long bytes) => PaceAsync(Of(customer).Read, Math.Min(bytes, ReadPerSecond));
 
-    /// <summary>Completes when the customer may have so many bytes more of a large list rendered.</summary>
+    /// <summary>Completes when this many more bytes of the customer's large lists may be rendered.</summary>
     public ValueTask PaceRenderAsync(string customer, long bytes) => PaceAsync(Of(customer).Rendered, Math.Min(bytes, RenderedPerSecond));
 
-    /// <summary>Completes when the customer may have so many bytes more of a large answer sent.</summary>
+    /// <summary>Completes when this many more bytes of the customer's large answers may be sent.</summary>
     public ValueTask PaceSendAsync(string customer, long bytes, CancellationToken cancellationToken) => PaceAsync(Of(customer).Sent, Math.Min(bytes, SentPerSecond), cancellationToken);
 
     public void Dispose()
@@ -130,6 +136,6 @@ internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
     }
 }
 
-/// <summary>A customer has as much large work under way in one process as it may. Nothing was done.</summary>
+/// <summary>A customer's quota of large answers in one process is used up. Nothing was done.</summary>
 [GenerateSerializer, Alias("recognize.customer-busy")]
 internal sealed class CustomerBusyException() : OrleansException("The customer's large lists take all that they may of this process.");

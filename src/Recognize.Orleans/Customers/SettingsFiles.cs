@@ -4,11 +4,11 @@ using System.Security.Cryptography;
 namespace Recognize.Orleans.Customers;
 
 /// <summary>
-/// Takes over the settings files that change while the service runs. A file that cannot be read keeps its last good content
-/// and holds up no change of another.
+/// Reloads the settings files that change while the service runs. A file that cannot be read keeps its last good
+/// content and does not hold up a change of another.
 /// </summary>
-// A file watcher looks at the file and its time. It does not see that a link further up points to another folder, which is how
-// Kubernetes changes a mounted ConfigMap or Secret. So the contents themselves are compared.
+// A file watcher checks the file and its time. It does not notice that a link further up now points to another folder,
+// which is how Kubernetes changes a mounted ConfigMap or Secret. So the contents themselves are compared.
 internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundService
 {
     private const string Absent = "absent";
@@ -18,7 +18,7 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
     private readonly Dictionary<FileConfigurationProvider, string> contents = [];
     private readonly ConcurrentDictionary<FileConfigurationProvider, string> broken = new();
 
-    /// <summary>Raised when a file has changed, after all that changed at once were read.</summary>
+    /// <summary>Raised when files have changed, after all that changed at once were read.</summary>
     public event Action? Changed;
 
     /// <summary>A sentence for each file that cannot be read now.</summary>
@@ -26,7 +26,7 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        // A key that is revoked ends in the machine's time, whatever the service's clock says.
+        // By the machine's clock: a revoked key must lose effect whatever the service's clock says.
         using var timer = new PeriodicTimer(Pause);
         do
         {
@@ -40,7 +40,7 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
         var changed = false;
         foreach (var file in ((IConfigurationRoot)configuration).Providers.OfType<FileConfigurationProvider>())
         {
-            // The content is looked at before it is loaded: what changes in between differs again the next time.
+            // The content is hashed before it is loaded: a change in between is found the next time.
             var content = ContentOf(file.Source);
             if (contents.GetValueOrDefault(file) != content)
             {
@@ -55,12 +55,12 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
         }
     }
 
-    /// <returns>Whether there is something new to say of the file.</returns>
+    /// <returns>Whether the file has news: new content, or a new error.</returns>
     private bool TryLoad(FileConfigurationProvider file)
     {
         try
         {
-            // One that was there at the start and is deleted has no settings any more.
+            // A file that existed at the start and is deleted has no settings any more.
             file.Source.Optional = true;
             file.Load();
             broken.TryRemove(file, out _);
@@ -68,7 +68,7 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
         }
         catch (Exception exception)
         {
-            // What kept it from being read may pass without a change of its content.
+            // The cause may pass without a change of the content, so the file is tried again.
             contents.Remove(file);
             var before = broken.GetValueOrDefault(file);
             return before != (broken[file] = $"{file.Source.Path} cannot be read: {exception.GetBaseException().Message}");

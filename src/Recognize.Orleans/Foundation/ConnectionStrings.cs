@@ -4,14 +4,15 @@ using Npgsql;
 
 namespace Recognize.Orleans.Foundation;
 
-/// <summary>What the service demands of a connection string before anybody connects with it.</summary>
+/// <summary>What the service requires of a connection string, checked before anybody connects with it.</summary>
 internal static class ConnectionStrings
 {
+    // The smallest pool that works: a check of the database, Orleans' membership, and one more.
     private const int LeastPool = 3;
 
     /// <summary>
     /// What is wrong with a connection string, as a sentence that can follow the name of its setting, or null. It never
-    /// repeats a part of the string: a malformed one may show its password as anything.
+    /// repeats a part of the string, because in a malformed one any part may show the password.
     /// </summary>
     public static string? ErrorIn(StorageEngine engine, string? connectionString)
     {
@@ -76,7 +77,7 @@ internal static class ConnectionStrings
             return $"has a Maximum Pool Size below {LeastPool}: the service and Orleans look at the database at the same time.";
         }
 
-        // The driver looks at how settings go together only when it makes a data source.
+        // The driver checks the combination of settings only when it creates a data source.
         NpgsqlDataSource.Create(settings).Dispose();
         return null;
     }

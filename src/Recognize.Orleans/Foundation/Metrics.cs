@@ -42,7 +42,7 @@ internal sealed class Metrics
             });
     }
 
-    /// <param name="isDegraded">Whether the shared database is away, or takes no writes.</param>
+    /// <param name="isDegraded">Whether the shared database is away, or accepts no writes.</param>
     public void ObserveDegraded(Func<bool> isDegraded) =>
         meter.CreateObservableGauge("recognize.degraded", () => isDegraded() ? 1 : 0, "1", "1 while the shared database is away or takes no writes, else 0.");
 
@@ -69,12 +69,12 @@ internal sealed class Metrics
     /// <param name="change">1 when a call enters the queue of its customer, -1 when it leaves it.</param>
     public void Queued(int change) => queued.Add(change);
 
-    /// <param name="change">1 when a client begins to wait, -1 when it ends.</param>
+    /// <param name="change">1 when a client begins to wait, -1 when it stops.</param>
     public void Waiting(int change) => waiting.Add(change);
 
     /// <param name="call">The operation id of the OpenAPI document.</param>
     /// <param name="status">The HTTP status.</param>
-    /// <param name="started">A stamp of <see cref="Stopwatch"/>.</param>
+    /// <param name="started">A timestamp of <see cref="Stopwatch"/>.</param>
     public void Answered(string call, int status, long started) =>
         duration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds, new("call", call), new("status", status));
 

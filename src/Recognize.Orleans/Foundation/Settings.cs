@@ -3,10 +3,12 @@ using Microsoft.Data.Sqlite;
 
 namespace Recognize.Orleans.Foundation;
 
-/// <summary>Every setting of the service but its customers, read once at the start. The README's table is its documentation.</summary>
+/// <summary>
+/// All settings of the service except its customers, read once at startup. The table in the README documents them.
+/// </summary>
 internal sealed record Settings
 {
-    /// <summary>The names of all settings but those of customers.</summary>
+    /// <summary>The names of all settings except those of customers.</summary>
     public static IReadOnlySet<string> Keys { get; } = KeysOf(new ConfigurationBuilder().Build());
 
     public required StorageSettings Storage { get; init; }
@@ -26,17 +28,23 @@ internal sealed record Settings
     /// <summary>Where the API listens.</summary>
     public required IReadOnlyList<BindingAddress> ApiUrls { get; init; }
 
-    /// <summary>Whether nothing of the service can be reached from another machine.</summary>
+    /// <summary>
+    /// Whether the API and the management port listen on loopback addresses only, which no other machine can reach.
+    /// </summary>
     public bool IsLocalOnly => ApiUrls.Concat(Management.Urls).All(Urls.IsLoopback);
 
-    /// <summary>Reads all settings; every fault is added to <paramref name="errors"/> as a sentence that names the setting.</summary>
+    /// <summary>
+    /// Reads all settings. Each error is added to <paramref name="errors"/> as a sentence that names the setting.
+    /// </summary>
     public static Settings Read(IConfiguration configuration, string contentRoot, ICollection<string> errors) => Read(configuration, contentRoot, errors, out _);
 
     /// <inheritdoc cref="Read(IConfiguration, string, ICollection{string})"/>
-    /// <param name="configuration">Where from.</param>
-    /// <param name="contentRoot">The folder of the settings files, beside which an SQLite file is looked for.</param>
-    /// <param name="errors">Takes the sentences.</param>
-    /// <param name="defaults">Every setting that there is, with its default; null: it has none.</param>
+    /// <param name="configuration">The configuration to read.</param>
+    /// <param name="contentRoot">
+    /// The folder of the settings files. The relative path of a SQLite file starts here.
+    /// </param>
+    /// <param name="errors">Receives the sentences.</param>
+    /// <param name="defaults">Every setting that exists, with its default; null: it has none.</param>
     public static Settings Read(IConfiguration configuration, string contentRoot, ICollection<string> errors, out IReadOnlyDictionary<string, string?> defaults)
     {
         var reader = new SettingsReader(configuration, errors);
@@ -107,7 +115,8 @@ internal sealed record Settings
             errors.Add($"Recognize:Silo:AdvertisedAddress must be the address by which other silos reach this one, not {Silo.AdvertisedAddress}.");
         }
 
-        // What a request may reach is decided by the port that it came in on, whatever the address.
+        // The port that a request came in on decides what it may reach, whatever the address. So no two uses share a
+        // port.
         var uses = ApiUrls.Select(url => url.Port).Distinct().Select(port => (Port: port, Setting: "The API's URLs"))
             .Concat(Management.Urls.Select(url => url.Port).Distinct().Select(port => (Port: port, Setting: "Recognize:Management:Port or Recognize:Management:Urls")))
             .Append((Port: Silo.Port, Setting: "Recognize:Silo:Port"))
@@ -169,7 +178,7 @@ internal sealed record Settings
         return engine is StorageEngine.Sqlite ? Rooted(text, contentRoot) : text;
     }
 
-    // Beside the settings, not in the folder that the service happens to be started from.
+    // A relative path starts at the settings files, not at the folder that the service happens to be started from.
     private static string Rooted(string connectionString, string contentRoot)
     {
         var builder = new SqliteConnectionStringBuilder(connectionString);
@@ -186,7 +195,9 @@ internal sealed record StorageSettings
 
     public required bool ApplySchema { get; init; }
 
-    /// <summary>Whether writes that wait share a transaction; else Orleans' own ADO.NET provider writes each by itself.</summary>
+    /// <summary>
+    /// Whether waiting writes share a transaction. If not, Orleans' own ADO.NET provider writes each one separately.
+    /// </summary>
     public required bool GroupCommit { get; init; }
 }
 
@@ -228,29 +239,33 @@ internal sealed record ManagementSettings
 
     public bool IsLocalOnly => Urls.All(Foundation.Urls.IsLoopback);
 
-    /// <summary>The dashboard shows payloads: it is never open to other machines without a password.</summary>
+    /// <summary>
+    /// Whether the dashboard is served. It shows payloads, so other machines never reach it without a password.
+    /// </summary>
     public bool ServesDashboard => IsLocalOnly || Password is not null;
 }
 
 internal sealed record OperationSettings
 {
-    /// <summary>The longest payload in UTF-8.</summary>
+    /// <summary>
+    /// The bytes of the longest payload in UTF-8, at three bytes per UTF-16 unit: one operation always fits.
+    /// </summary>
     public const int LeastPendingBytes = OperationLimits.Payload * 3;
 
     public required int PendingLimit { get; init; }
 
-    /// <summary>The most bytes of UTF-8 that the payloads of a user's pending operations may have together.</summary>
+    /// <summary>How many bytes of UTF-8 the payloads of one user's pending operations may have in total.</summary>
     public required int PendingBytes { get; init; }
 
-    /// <summary>How long an operation can be decided whose create does not say; null: without end.</summary>
+    /// <summary>How long an operation can be decided if its create sets no lifetime; null: without limit.</summary>
     public required TimeSpan? Lifetime { get; init; }
 
-    /// <summary>How long what is over stays; null: for ever.</summary>
+    /// <summary>How long ended operations and their tombstones are kept; null: forever.</summary>
     public required RetentionSettings? Retention { get; init; }
 }
 
-/// <param name="Operations">How long an operation stays after its end.</param>
-/// <param name="Tombstones">How long its id is not given away again after that.</param>
+/// <param name="Operations">How long an operation is kept after its end.</param>
+/// <param name="Tombstones">How long its tombstone is kept after that. Until then its id cannot be used again.</param>
 internal sealed record RetentionSettings(TimeSpan Operations, TimeSpan Tombstones)
 {
     private const string OperationsKey = "Recognize:Operations:Retention";
@@ -282,13 +297,13 @@ internal sealed record RetentionSettings(TimeSpan Operations, TimeSpan Tombstone
     }
 }
 
-/// <summary>What one customer may ask of this process.</summary>
+/// <summary>Limits on the calls of one customer to this process.</summary>
 internal sealed record CallSettings
 {
     /// <summary>Calls in flight.</summary>
     public required int PerCustomer { get; init; }
 
-    /// <summary>Calls per second on average, and at most as many in a burst; null: any number.</summary>
+    /// <summary>Calls per second on average, and the largest burst; null: no limit.</summary>
     public required int? PerSecond { get; init; }
 }
 
@@ -298,7 +313,7 @@ internal sealed record WaitSettings
     private const string PerCustomerKey = "Recognize:Waits:PerCustomer";
     private const string PerProcessKey = "Recognize:Waits:PerProcess";
 
-    /// <summary>Of one customer, in this process.</summary>
+    /// <summary>The limit for one customer in this process.</summary>
     public required int PerCustomer { get; init; }
 
     public required int PerProcess { get; init; }
@@ -325,7 +340,10 @@ internal static class Urls
         string.Equals(host, "localhost", StringComparison.OrdinalIgnoreCase)
         || (IPAddress.TryParse(host.Trim('[', ']'), out var address) && IPAddress.IsLoopback(address));
 
-    /// <summary>Whether only one of two URLs can be listened on. A host that is no address means all of them; that is how the web server takes it.</summary>
+    /// <summary>
+    /// Whether two URLs conflict, so that only one of them can be listened on. A host that is neither an address nor
+    /// localhost means all addresses, because the web server treats it so.
+    /// </summary>
     public static bool ShareAddress(BindingAddress one, BindingAddress other)
     {
         return one.Port == other.Port && one.Port != 0 && Addresses(one).Any(address => Addresses(other).Any(second => Overlap(address, second) || Overlap(second, address)));
@@ -335,12 +353,14 @@ internal static class Urls
             : IPAddress.TryParse(url.Host.Trim('[', ']'), out var address) ? [address]
             : [IPAddress.IPv6Any];
 
-        // A socket at [::] takes connections of both families.
+        // A socket bound to [::] accepts IPv4 and IPv6 connections.
         static bool Overlap(IPAddress wide, IPAddress address) =>
             wide.Equals(address) || wide.Equals(IPAddress.IPv6Any) || (wide.Equals(IPAddress.Any) && address.AddressFamily == wide.AddressFamily);
     }
 
-    /// <summary>What container images set instead of URLs: ports on every address.</summary>
+    /// <summary>
+    /// URLs for the ports that container images set instead of URLs. They mean every address. Null: no port is set.
+    /// </summary>
     public static string? FromPorts(IConfiguration configuration)
     {
         var urls = Ports("http").Concat(Ports("https")).ToList();

@@ -3,7 +3,7 @@ using System.Net;
 
 namespace Recognize.Orleans.Foundation;
 
-/// <summary>Reads settings one by one, so that all faults are found at once.</summary>
+/// <summary>Reads settings one by one, so that all errors are found at once.</summary>
 internal sealed class SettingsReader(IConfiguration configuration, ICollection<string> errors)
 {
     private readonly Dictionary<string, string?> defaults = new(StringComparer.OrdinalIgnoreCase);
@@ -158,7 +158,7 @@ internal sealed class SettingsReader(IConfiguration configuration, ICollection<s
         return urls;
     }
 
-    /// <summary>A setting that nobody reads is a mistyped one.</summary>
+    /// <summary>Adds an error for each key that no setting reads: it is a mistyped one.</summary>
     public void RefuseUnknown(string section, string except)
     {
         foreach (var (key, value) in configuration.GetSection(section).AsEnumerable())

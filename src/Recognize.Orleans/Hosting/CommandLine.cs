@@ -3,16 +3,18 @@ using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Hosting;
 
-/// <summary>The commands of the program. Whatever is mistyped is refused before anything is done.</summary>
+/// <summary>The commands of the program. A mistyped command line is refused before anything is done.</summary>
 internal static class CommandLine
 {
     /// <summary>The exit code of a command that did what it was told, or found what it asked for.</summary>
     public const int Done = 0;
 
-    /// <summary>The exit code of a command that could not, or did not find it; the reason is on the standard error.</summary>
+    /// <summary>
+    /// The exit code of a command that failed, or did not find it; the reason is on the standard error.
+    /// </summary>
     public const int Failed = 1;
 
-    /// <summary>The exit code of a command line that is not understood. Nothing was done.</summary>
+    /// <summary>The exit code of an invalid command line. Nothing was done.</summary>
     public const int Misused = 2;
 
     /// <summary>Runs a command line to its end.</summary>
@@ -87,7 +89,7 @@ internal static class CommandLine
         return command;
     }
 
-    // Errors in other settings, made since the service started, do not make it unhealthy.
+    // Errors that were made in other settings since the service started do not make it unhealthy.
     private static async Task<int> HealthAsync(string[] configuration)
     {
         var builder = ServiceHost.NewBuilder(configuration);
@@ -99,15 +101,15 @@ internal static class CommandLine
 }
 
 /// <summary>The settings among the words of a command line: <c>--key=value</c>, or <c>--key value</c>.</summary>
-/// <param name="Configuration">They, as the configuration reads them.</param>
+/// <param name="Configuration">The settings, as the configuration reads them.</param>
 /// <param name="Rest">Everything else.</param>
-/// <param name="Errors">A sentence for each that is no setting of this service.</param>
+/// <param name="Errors">A sentence for each word that is no setting of this service, or has no value.</param>
 internal sealed record ConfigurationSwitches(string[] Configuration, string[] Rest, IReadOnlyList<string> Errors)
 {
-    // What the host itself reads before it reads settings.
+    // The host itself reads these, before it reads settings.
     private static readonly string[] OfTheHost = ["urls", "http_ports", "https_ports", "environment", "contentRoot"];
 
-    // Of these the framework and the administrator know more than this service does.
+    // Sections whose keys this service cannot check: the framework and the administrator define them.
     private static readonly string[] Open = ["Logging:", "Kestrel:", "ConnectionStrings:", "Recognize:Customers:"];
 
     public static ConfigurationSwitches Take(string[] args)
@@ -145,7 +147,7 @@ internal sealed record ConfigurationSwitches(string[] Configuration, string[] Re
         return new([.. configuration], [.. rest], errors);
     }
 
-    // Only settings have a colon in their names, but for those of the host.
+    // Only settings have a colon in their names; those of the host have none.
     private static string? KeyOf(string word)
     {
         if (!word.StartsWith("--", StringComparison.Ordinal))

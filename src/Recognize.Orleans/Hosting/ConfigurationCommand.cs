@@ -60,7 +60,7 @@ internal static class ConfigurationCommand
         };
     }
 
-    // A malformed one may show its password as anything.
+    // In a malformed connection string the password may be anywhere, so all of it is hidden.
     private static string WithoutSecrets(string connectionString)
     {
         try
@@ -79,7 +79,7 @@ internal static class ConfigurationCommand
         }
     }
 
-    // The last one that has it wins.
+    // The last provider that has the key wins.
     private static string SourceOf(IConfigurationRoot configuration, string key) => configuration.Providers.Reverse().FirstOrDefault(provider => provider.TryGet(key, out _)) switch
     {
         JsonConfigurationProvider file => file.Source.Path ?? "file",

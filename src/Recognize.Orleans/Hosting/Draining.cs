@@ -7,20 +7,23 @@ using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 namespace Recognize.Orleans.Hosting;
 
 /// <summary>
-/// Empties the connections of a node before it stops. A load balancer cannot send a POST again that was lost with its connection:
-/// the node may have done what it asks.
+/// Drains the connections of a node before it stops. A load balancer cannot retry a POST that was lost with its
+/// connection, because the node may have executed it.
 /// </summary>
 internal sealed class Draining
 {
-    /// <summary>For how long, after the drain delay, no new connection is made: enough to read and answer what came on the last ones.</summary>
+    /// <summary>
+    /// How long, after the drain delay, no new connection is accepted before the stop: enough to read and answer the
+    /// requests on the last ones.
+    /// </summary>
     public static readonly TimeSpan LastCall = TimeSpan.FromMilliseconds(500);
 
     // SOL_SOCKET and SO_ATTACH_FILTER.
     private const int SocketLevel = 1;
     private const int AttachFilter = 26;
 
-    // A filter over the TCP header (https://docs.kernel.org/networking/filter.html): drops a packet that has SYN and not ACK, which
-    // asks for a connection; lets all others pass.
+    // A filter over the TCP header (https://docs.kernel.org/networking/filter.html): drops a packet with SYN and
+    // without ACK, which asks for a new connection, and lets all others pass.
     private static readonly Instruction[] DropsSyn =
     [
         new(0x30, 0, 0, 13),
@@ -32,7 +35,7 @@ internal sealed class Draining
 
     private readonly List<Socket> listeners = [];
 
-    /// <summary>A socket that the web server listens with.</summary>
+    /// <summary>Creates a socket that the web server listens with.</summary>
     public Socket Bind(EndPoint address)
     {
         var listener = SocketTransportOptions.CreateDefaultBoundListenSocket(address);
@@ -45,8 +48,9 @@ internal sealed class Draining
     }
 
     /// <summary>
-    /// Lets whoever asks for a connection wait. Linux resets those that it has made and the server has not accepted when a listener
-    /// is closed; asked again a second later, it refuses, and a load balancer then sends to another node.
+    /// Leaves new connection requests unanswered. When a listener is closed, Linux resets the connections that are
+    /// established and not yet accepted by the server. An unanswered client asks again a second later and is refused,
+    /// and a load balancer then sends to another node.
     /// </summary>
     public void TakeNoMore()
     {
@@ -66,7 +70,8 @@ internal sealed class Draining
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
         {
-            // A sandbox that has no filters, or a server that has stopped meanwhile: connections are taken to the end.
+            // A sandbox without socket filters, or a server that has already stopped: connections are accepted to the
+            // end.
         }
         finally
         {
@@ -88,15 +93,16 @@ internal static class DrainingExtensions
     }
 
     /// <summary>
-    /// From the signal to stop on, every answer is the last of its connection and says so: <c>Connection: close</c>, GOAWAY in HTTP/2.
-    /// Else a load balancer could send a request on an idle connection in the moment in which the node closes it.
+    /// From the signal to stop on, every answer is the last of its connection and says so: <c>Connection: close</c>,
+    /// GOAWAY in HTTP/2. Otherwise a load balancer could send a request on an idle connection at the moment when the
+    /// node closes it.
     /// </summary>
     public static IApplicationBuilder UseDraining(this IApplicationBuilder app)
     {
         var stopping = app.ApplicationServices.GetRequiredService<IHostApplicationLifetime>().ApplicationStopping;
         return app.Use((context, next) =>
         {
-            // When the answer begins, not the request: a parked read may come from before the stop.
+            // Checked when the answer begins, not the request: a parked wait may have begun before the stop.
             context.Response.OnStarting(CloseWhenStopping, context);
             return next(context);
         });

@@ -2,7 +2,10 @@ using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Hosting;
 
-/// <summary>What Orleans calls when a silo cannot go on. Its own handler would end the process on the spot, with a stack of calls instead of a reason.</summary>
+/// <summary>
+/// What Orleans calls when a silo cannot go on. Orleans' own handler would end the process at once, with a stack trace
+/// instead of a reason.
+/// </summary>
 internal sealed class FatalErrors(Fence fence) : IFatalErrorHandler
 {
     public bool IsUnexpected(Exception exception) => true;
@@ -11,7 +14,8 @@ internal sealed class FatalErrors(Fence fence) : IFatalErrorHandler
     {
         if (exception is null)
         {
-            // Orleans names no exception when the silo has found itself dead, or an older one than another at its address.
+            // Orleans passes no exception when the silo finds that it was declared dead, or that a newer silo has its
+            // address.
             fence.Close("The other silos have declared this one dead.");
         }
         else

@@ -8,7 +8,7 @@ namespace Recognize.Orleans.Hosting;
 /// <summary>The command <c>new-key</c>.</summary>
 internal static class KeyCommand
 {
-    // 256 bits: as hard to guess as its hash is to turn back.
+    // 256 bits: the key is as hard to guess as its hash is to invert.
     private const int KeyBytes = 32;
 
     public static Task<int> RunAsync(string[] scopes)

@@ -5,8 +5,8 @@ using Orleans.Configuration;
 namespace Recognize.Orleans.Hosting;
 
 /// <summary>
-/// The membership table, with little patience once the silo leaves. Orleans asks a database that is away again and again, two
-/// minutes long, before it lets a silo go without having said so.
+/// The membership table, with short timeouts once the silo leaves. Orleans retries a database that does not answer for
+/// two minutes before it lets a silo go without having said so.
 /// </summary>
 internal sealed class LeavingTable(IMembershipTable table, IOptions<ClusterMembershipOptions> options) : IMembershipTable, ILifecycleParticipant<ISiloLifecycle>, IDisposable
 {
@@ -18,7 +18,7 @@ internal sealed class LeavingTable(IMembershipTable table, IOptions<ClusterMembe
     private volatile bool isLeaving;
     private volatile bool isAway;
 
-    // Of all stages the last one stops first.
+    // The last stage is the first to stop.
     public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(LeavingTable), ServiceLifecycleStage.Last, _ => Task.CompletedTask, LeaveAsync);
 
     public void Dispose() => overdue.Dispose();
@@ -70,12 +70,13 @@ internal sealed class LeavingTable(IMembershipTable table, IOptions<ClusterMembe
         isLeaving = true;
         overdue.CancelAfter(Patience);
         var begin = Stopwatch.GetTimestamp();
-        while (!await IsThereAsync())
+        while (!await CanReadTableAsync())
         {
             if (cancellationToken.IsCancellationRequested || Stopwatch.GetElapsedTime(begin) > Patience)
             {
-                // For so long Orleans repeats a change of the silo's status, and zero would be for ever. Silos that change the
-                // table at once need it; here the others find out by themselves that the silo is gone.
+                // Orleans retries a change of the silo's status for this long, and zero would be for ever. The retries
+                // are for silos that change the table at the same time. Here the others detect by themselves that the
+                // silo is gone.
                 options.Value.MaxJoinAttemptTime = TimeSpan.FromTicks(1);
                 isAway = true;
                 return;
@@ -85,17 +86,17 @@ internal sealed class LeavingTable(IMembershipTable table, IOptions<ClusterMembe
         }
     }
 
-    private async Task<bool> IsThereAsync()
+    private async Task<bool> CanReadTableAsync()
     {
         try
         {
-            // A stop that is cut off tells the others all the same, if the database answers.
+            // No token is passed: even a stop that is cut off tells the others, if the database answers.
             await ReadAllAsync(CancellationToken.None);
             return true;
         }
         catch (Exception)
         {
-            // Whatever it says, the table cannot be told that this silo leaves.
+            // Whatever the error is: a table that cannot be read will not record either that this silo leaves.
             return false;
         }
     }
@@ -104,7 +105,7 @@ internal sealed class LeavingTable(IMembershipTable table, IOptions<ClusterMembe
     {
         (true, _) => Task.FromException<T>(new TimeoutException("The database does not answer, and the silo stops.")),
 
-        // A driver may block while it connects, and take its time to cancel.
+        // A driver may block while it connects, and be slow to cancel.
         (_, true) => Task.Run(() => ask(cancellationToken), cancellationToken).WaitAsync(Patience, cancellationToken),
         _ => ask(cancellationToken).WaitAsync(overdue.Token),
     };

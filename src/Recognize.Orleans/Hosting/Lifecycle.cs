@@ -7,7 +7,9 @@ using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Hosting;
 
-/// <summary>Tells the operator of start, stop and the silos that come and go; and lets traffic drain away before anything stops.</summary>
+/// <summary>
+/// Logs the start, the stop and the silos that join or leave, and lets traffic drain away before anything stops.
+/// </summary>
 internal sealed partial class Lifecycle(
     Settings settings,
     IServer server,
@@ -59,8 +61,8 @@ internal sealed partial class Lifecycle(
 
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
-        // Readiness is false by now. The load balancer needs time to see it; meanwhile every request is served as ever,
-        // but by a node that may not write any more.
+        // Readiness is false by now, and the load balancer needs time to see it. Until then every request is served as
+        // usual, unless this node may not write any more.
         if (!fence.IsClosed)
         {
             Log.Stopping(logger, settings.Silo.DrainDelay);

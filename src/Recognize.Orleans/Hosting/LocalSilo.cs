@@ -5,8 +5,9 @@ using Recognize.Orleans.Storage;
 namespace Recognize.Orleans.Hosting;
 
 /// <summary>
-/// The silo's own address and name. Orleans takes the generation from the machine's clock: a silo that starts again after that was
-/// set back would find a newer one at its address and give way to it.
+/// The silo's own address and name, with a generation from the service's clock. Orleans would take it from the
+/// machine's clock: a silo that restarts after that clock was set back would find a newer silo at its address and give
+/// way to it.
 /// </summary>
 internal sealed class LocalSilo : ILocalSiloDetails
 {

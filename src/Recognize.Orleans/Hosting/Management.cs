@@ -21,8 +21,9 @@ internal static class Management
         var settings = app.ApplicationServices.GetRequiredService<Settings>().Management;
         var localPorts = settings.Urls.GroupBy(url => url.Port).Where(port => port.All(Urls.IsLoopback)).Select(port => port.Key).ToHashSet();
 
-        // A web page that the operator visits can point a name of its own at 127.0.0.1 (DNS rebinding); its requests carry that name.
-        // A request without a name is no browser's: health probes of HTTP/1.0 send none.
+        // A web page that the operator visits can point a name of its own at 127.0.0.1 (DNS rebinding); its requests
+        // then carry that name. A request without a Host does not come from a browser: health probes with HTTP/1.0 send
+        // none.
         app.Use((context, next) => !localPorts.Contains(context.Connection.LocalPort) || !context.Request.Host.HasValue || Urls.IsLoopbackHost(context.Request.Host.Host)
             ? next(context)
             : RefuseAsync(context, StatusCodes.Status421MisdirectedRequest, "On loopback this port answers to loopback host names only."));
@@ -45,15 +46,15 @@ internal static class Management
         });
     }
 
-    /// <summary>Asks the service on this machine, as the command <c>health</c>.</summary>
+    /// <summary>Asks the service on this machine whether it is ready, for the command <c>health</c>.</summary>
     public static async Task<bool> AskReadyAsync(BindingAddress url)
     {
-        // A service that listens at one address of this machine is found there only, one of the loopback addresses included.
+        // A service that listens on one address of this machine, a loopback address included, is reachable only there.
         var host = System.Net.IPAddress.TryParse(url.Host.Trim('[', ']'), out var address) && !System.Net.IPAddress.Any.Equals(address) && !System.Net.IPAddress.IPv6Any.Equals(address)
             ? url.Host
             : "localhost";
 
-        // No proxy that the environment names finds the service on this machine.
+        // A proxy from the environment variables cannot reach the service on this machine.
         using var client = new HttpClient(new SocketsHttpHandler { UseProxy = false }) { Timeout = TimeSpan.FromSeconds(5) };
         try
         {
@@ -90,7 +91,7 @@ internal static class Management
             return false;
         }
 
-        // The user's name is free: there is one password.
+        // Any user name is accepted: there is only one password.
         var bytes = new byte[header.Parameter?.Length ?? 0];
         var sent = Convert.TryFromBase64String(header.Parameter ?? "", bytes, out var count) ? Encoding.UTF8.GetString(bytes, 0, count) : "";
         var given = sent[(sent.IndexOf(':', StringComparison.Ordinal) + 1)..];
@@ -98,8 +99,9 @@ internal static class Management
     }
 
     /// <summary>
-    /// Whether this node can serve as well as any: it has joined the cluster, has its file, rights and schema, its clock is near the database's, and it is not
-    /// stopping. An outage of the database that every node meets leaves it ready, and degraded: taking all nodes out of a load balancer helps nobody.
+    /// Whether this node can serve as well as any other: it has joined the cluster, has its file, rights and schema,
+    /// its clock is near the database's, and it is not stopping. An outage of the database that every node sees leaves
+    /// it ready, but degraded: taking all nodes out of a load balancer helps nobody.
     /// </summary>
     private sealed class Readiness(ISiloStatusOracle silo, DatabaseHealth database, IHostApplicationLifetime lifetime, ServiceClock clock) : IHealthCheck
     {

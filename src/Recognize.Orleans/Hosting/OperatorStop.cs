@@ -5,18 +5,18 @@ using Recognize.Orleans.Storage;
 namespace Recognize.Orleans.Hosting;
 
 /// <summary>
-/// A stop that an operator asks for, and how long it may take. The first SIGTERM or SIGINT begins it, as the host has it; another
-/// one hastens it.
+/// A stop that an operator asks for, and how long it may take. The first SIGTERM or SIGINT begins it, through the host;
+/// the second one shortens it.
 /// </summary>
 internal sealed partial class OperatorStop(Settings settings, IHostApplicationLifetime lifetime, StopDeadline deadline, ILogger<OperatorStop> logger) : IDisposable
 {
-    // From the end of the drain delay.
+    // Counted from the end of the drain delay.
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(30);
 
-    // What is given up needs a moment to end by itself: connections are closed, and the silo tells the others that it leaves.
+    // What is given up needs a moment to end: connections are closed, and the silo tells the others that it leaves.
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(5);
 
-    // The end of a process takes a moment too.
+    // Ending the process takes a moment too.
     private static readonly TimeSpan Margin = TimeSpan.FromSeconds(1);
 
     private static readonly TimeSpan LongestHastened = TimeSpan.FromSeconds(3);
@@ -27,7 +27,7 @@ internal sealed partial class OperatorStop(Settings settings, IHostApplicationLi
     private readonly List<IDisposable> registrations = [];
     private int signals;
 
-    /// <summary>How long the whole of a stop may take.</summary>
+    /// <summary>How long a whole stop may take.</summary>
     public static TimeSpan LongestOf(Settings settings) => settings.Silo.DrainDelay + Longest;
 
     /// <summary>Completes when the service is to stop, for whatever reason.</summary>
@@ -36,10 +36,13 @@ internal sealed partial class OperatorStop(Settings settings, IHostApplicationLi
     /// <summary>Completes when the operator does not want to wait.</summary>
     public Task Hastened => hastened.Task;
 
-    /// <summary>Ends the patience with what is under way.</summary>
+    /// <summary>Cancelled when work in flight is given up.</summary>
     public CancellationToken Patience => patience.Token;
 
-    /// <summary>Listens to the operator, in a process that is the service's own: it ends when a stop takes too long.</summary>
+    /// <summary>
+    /// Listens to the operator's signals. Only for a process of the service's own, because it ends the process when a
+    /// stop takes too long.
+    /// </summary>
     public void Listen()
     {
         registrations.Add(lifetime.ApplicationStopping.Register(Begin));
@@ -62,7 +65,7 @@ internal sealed partial class OperatorStop(Settings settings, IHostApplicationLi
 
     private void Count(PosixSignalContext signal)
     {
-        // The host takes care of the first.
+        // The host handles the first signal.
         if (Interlocked.Increment(ref signals) == 1)
         {
             return;

@@ -4,10 +4,11 @@ using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Hosting;
 
-/// <summary>Refuses ports that are taken before anything binds them.</summary>
+/// <summary>Refuses ports that are already taken, before anything binds them.</summary>
 internal static class Ports
 {
-    // Orleans shares a port with whoever has it (SO_REUSEPORT): two services would each answer half of the calls.
+    // Orleans shares a port with any other process that has it (SO_REUSEPORT): two services would each answer half of
+    // the calls.
     public static IEnumerable<string> ErrorsIn(Settings settings)
     {
         var silo = settings.Silo;

@@ -89,7 +89,7 @@ internal static class SchemaCommands
         Console.WriteLine(scripts.Count == 0 ? "Nothing would have to run." : $"It would have {NameOf(Schema.Version)} then.");
     }
 
-    // Whoever opens an SQLite file that is not there creates it.
+    // Opening a SQLite file that does not exist would create it.
     private static async Task<bool> IsThereAsync(Database database, StorageSettings storage) =>
         storage.Engine is StorageEngine.Sqlite ? File.Exists(SqliteDatabase.FileOf(storage.ConnectionString)) : await database.ExistsAsync();
 

@@ -10,7 +10,7 @@ using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Hosting;
 
-/// <summary>How the service is put together, started and stopped.</summary>
+/// <summary>Builds, starts and stops the service.</summary>
 internal static class ServiceHost
 {
     public static string Version { get; } =
@@ -33,7 +33,7 @@ internal static class ServiceHost
         }
         catch (Exception exception) when (fence.IsClosed || (exception is not StartRefusedException && app.Lifetime.ApplicationStopping.IsCancellationRequested))
         {
-            // The reason has been logged, or an operator has stopped the start; what the host makes of it is no news.
+            // The reason is already logged, or an operator stopped the start. The host's exception adds nothing.
         }
 
         return fence.IsClosed ? Fence.ExitCode : stop.Patience.IsCancellationRequested ? StopDeadline.CutOff : 0;
@@ -47,18 +47,21 @@ internal static class ServiceHost
         }
         catch (Exception exception) when (exception is IOException or InvalidOperationException or System.Data.Common.DbException && !app.Lifetime.ApplicationStopping.IsCancellationRequested)
         {
-            // What the web server finds only when it binds: a port that was taken a moment ago. And what Orleans finds in the database, which has gone since.
-            // The silo may have joined: the others need not find out by themselves that it is gone.
+            // The web server may find only now that a port was taken a moment ago, and Orleans that the database is
+            // gone. The silo may already have joined: a regular stop tells the other silos, so that they need not
+            // detect the loss.
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(5));
             await app.StopAsync(patience.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             throw new StartRefusedException([exception.Message]);
         }
     }
 
-    /// <summary>Builds the service, or says everything that keeps it from starting.</summary>
+    /// <summary>Builds the service, or reports everything that keeps it from starting.</summary>
     /// <param name="args">The command line.</param>
     /// <param name="configure">What a test replaces.</param>
-    /// <exception cref="StartRefusedException">A fault of the configuration, the database's schema or the machine.</exception>
+    /// <exception cref="StartRefusedException">
+    /// An error in the configuration, the database's schema or the machine.
+    /// </exception>
     public static async Task<WebApplication> BuildAsync(string[] args, Action<WebApplicationBuilder>? configure = null)
     {
         var builder = NewBuilder(args);
@@ -68,7 +71,7 @@ internal static class ServiceHost
         var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, errors);
         CustomerDirectory.Read(builder.Configuration, DemoCustomer.IsOffered(builder.Environment, settings), errors);
         errors.AddRange(Ports.ErrorsIn(settings));
-        if (await Certificates.ErrorInAsync(builder, settings) is { } unusable)
+        if (await CertificateCheck.ErrorInAsync(builder, settings) is { } unusable)
         {
             errors.Add(unusable);
         }
@@ -80,10 +83,10 @@ internal static class ServiceHost
         AddServices(builder, settings, database, clock);
         var app = builder.Build();
 
-        // Disposed last, so that it watches whatever else is disposed.
+        // Created first, so that it is disposed last and watches the disposal of everything else.
         _ = app.Services.GetRequiredService<StopDeadline>();
 
-        // The container disposes what it has handed out, and the lock of a SQLite file must end with the service.
+        // The container disposes only what it has handed out, and the lock of a SQLite file must end with the service.
         _ = app.Services.GetRequiredService<OpenDatabase>();
         UsePipeline(app, settings);
         return app;
@@ -91,12 +94,13 @@ internal static class ServiceHost
 
     public static WebApplicationBuilder NewBuilder(string[] args)
     {
-        // A published program finds its settings, and its database, beside itself wherever it is started from.
+        // A folder that has an appsettings.json is the root when the program is started there. Otherwise a published
+        // program finds its settings and its database in its own folder.
         var here = Directory.GetCurrentDirectory();
         var root = File.Exists(Path.Combine(here, "appsettings.json")) ? here : AppContext.BaseDirectory;
         try
         {
-            // The service looks at its settings files itself.
+            // SettingsFiles reloads the settings files instead.
             return WebApplication.CreateBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false", .. args], ContentRootPath = root });
         }
         catch (InvalidDataException exception)
@@ -105,7 +109,7 @@ internal static class ServiceHost
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            // A link that leads nowhere, or a file that this user may not read.
+            // A dangling link, or a file that this user may not read.
             throw new StartRefusedException([$"A settings file cannot be read: {exception.Message}"]);
         }
     }
@@ -125,7 +129,7 @@ internal static class ServiceHost
         services.AddSingleton<DatabaseMonitor>();
         services.AddSingleton<WriteGuard, DatabaseGuard>();
 
-        // Before the silo, so that it looks while the silo joins and leaves.
+        // Before the silo, so that it also monitors the database while the silo joins and leaves.
         services.AddHostedService(provider => provider.GetRequiredService<DatabaseMonitor>());
         services.AddSingleton<SettingsFiles>();
         services.AddHostedService(provider => provider.GetRequiredService<SettingsFiles>());
@@ -154,13 +158,13 @@ internal static class ServiceHost
             services.AddHostedService<Retention>();
         }
 
-        // The URLs hold the ports of the container image too; the server would warn that it was told both.
+        // The URLs already include the ports that the container image sets. Given both, the server would log a warning.
         builder.WebHost.UseSetting(WebHostDefaults.HttpPortsKey, "").UseSetting(WebHostDefaults.HttpsPortsKey, "");
         builder.WebHost.UseUrls([.. settings.ApiUrls.Concat(settings.Management.Urls).Select(url => url.ToString())]);
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.AddServerHeader = false;
-            // A header that is not UTF-8 is for the API to refuse; the server would answer 400 with nothing in it.
+            // The API refuses a header that is not UTF-8 with a problem. The server would answer 400 without a body.
             kestrel.RequestHeaderEncodingSelector = _ => System.Text.Encoding.Latin1;
             kestrel.Limits.MaxRequestBodySize = OperationLimits.BodyBytes;
         });
@@ -168,7 +172,7 @@ internal static class ServiceHost
 
     private static void UsePipeline(WebApplication app, Settings settings)
     {
-        // The port that a connection came in on decides, whatever Host its requests name.
+        // The port of the connection decides, whatever the Host header of its requests says.
         var managementPorts = settings.Management.Urls.Select(url => url.Port).ToHashSet();
         app.MapWhen(context => managementPorts.Contains(context.Connection.LocalPort), management => management.UseManagement());
 
@@ -239,7 +243,7 @@ internal static class ServiceHost
         StartRefusedException.ThrowIfAny(errors);
     }
 
-    // Two clusters would each tell the other's operations wrongly: of one service there is one.
+    // Only one cluster may run a service: each of two would report the other's operations wrongly.
     private static async Task<ClusterClaim> ClaimAsync(Database database, ClusterSettings cluster)
     {
         var claim = await database.ClaimAsync(cluster.ServiceId, cluster.ClusterId, CancellationToken.None);
@@ -252,7 +256,7 @@ internal static class ServiceHost
         return claim;
     }
 
-    // A database that is not there or refuses, a script that fails, a folder that may not be written.
+    // The database does not exist or refuses, a script fails, or a folder is not writable.
     public static bool IsOfTheDatabase(Exception exception) =>
         exception is System.Data.Common.DbException or InvalidOperationException or TimeoutException or IOException or UnauthorizedAccessException;
 

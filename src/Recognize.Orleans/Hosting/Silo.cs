@@ -41,7 +41,7 @@ internal static class Silo
 
         if (database.Engine is StorageEngine.Sqlite)
         {
-            // One silo: its membership needs no table.
+            // There is only one silo, so its membership needs no table.
             silo.UseDevelopmentClustering(new IPEndPoint(settings.Silo.AdvertisedAddress, settings.Silo.Port));
         }
         else
@@ -59,37 +59,40 @@ internal static class Silo
         silo.AddRecognizeStorage(database, settings.Storage.GroupCommit);
         silo.Configure<ClusterMembershipOptions>(options =>
         {
-            // A killed silo is noticed in under three seconds; the defaults take twelve. One that is frozen, or whose network is
-            // silent, keeps its connections: no vote counts until nothing came over them for MaxProbeTimeout times the limit,
-            // 3.6 s. By default MaxProbeTimeout is four times ProbeTimeout, which made it twelve. Much less is no good either: on an
-            // overloaded machine a silo that lives can be silent for three seconds.
+            // A killed silo is noticed in under 3 s; the defaults take 12 s. A silo that is frozen, or whose network is
+            // silent, keeps its connections: no vote counts until nothing came over them for MaxProbeTimeout times
+            // NumMissedProbesLimit, 3.6 s. By default MaxProbeTimeout is four times ProbeTimeout, which made it 12 s.
+            // Do not go much lower: on an overloaded machine a live silo can be silent for 3 s.
             options.ProbeTimeout = TimeSpan.FromSeconds(1);
             options.MaxProbeTimeout = TimeSpan.FromSeconds(1.2);
             options.NumMissedProbesLimit = 3;
             options.TableRefreshTimeout = TimeSpan.FromSeconds(5);
 
-            // A silo that starts waits for those that the table shows as alive. When all were killed and come back under other
-            // addresses nobody is left to declare them dead: their sign of life must grow old soon (three times this).
+            // A starting silo waits for the silos that the table shows as alive. When all were killed and come back
+            // under other addresses, no silo is left to declare the old ones dead. So their sign of life must expire
+            // soon (after three times this).
             options.IAmAliveTablePublishTimeout = Times.SignOfLife;
 
-            // Orleans compares the start of a silo that joins, by its machine's clock, with the service's clock: one whose machine
-            // was set back would be declared dead while it joins, by itself too. One that never joins harms nobody.
+            // Orleans compares the start of a joining silo, by its machine's clock, with the service's clock. A silo
+            // whose machine's clock was set back would be declared dead while it joins, even by itself. A silo that
+            // never joins is harmless.
             options.EvictWhenMaxJoinAttemptTimeExceeded = false;
         });
 
-        // Beyond it the answer is 503.
+        // A call that takes longer is answered 503.
         silo.Configure<SiloMessagingOptions>(options => options.ResponseTimeout = Times.ResponseTimeout);
         silo.AddDashboard(options =>
         {
             options.HideTrace = true;
 
-            // Each sample walks over every activation: with 100,000 of them one in five seconds was 7 % of the CPU of a busy silo.
+            // Each sample visits every activation: with 100,000 of them, a sample every five seconds took 7 % of the
+            // CPU of a busy silo.
             options.CounterUpdateIntervalMs = 15_000;
         });
         return silo;
     }
 
-    /// <summary>What the grains of the service need of their container.</summary>
+    /// <summary>Registers what the service's grains need.</summary>
     public static void AddRecognizeGrains(this IServiceCollection services, Settings settings)
     {
         services.AddSingleton(settings);
@@ -99,7 +102,9 @@ internal static class Silo
         services.AddSingleton<UserMigration>();
     }
 
-    /// <summary>Where grains keep their state; both storages read and go on with each other's rows.</summary>
+    /// <summary>
+    /// Registers the storage of the grains' state. Both storages read and continue each other's rows.
+    /// </summary>
     public static void AddRecognizeStorage(this ISiloBuilder silo, Database database, bool groupCommit)
     {
         var services = silo.Services;
@@ -136,7 +141,7 @@ internal static class Silo
             DataSource = database.DataSource,
             GrainStorageSerializer = serializer,
 
-            // What is cleared is a tombstone whose time has come: a row that holds nothing.
+            // Only a tombstone that is due is cleared, and such a row holds nothing.
             DeleteStateOnClear = true,
         };
         return ActivatorUtilities.CreateInstance<AdoNetGrainStorage>(services, Options.Create(options), name);

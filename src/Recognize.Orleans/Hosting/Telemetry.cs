@@ -5,10 +5,15 @@ using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Hosting;
 
-/// <summary>Metrics and traces over OTLP, when the standard variable <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> says where to.</summary>
+/// <summary>
+/// Metrics and traces over OTLP, when the standard variable <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> says where to.
+/// </summary>
 internal static class Telemetry
 {
-    /// <summary>Whether somebody listens. Following a request through the grains costs every call, so nobody pays for it unasked.</summary>
+    /// <summary>
+    /// Whether telemetry is exported. Tracing a request through the grains costs every call, so it is off unless asked
+    /// for.
+    /// </summary>
     public static bool IsOn(IConfiguration configuration) => !string.IsNullOrWhiteSpace(configuration["OTEL_EXPORTER_OTLP_ENDPOINT"]);
 
     public static void AddTelemetry(this IServiceCollection services, IConfiguration configuration)

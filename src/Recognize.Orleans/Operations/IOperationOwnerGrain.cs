@@ -2,21 +2,34 @@ using Orleans.Concurrency;
 
 namespace Recognize.Orleans.Operations;
 
-/// <summary>What an operation asks of its user, who owns the limits and the list of what is pending. Served by the grain that <see cref="IUserGrain"/> reaches.</summary>
+/// <summary>
+/// What an operation asks of its user, who owns the limits and the list of pending operations. Served by the grain that
+/// <see cref="IUserGrain"/> reaches.
+/// </summary>
 [GrainInterfaceType("recognize.operation-owner")]
 internal interface IOperationOwnerGrain : IGrainWithStringKey
 {
-    /// <summary>Creates an operation of this user. The operation's own grain is not asked, unless there is one already.</summary>
+    /// <summary>
+    /// Creates an operation of this user. The operation's own grain is called only if the operation may already exist.
+    /// </summary>
     /// <returns>What <see cref="IOperationGrain.CreateAsync"/> returns.</returns>
-    /// <exception cref="ArgumentException">A member breaks a rule of <see cref="OperationLimits"/>; nothing was changed.</exception>
+    /// <exception cref="ArgumentException">
+    /// A member breaks a rule of <see cref="OperationLimits"/>; nothing was changed.
+    /// </exception>
     [Alias("create")]
     Task<OperationOutcome> CreateAsync(string operationId, CreateOperation request);
 
-    /// <summary>Called by an operation before its end is written: until it has ended, the list is read again for each caller.</summary>
+    /// <summary>
+    /// Called by an operation before its end is written. Until it has ended, the list is read from the rows for each
+    /// caller.
+    /// </summary>
     [Alias("ending")]
     Task EndingAsync(string operationId);
 
-    /// <summary>Called by an operation when its end is durable. A lost call is harmless: the list is read again until the announced write must be over.</summary>
+    /// <summary>
+    /// Called by an operation when its end is durable. A lost call is harmless: the list is read from the rows until
+    /// the announced write must be over.
+    /// </summary>
     [OneWay]
     [Alias("ended")]
     Task EndedAsync(string operationId);

@@ -153,7 +153,7 @@ internal static class OperationEndpoints
         return Answer(await GrainRetry.CallAsync(clock, () => operation.CancelAsync(body!.Reason)));
     }
 
-    // Two headers must not pass as one key with a comma in it; an empty key breaks the rule of keys.
+    // Two headers must not pass as one key with a comma in it. The empty key is refused by validation.
     private static string? SentOnce(StringValues header) => header.Count <= 1 ? header : "";
 
     private static string? ErrorInPath(ref string operationId) =>
@@ -354,7 +354,7 @@ public sealed record OperationBody
         Reason = operation.Reason,
     };
 
-    /// <summary>The status of a name, or null when it is the name of none.</summary>
+    /// <summary>The status with this name, or null when no status has it.</summary>
     internal static OperationStatus? StatusOf(string? name) => Array.Find(Enum.GetValues<OperationStatus>(), status => NameOf(status) == name) is var found && found is not 0 ? found : null;
 
     private static string NameOf(OperationStatus status) => status switch

@@ -8,9 +8,10 @@ using Recognize.Orleans.Waits;
 namespace Recognize.Orleans.Operations;
 
 [GrainType("recognize.operation")]
-// An operation is busy for a moment and then read now and then. A short age keeps idle ones from filling the memory.
+// An operation is busy for a moment and then read occasionally. A short age keeps idle activations from filling the
+// memory.
 [CollectionAgeLimit(Minutes = 2)]
-// Beside the front end that asks for it first, or the user whose list shows it.
+// On the silo of the front end that asks for it first, or of the user's grain whose list shows it.
 [PreferLocalPlacement]
 internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWatchedGrain, IRemovableGrain
 {
@@ -22,7 +23,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     private bool isEndTold;
     private int creates;
 
-    // The one write of this grain that is on its way, or the last one.
+    // The one write of this grain that is in flight, or the last one.
     private Task writing = Task.CompletedTask;
     private Task<OperationOutcome>? expiring;
 
@@ -45,8 +46,8 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         var outcome = await CreateOfUserAsync(operationId, request);
         if (outcome is OperationOutcome.Done)
         {
-            // Most operations are not asked about for a while. Thousands a second that live on for their age would make
-            // every garbage collection long.
+            // Most operations are not read for a while after their create. With thousands of creates a second,
+            // activations that stayed for their full age would make every garbage collection long.
             DeactivateOnIdle();
         }
 
@@ -75,7 +76,8 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
 
     public async Task<OperationOutcome> DecideAsync(Decision decision)
     {
-        // The one look at the clock: from here on the decision is in time, whatever holds it up, unless an expiry is written first.
+        // The clock is read once: from here on the decision is in time, however long it is held up, unless an expiry is
+        // written first.
         var now = clock.GetUtcNow();
         var outcome = await EndAsync(current => current.Decide(decision, now));
         metrics.OperationDecided(decision.Verdict, outcome);
@@ -95,7 +97,8 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         var current = await ReadAsync();
         if (current?.IsOverdue(clock.GetUtcNow()) is true)
         {
-            // Nobody is told "expired" before it is written: a decision that is on its way to the database then misses, and one that came first is told.
+            // "Expired" is written before any caller is told. A decision that is in flight to the database then fails;
+            // a decision that was written first is returned.
             await (expiring is { IsCompleted: false } ? expiring : expiring = ExpireAsync());
             current = await ReadAsync();
         }
@@ -110,7 +113,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
             await InTurnAsync(() => RemoveIfOldAsync(retention, clock.GetUtcNow()));
         }
 
-        // Whatever it is, it was asked for its age only.
+        // It was only activated to check its age.
         DeactivateOnIdle();
     }
 
@@ -120,14 +123,15 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         return Task.CompletedTask;
     }
 
-    // Whoever waits on asks the next activation.
+    // A client that still waits watches the next activation.
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         watchers.Tell(this.GetGrainId());
         return Task.CompletedTask;
     }
 
-    // What retention may have removed behind the back of an activation that was replaced is no longer known for certain.
+    // Retention can remove the row through another activation without this one noticing. So an end is final here only
+    // until it is old enough to be removed.
     private bool IsFinal(OperationState known) =>
         known.Status is not OperationStatus.Pending && (settings.Operations.Retention is not { } retention || clock.GetUtcNow() < known.DecidedAt + retention.Operations);
 
@@ -144,7 +148,8 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
 
         if (!isEndTold && current.DecidedAt is { } end)
         {
-            // Another activation wrote this end, or a statement that was given up: its user's list may not know of it yet.
+            // Another activation wrote this end, or a write of unknown outcome did: the user's list may not know of it
+            // yet.
             isEndTold = true;
             if (clock.GetUtcNow() - end < Times.RecentEnd)
             {
@@ -155,8 +160,8 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         return (row, current);
     }
 
-    // Whoever asks about ids that do not exist must not fill the memory with them. A grain that leaves takes no call, and the user that a create waits
-    // for may call back.
+    // Reads of ids that do not exist must not fill the memory. While a create is in flight the activation stays,
+    // because the user's grain may call it back and a deactivating grain takes no calls.
     private void DropIfNothing(OperationState? found)
     {
         if (found is null && creates == 0 && !watchers.Any)
@@ -175,7 +180,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     {
         while (true)
         {
-            // What the rule looks at and what the write compares is this one row, whatever is read meanwhile.
+            // The rule and the version check of the write must use this same row, whatever is read in the meantime.
             var (row, current) = await ReadRowAsync();
             if (current is null)
             {
@@ -188,13 +193,13 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
                 return outcome;
             }
 
-            // Another activation was faster. What it wrote is what is told.
+            // Another activation wrote first. The same rule is applied to what it wrote.
         }
     });
 
     private async Task<bool> TryWriteEndAsync(GrainState<OperationState> read, OperationState end)
     {
-        // Before the end can be seen: from here on the list is read from the rows, even if this silo dies.
+        // Announced before the end can be visible: from here on the list is read from the rows, even if this silo dies.
         var user = User(end.UserId);
         await user.EndingAsync(end.OperationId);
         try
@@ -206,7 +211,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         }
         catch
         {
-            // Whoever waits asks again: the end may be there.
+            // The end may be stored, so clients that wait must ask again.
             watchers.Tell(this.GetGrainId());
             throw;
         }
@@ -241,7 +246,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         return false;
     }
 
-    // Calls interleave, writes do not: each begins when the one before it has ended, and sees what became of it.
+    // Calls interleave, writes do not: each begins after the one before has ended, and sees its outcome.
     private async Task<T> InTurnAsync<T>(Func<Task<T>> write)
     {
         while (!writing.IsCompleted)
@@ -272,8 +277,10 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
 [GrainInterfaceType("recognize.replay")]
 internal interface IReplayGrain : IGrainWithStringKey
 {
-    /// <summary>What a create is told when the operation exists; <see cref="OperationOutcome.NotFound"/> when it does not.</summary>
-    // A create that came to the operation first waits for its user meanwhile.
+    /// <summary>
+    /// The outcome of a create when the operation exists; <see cref="OperationOutcome.NotFound"/> when it does not.
+    /// </summary>
+    // A create that was sent to this operation's grain is waiting for the user's grain, which makes this call.
     [AlwaysInterleave]
     [Alias("replay")]
     Task<OperationOutcome> ReplayAsync(CreateOperation request);

@@ -7,23 +7,27 @@ using Recognize.Orleans.Storage;
 namespace Recognize.Orleans.Operations;
 
 /// <summary>
-/// The operations of users as the database holds them, whichever storage wrote them. A row is found by the keys that the operation's writes give it,
-/// so that an operation is in the history, and among what is pending, from the moment it exists; a tombstone by the key that its removal gave it.
+/// Reads the operations of users from the database, whichever storage wrote them. Every write of an operation sets the
+/// keys by which its row is found, so an operation is in the history, and among the pending ones, from the moment it
+/// exists. The removal sets the key of a tombstone.
 /// </summary>
 internal sealed partial class OperationHistory(Database database, RowReader reader, IOptions<ClusterOptions> cluster, ILogger<OperationHistory> logger)
 {
-    /// <summary>Behind every place that begins with what comes before it.</summary>
+    /// <summary>Appended to a prefix: sorts behind every key that begins with that prefix.</summary>
     public const string End = "~";
 
-    // As many as may be pending, unless that is set higher.
+    // The default limit of pending operations: one read is enough unless that limit is set higher.
     private const int Numbers = 1_000;
 
     private readonly StateSerializer serializer = new(StateJson.Stored);
 
-    /// <summary>The newest operations before a place in a user's history, newest first. A row that cannot be read is left out and logged.</summary>
+    /// <summary>
+    /// The newest operations before a position in a user's history, newest first. A row that cannot be read is left out
+    /// and logged.
+    /// </summary>
     /// <param name="customer">The customer.</param>
     /// <param name="userId">The customer's user.</param>
-    /// <param name="before">The place of the last operation that is known; null: from the newest on.</param>
+    /// <param name="before">The position of the last operation that is known; null: from the newest on.</param>
     /// <param name="count">How many at most.</param>
     public async Task<HistoryPage> ReadAsync(string customer, string userId, string? before, int count)
     {
@@ -31,10 +35,13 @@ internal sealed partial class OperationHistory(Database database, RowReader read
         return PageOf(await reader.ReadAsync(new RowRange(RowIndex.History, owner, owner + (before ?? End), count), CancellationToken.None), owner, count);
     }
 
-    /// <summary>The user's operations whose rows are pending, overdue ones included, in the order of creation. A row that cannot be read is left out and logged.</summary>
+    /// <summary>
+    /// The user's operations whose rows are pending, overdue ones included, in the order of creation. A row that cannot
+    /// be read is left out and logged.
+    /// </summary>
     /// <param name="customer">The customer.</param>
     /// <param name="userId">The customer's user.</param>
-    /// <param name="after">The place of the last operation that is known; null: from the oldest on.</param>
+    /// <param name="after">The position of the last operation that is known; null: from the oldest on.</param>
     /// <param name="count">How many at most.</param>
     public async Task<HistoryPage> ReadPendingAsync(string customer, string userId, string? after, int count)
     {
@@ -42,7 +49,9 @@ internal sealed partial class OperationHistory(Database database, RowReader read
         return PageOf(await reader.ReadAsync(new RowRange(RowIndex.Pending, owner + after, owner + End, count), CancellationToken.None), owner, count);
     }
 
-    /// <summary>The numbers of the user's operations whose rows are pending, in the order of creation. Reads the index alone.</summary>
+    /// <summary>
+    /// The numbers of the user's operations whose rows are pending, in the order of creation. Reads only the index.
+    /// </summary>
     public async Task<IReadOnlyList<long>> ReadPendingNumbersAsync(string customer, string userId)
     {
         var owner = OperationState.HistoryOf(customer, userId);
@@ -61,18 +70,23 @@ internal sealed partial class OperationHistory(Database database, RowReader read
         }
     }
 
-    /// <summary>Where the next operations after a place in the history of all users stand, in its order: by customer, user and time. Reads the index alone.</summary>
-    public Task<IReadOnlyList<string>> PlacesAsync(string after, int count, CancellationToken cancellationToken) =>
-        QueryAsync(PlacesIn(database), (after, OperationState.Tombstones), count, row => row.GetString(0), cancellationToken);
+    /// <summary>
+    /// The next keys after a given one in the history of all users, ordered by customer, user and time. Reads only the
+    /// index.
+    /// </summary>
+    public Task<IReadOnlyList<string>> KeysAsync(string after, int count, CancellationToken cancellationToken) =>
+        QueryAsync(KeysIn(database), (after, OperationState.Tombstones), count, row => row.GetString(0), cancellationToken);
 
-    /// <summary>The first operations, or tombstones, after one place and before another, and the keys of their grains.</summary>
+    /// <summary>
+    /// The first operations or tombstones after one key and before another, and the keys of their grains.
+    /// </summary>
     public Task<IReadOnlyList<(string Position, string GrainKey)>> RowsAsync(string after, string before, int count, CancellationToken cancellationToken) =>
         QueryAsync(RowsIn(database), (after, before), count, row => (row.GetString(0), row.GetString(1)), cancellationToken);
 
-    /// <summary>Every statement that runs on an engine.</summary>
-    internal static IEnumerable<string> QueriesOf(Database database) => [PlacesIn(database), RowsIn(database)];
+    /// <summary>Every statement of this class for a database engine.</summary>
+    internal static IEnumerable<string> QueriesOf(Database database) => [KeysIn(database), RowsIn(database)];
 
-    private static string PlacesIn(Database database) => RangeIn(database, "HistoryKey");
+    private static string KeysIn(Database database) => RangeIn(database, "HistoryKey");
 
     private static string RowsIn(Database database) => RangeIn(database, "HistoryKey, GrainIdExtensionString");
 
@@ -122,10 +136,10 @@ internal sealed partial class OperationHistory(Database database, RowReader read
     }
 }
 
-/// <param name="Rows">Where each operation stands, and what is stored of it; null: it cannot be read.</param>
-/// <param name="IsLast">Whether nothing follows.</param>
+/// <param name="Rows">The position of each operation and its stored state; null when it cannot be read.</param>
+/// <param name="IsLast">Whether this is the last page.</param>
 internal sealed record HistoryPage(IReadOnlyList<(string Position, OperationState? State)> Rows, bool IsLast)
 {
-    /// <summary>As they are stored.</summary>
+    /// <summary>The size of the rows as they are stored.</summary>
     public required int Bytes { get; init; }
 }

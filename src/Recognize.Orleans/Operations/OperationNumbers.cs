@@ -4,8 +4,8 @@ using System.Text.Json.Serialization;
 namespace Recognize.Orleans.Operations;
 
 /// <summary>
-/// Hands out the numbers that the API shows as <c>id</c>. Each silo leases blocks of one durable counter, so that no number
-/// is ever given twice and silos do not talk to each other for every operation. A restart leaves a gap.
+/// Hands out the numbers that the API shows as <c>id</c>. Each silo leases blocks of one durable counter, so that no
+/// number is ever given twice and an operation needs no call to another silo. A restart leaves a gap.
 /// </summary>
 internal sealed class OperationNumbers(IGrainFactory grains)
 {
@@ -27,7 +27,7 @@ internal sealed class OperationNumbers(IGrainFactory grains)
                     return number;
                 }
 
-                // Not on the caller's turn: a lease outlives the grain that happens to need it first.
+                // Not in the caller's turn: a lease must outlive the grain that happens to need it first.
                 lease = leasing ??= Task.Run(LeaseAsync);
             }
 
@@ -59,7 +59,7 @@ internal sealed class OperationNumbers(IGrainFactory grains)
 [GrainInterfaceType("recognize.numbers")]
 internal interface INumbersGrain : IGrainWithStringKey
 {
-    /// <summary>A block of numbers that nobody else has or will get.</summary>
+    /// <summary>A block of numbers that no other caller has or will get.</summary>
     [Alias("lease")]
     Task<NumberBlock> LeaseAsync();
 }

@@ -4,7 +4,10 @@ using System.Text.Json.Serialization;
 
 namespace Recognize.Orleans.Operations;
 
-/// <summary>What is stored of an operation, and every rule about it. Immutable: the storage serializes it off the grain's turn.</summary>
+/// <summary>
+/// The stored state of an operation, and every rule about it. Immutable, because the storage serializes it outside the
+/// grain's turn.
+/// </summary>
 internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedState
 {
     /// <summary>The type of its rows.</summary>
@@ -26,10 +29,12 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
 
     public string? ExternalUserId { get; init; }
 
-    /// <summary>The payload, unless it holds NUL.</summary>
+    /// <summary>The payload, unless it contains NUL.</summary>
     public string? Payload { get; init; }
 
-    /// <summary>A payload with NUL as base64 of its UTF-8, because PostgreSQL reads no JSON that holds an escaped NUL.</summary>
+    /// <summary>
+    /// A payload that contains NUL, as base64 of its UTF-8: PostgreSQL cannot read JSON with an escaped NUL.
+    /// </summary>
     public byte[]? PayloadBase64 { get; init; }
 
     /// <summary>The authentication that is demanded.</summary>
@@ -39,16 +44,19 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
 
     public string? IdempotencyKey { get; init; }
 
-    /// <summary>The lifetime that the create asked for, in seconds; absent: it left that to the service.</summary>
+    /// <summary>The lifetime that the create asked for, in seconds; absent: the service's default applied.</summary>
     public int? ExpiresIn { get; init; }
 
-    /// <summary>The deadline. That it has passed is written when somebody asks first, so that no decision can come after the answer.</summary>
+    /// <summary>
+    /// The deadline. The first call after it writes the expiry before it answers, so that no decision can follow that
+    /// answer.
+    /// </summary>
     public DateTimeOffset? ExpiresAt { get; init; }
 
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
     public OperationStatus Status { get; init; } = OperationStatus.Pending;
 
-    /// <summary>When it was decided or cancelled; of an expired one, the deadline.</summary>
+    /// <summary>When it was decided or cancelled; for an expired operation, the deadline.</summary>
     public DateTimeOffset? DecidedAt { get; init; }
 
     /// <summary>Why it was denied or cancelled.</summary>
@@ -57,10 +65,13 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
     /// <summary>The authentication that was used.</summary>
     public AuthType? DecidedWith { get; init; }
 
-    /// <summary>When it was removed. What is left then is a tombstone: its number and this, so that its id is not given away again.</summary>
+    /// <summary>
+    /// When it was removed. Only a tombstone is left then: the number and this time. It keeps the id from being used
+    /// again.
+    /// </summary>
     public DateTimeOffset? RemovedAt { get; init; }
 
-    /// <summary>Members that a newer version wrote: kept, so that an older silo does not erase them.</summary>
+    /// <summary>Members that a newer version wrote, kept so that an older silo does not erase them.</summary>
     [JsonExtensionData]
     public Dictionary<string, JsonElement>? Unknown { get; set; }
 
@@ -86,20 +97,24 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
         };
     }
 
-    /// <summary>What the keys of a user's history begin with.</summary>
+    /// <summary>The prefix of all keys in a user's history.</summary>
     public static string HistoryOf(string customer, string userId) => $"{customer}/{userId}/";
 
-    /// <summary>Where this operation stands in its user's history: a text that sorts by time and then by id. It never changes.</summary>
+    /// <summary>
+    /// This operation's key in its user's history. It sorts by time and then by id, and never changes.
+    /// </summary>
     public string HistoryKey(string customer) =>
         string.Create(CultureInfo.InvariantCulture, $"{HistoryOf(customer, UserId)}{Storage.UtcMilliseconds.Text(CreatedAt)}/{Id:D16}");
 
-    /// <summary>The number of the operation that has a <see cref="HistoryKey"/>; 0: it is none.</summary>
+    /// <summary>
+    /// The number of the operation with this <see cref="HistoryKey"/>; 0 when the text is no such key.
+    /// </summary>
     public static long NumberOf(string historyKey) =>
         long.TryParse(historyKey.AsSpan(historyKey.LastIndexOf('/') + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
 
     /// <summary>
-    /// A pending operation stands among its user's pending ones under the same key. A tombstone stands in nobody's history, but behind all of them in the
-    /// order of removal.
+    /// The keys of this row. A pending operation has the same key in the history and among its user's pending
+    /// operations. A tombstone is in no user's history: its key sorts behind all of them, in the order of removal.
     /// </summary>
     public Storage.RowKeys KeysOf(string grainKey, bool isFirst)
     {
@@ -113,16 +128,19 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
         return new(isFirst ? key : null, isPending ? key : null);
     }
 
-    /// <summary>Takes a <see cref="HistoryKey"/> apart; the place is what of it follows <see cref="HistoryOf"/>. Null: it is none.</summary>
+    /// <summary>
+    /// Splits a <see cref="HistoryKey"/>; the position is what follows <see cref="HistoryOf"/>. Null: it is no such
+    /// key.
+    /// </summary>
     public static (string Customer, string UserId, string Position)? ParseHistoryKey(string key) =>
         key.Split('/', 3) is [var customer, var userId, var place] ? (customer, userId, place) : null;
 
-    /// <summary>What the places of tombstones begin with: behind every user's history.</summary>
+    /// <summary>The prefix of the keys of tombstones: it sorts behind every user's history.</summary>
     public const string Tombstones = "~";
 
     public static string TombstonesAt(DateTimeOffset removed) => Tombstones + Storage.UtcMilliseconds.Text(removed);
 
-    /// <summary>What a create of an operation that exists already is told.</summary>
+    /// <summary>The outcome of a create when the operation already exists.</summary>
     public OperationOutcome Replay(CreateOperation request)
     {
         var sentAgain = request.Attempt == Attempt || (request.IdempotencyKey is not null && request.IdempotencyKey == IdempotencyKey);
@@ -181,7 +199,7 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
                 Reason = decision.Reason,
             }),
 
-            // "Yes, with a PIN" is not what was recorded as "yes, with biometrics".
+            // "Approved with a PIN" is not the same decision as "approved with biometrics".
             _ => (Status == status && DecidedWith == decision.AuthType ? OperationOutcome.Done : OperationOutcome.AlreadyDecided, current),
         };
     }
@@ -205,22 +223,26 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
         };
     }
 
-    /// <summary>Whether its deadline has come and nothing has ended it. Nobody is told so before it is written.</summary>
+    /// <summary>
+    /// Whether its deadline is reached and it has not ended. No caller is told so before it is written.
+    /// </summary>
     public bool IsOverdue(DateTimeOffset now) => Status is OperationStatus.Pending && ExpiresAt <= now;
 
-    /// <summary>The state to write of an operation whose deadline has come; this one, if it has ended or has time left.</summary>
+    /// <summary>
+    /// The expired state to write once the deadline is reached; this state if it has ended or has time left.
+    /// </summary>
     public OperationState Expire(DateTimeOffset now) => IsOverdue(now) ? this with { Status = OperationStatus.Expired, DecidedAt = ExpiresAt } : this;
 
-    /// <summary>Whether it came to its end, by then or overdue by then, and is still there.</summary>
+    /// <summary>Whether it had ended or was overdue at that time, and is not removed yet.</summary>
     public bool HadEndedBy(DateTimeOffset time) => RemovedAt is null && Expire(time).DecidedAt <= time;
 
-    /// <summary>What is left of it: a few bytes, and nothing that anybody said.</summary>
+    /// <summary>Its tombstone: a few bytes, and nothing that a customer or a user sent.</summary>
     public OperationState Remove(DateTimeOffset now) => new()
     {
         Id = Id,
         RemovedAt = WholeMilliseconds(now),
 
-        // What has no value is not written.
+        // Members without a value are not written.
         Status = default,
         NodeId = null!,
         UserId = null!,
@@ -250,7 +272,7 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
     private string? FullPayload() =>
         PayloadBase64 is null ? Payload : System.Text.Encoding.UTF8.GetString(PayloadBase64);
 
-    // The API shows milliseconds; storing no more keeps what is compared and sorted equal to what is shown.
+    // The API shows milliseconds. Storing nothing finer keeps what is compared and sorted equal to what is shown.
     private static DateTimeOffset WholeMilliseconds(DateTimeOffset time) =>
         new(time.UtcTicks - (time.UtcTicks % TimeSpan.TicksPerMillisecond), TimeSpan.Zero);
 }

@@ -4,8 +4,8 @@ using Recognize.Orleans.Storage;
 namespace Recognize.Orleans.Operations;
 
 /// <summary>
-/// Finds what ended longer ago than operations are kept: from time to time one silo goes through the histories and asks
-/// the grains of what is old. Each decides by the service's clock and removes itself, as the only writer of its row.
+/// Finds operations that ended longer ago than they are kept. From time to time one silo scans the histories and calls
+/// the grains of old operations. Each grain decides by the service's clock and removes its own row, as its only writer.
 /// </summary>
 internal sealed partial class Retention(
     OperationHistory history,
@@ -17,14 +17,18 @@ internal sealed partial class Retention(
 {
     public static readonly TimeSpan Interval = TimeSpan.FromHours(1);
 
-    // How many places are read, and grains asked, at once. Few, because creates share a commit with removals and wait for it.
-    private const int Places = 500;
+    // How many keys are read, and how many grains are called, at once. Few, because creates share a commit with
+    // removals and wait for it.
+    private const int KeysPerPage = 500;
     private const int Batch = 10;
 
-    // After each batch: a pause of nine times as long as it took.
-    private const int Pauses = 9;
+    // After each page of keys, and after each page of one user's rows, comes a pause of this many times its duration.
+    private const int PauseFactor = 9;
 
-    /// <summary>Whether this silo is the one that sweeps. While one joins or leaves two may think so, which does the work twice and no harm.</summary>
+    /// <summary>
+    /// Whether this silo is the one that sweeps. While a silo joins or leaves, two may think so. The work is then done
+    /// twice, which is harmless.
+    /// </summary>
     public bool IsItsTurn => silos.SiloAddress.Equals(silos.GetApproximateSiloStatuses(onlyActive: true).Keys.Min());
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -36,7 +40,9 @@ internal sealed partial class Retention(
         }
     }
 
-    /// <summary>Removes what is due. What cannot be removed is left to the next sweep, and keeps nothing else from it.</summary>
+    /// <summary>
+    /// Removes what is due. A removal that fails is left to the next sweep and does not hold up the others.
+    /// </summary>
     public async Task SweepAsync(CancellationToken cancellationToken)
     {
         var (now, kept, tally) = (clock.GetUtcNow(), settings.Operations.Retention!, new Tally());
@@ -64,7 +70,7 @@ internal sealed partial class Retention(
         }
         catch (Exception exception) when (stoppingToken.IsCancellationRequested)
         {
-            // Whatever a silo or a driver makes of being stopped in the middle.
+            // A silo or a driver may throw any exception when it is stopped in the middle.
             throw new OperationCanceledException(exception.Message, exception, stoppingToken);
         }
     }
@@ -86,16 +92,16 @@ internal sealed partial class Retention(
 
     private async Task RemoveOperationsAsync(DateTimeOffset endedBy, Tally tally, CancellationToken cancellationToken)
     {
-        // Nothing ends before it is created.
+        // Nothing ends before it is created, so only operations that were created by then can be due.
         var before = UtcMilliseconds.Text(endedBy) + OperationHistory.End;
         var after = "";
-        IReadOnlyList<string> places;
+        IReadOnlyList<string> keys;
         do
         {
             var begun = clock.GetTimestamp();
-            places = await history.PlacesAsync(after, Places, cancellationToken);
+            keys = await history.KeysAsync(after, KeysPerPage, cancellationToken);
             await RestAsync(begun, cancellationToken);
-            var old = places.Select(OperationState.ParseHistoryKey)
+            var old = keys.Select(OperationState.ParseHistoryKey)
                 .OfType<(string Customer, string UserId, string Position)>()
                 .Where(one => string.CompareOrdinal(one.Position, before) < 0)
                 .Select(one => (one.Customer, one.UserId))
@@ -105,17 +111,17 @@ internal sealed partial class Retention(
                 await Task.WhenAll(batch.Select(user => tally.TryAsync(() => RemoveOperationsOfAsync(user.Customer, user.UserId, before, tally, cancellationToken), cancellationToken)));
             }
 
-            after = places.Count > 0 ? BehindUserOf(places[^1]) : after;
+            after = keys.Count > 0 ? BehindUserOf(keys[^1]) : after;
         }
-        while (places.Count == Places);
+        while (keys.Count == KeysPerPage);
     }
 
-    // What is left of a user's history is newer, however long it is.
-    private static string BehindUserOf(string place) => OperationState.ParseHistoryKey(place) is var (customer, userId, _)
+    // The rest of a user's history is newer and is skipped, however long it is.
+    private static string BehindUserOf(string historyKey) => OperationState.ParseHistoryKey(historyKey) is var (customer, userId, _)
         ? OperationState.HistoryOf(customer, userId) + OperationHistory.End
-        : place;
+        : historyKey;
 
-    // One after the other: those of other users are on their way meanwhile.
+    // The operations of one user are removed one after the other, those of several users at the same time.
     private async Task RemoveOperationsOfAsync(string customer, string userId, string before, Tally tally, CancellationToken cancellationToken)
     {
         var begun = clock.GetTimestamp();
@@ -125,10 +131,10 @@ internal sealed partial class Retention(
         do
         {
             rows = await history.RowsAsync(after, owner + before, Batch, cancellationToken);
-            foreach (var (place, key) in rows)
+            foreach (var (historyKey, key) in rows)
             {
                 await RemoveAsync(key, tally, cancellationToken);
-                after = place;
+                after = historyKey;
             }
 
             await RestAsync(begun, cancellationToken);
@@ -146,9 +152,9 @@ internal sealed partial class Retention(
         },
         cancellationToken);
 
-    private Task RestAsync(long begun, CancellationToken cancellationToken) => Task.Delay(Pauses * clock.GetElapsedTime(begun), clock, cancellationToken);
+    private Task RestAsync(long begun, CancellationToken cancellationToken) => Task.Delay(PauseFactor * clock.GetElapsedTime(begun), clock, cancellationToken);
 
-    /// <summary>What came of a sweep; of its faults, which are likely to be one, the first.</summary>
+    /// <summary>The result of a sweep. Of its errors, which usually have one cause, it keeps the first.</summary>
     private sealed class Tally
     {
         private int asked;
@@ -187,11 +193,11 @@ internal sealed partial class Retention(
     }
 }
 
-/// <summary>A grain that can be too old to be kept.</summary>
+/// <summary>A grain whose row retention can remove.</summary>
 [GrainInterfaceType("recognize.removable")]
 internal interface IRemovableGrain : IGrainWithStringKey
 {
-    /// <summary>Removes what the service's retention does not keep any longer, if anything. May be repeated.</summary>
+    /// <summary>Removes what the service's retention no longer keeps, if anything. May be repeated.</summary>
     [Alias("remove")]
     Task RemoveAsync();
 }

@@ -6,11 +6,9 @@ using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
-/// <summary>One database: where its connections come from, and all in which its engine differs from the others.</summary>
+/// <summary>One database: its connections, and everything in which its engine differs from the others.</summary>
 internal abstract class Database(StorageEngine engine, DbDataSource dataSource) : IAsyncDisposable
 {
-    /// <summary>The least that a pool must hold: a look at the database, Orleans' membership, and one more.</summary>
-
     private int sessionGeneration;
     private int idleGeneration;
 
@@ -21,44 +19,52 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     /// <summary>The name by which Orleans' ADO.NET providers know the engine.</summary>
     public abstract string Invariant { get; }
 
-    /// <summary>Grows when no session that is open may be used any more.</summary>
+    /// <summary>Increases when no session that is open now may be used again.</summary>
     public int SessionGeneration => Volatile.Read(ref sessionGeneration);
 
-    /// <summary>Grows when no connection may be used that was idle until now.</summary>
+    /// <summary>Increases when no connection that is idle now may be used again.</summary>
     public int IdleGeneration => Volatile.Read(ref idleGeneration);
 
-    /// <summary>Lets whoever changes the schema wait for every other that does, for as long as <see cref="Schema.Patience"/>.</summary>
+    /// <summary>
+    /// Takes the lock for schema changes. It waits up to <see cref="Schema.Patience"/> for another process that holds
+    /// it.
+    /// </summary>
     public abstract string LockSchemaText { get; }
 
-    /// <summary>Answers with one number, which is not zero when the database has the table RecognizeSchema.</summary>
+    /// <summary>Returns one number, which is not zero if the database has the table RecognizeSchema.</summary>
     public abstract string HasSchemaText { get; }
 
-    /// <summary>Answers with the database's own clock, in UTC, without an offset.</summary>
+    /// <summary>Returns the database's own clock, in UTC, without an offset.</summary>
     protected abstract string ReadClockText { get; }
 
-    /// <summary>The expression for a number that is not zero when the session can write nothing.</summary>
+    /// <summary>The expression for a number that is not zero if the session cannot write.</summary>
     protected abstract string IsReadOnlyText { get; }
 
     /// <summary>
-    /// Makes the row of a service id in RecognizeCluster the cluster's, unless it belongs to another that has shown a sign of
-    /// life within <see cref="Times.ClusterClaim"/>; answers with whose it is now, the newest stored time, and until when removals are held.
+    /// Claims the row of a service id in RecognizeCluster for the cluster, unless it belongs to another cluster that
+    /// sent a heartbeat within <see cref="Times.ClusterClaim"/>. Returns the cluster that owns it now, the newest
+    /// stored time, and the time before which nothing may be removed.
     /// </summary>
     protected abstract string ClaimText { get; }
 
-    /// <summary>Comes before every statement: what a session needs and no connection string can say.</summary>
+    /// <summary>Precedes every statement: settings of the session that no connection string can express.</summary>
     protected virtual string SessionText => "";
 
-    /// <summary>The type of a moment in UTC.</summary>
+    /// <summary>The type of a parameter that is a time in UTC.</summary>
     protected virtual DbType TimeType => DbType.DateTime;
 
-    /// <summary>Stores until when nothing may be removed.</summary>
+    /// <summary>Stores the time before which nothing may be removed.</summary>
     protected abstract string HoldSweepsText { get; }
 
-    /// <summary>Shows a sign of life in the row of a service id, if it is the cluster's, and moves its newest time up.</summary>
+    /// <summary>
+    /// Writes a heartbeat into the row of a service id if the cluster owns it, and raises its newest time.
+    /// </summary>
     protected abstract string RenewClaimText { get; }
 
-    /// <summary>Makes the data source; nothing is connected yet.</summary>
-    /// <exception cref="ArgumentException">The connection string is malformed; <see cref="ConnectionStrings.ErrorIn"/> says so beforehand.</exception>
+    /// <summary>Creates the data source without connecting.</summary>
+    /// <exception cref="ArgumentException">
+    /// The connection string is malformed. <see cref="ConnectionStrings.ErrorIn"/> detects that beforehand.
+    /// </exception>
     public static Database Create(StorageEngine engine, string connectionString) => engine switch
     {
         StorageEngine.Sqlite => new SqliteDatabase(connectionString),
@@ -67,10 +73,15 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         _ => throw Unknown(engine),
     };
 
-    /// <summary>Adds a sentence for each property of the server, the database or the way to it that the service cannot work with. Nothing is changed.</summary>
+    /// <summary>
+    /// Adds a sentence for each property of the server, the database or the connection that the service cannot work
+    /// with. Changes nothing.
+    /// </summary>
     public abstract Task AddServerErrorsAsync(ICollection<string> faults, CancellationToken cancellationToken);
 
-    /// <summary>A sentence for each right on the service's tables that this login lacks. No row is touched.</summary>
+    /// <summary>
+    /// A sentence for each right that this login lacks on the tables of the service. No row is touched.
+    /// </summary>
     public virtual async Task<IReadOnlyCollection<string>> MissingRightsAsync(CancellationToken cancellationToken)
     {
         var missing = new List<string>();
@@ -82,7 +93,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
             {
                 await command.ExecuteNonQueryAsync(cancellationToken);
             }
-            catch (DbException fault) when (Classify(fault) is FaultOf.Node)
+            catch (DbException fault) when (Classify(fault) is FaultScope.Node)
             {
                 missing.Add($"The database login may not {right} on {table} ({fault.Message}): grant SELECT, INSERT, UPDATE and DELETE on the tables of sql/.");
             }
@@ -91,7 +102,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         return missing;
     }
 
-    /// <summary>The database's own clock, in UTC; an answer also shows that the database is there.</summary>
+    /// <summary>The database's own clock, in UTC. An answer also shows that the database can be reached.</summary>
     public async Task<DateTimeOffset> ReadClockAsync(CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
@@ -101,8 +112,10 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         return Utc(reader, 0);
     }
 
-    /// <summary>The database's clock, and what the database says of a silo and its cluster, in one look.</summary>
-    /// <param name="serviceId">The service of the silo.</param>
+    /// <summary>
+    /// Reads the database's clock and what the database says about a silo and its cluster, in one round trip.
+    /// </summary>
+    /// <param name="serviceId">The silo's service.</param>
     /// <param name="silo">The silo that asks.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     public virtual async Task<DatabaseStatus> LookAsync(string serviceId, SiloIdentity silo, CancellationToken cancellationToken)
@@ -130,7 +143,9 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
             reader.GetInt32(3) != 0);
     }
 
-    /// <summary>Claims a service id for a cluster, which the claim that is returned may deny.</summary>
+    /// <summary>
+    /// Tries to claim a service id for a cluster. The returned claim names the cluster that owns the service id.
+    /// </summary>
     public async Task<ClusterClaim> ClaimAsync(string serviceId, string clusterId, CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
@@ -140,7 +155,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         return new(reader.GetString(0), Utc(reader, 1), await reader.IsDBNullAsync(2, cancellationToken) ? null : Utc(reader, 2));
     }
 
-    /// <summary>Lets no start that comes after this one remove anything before a time.</summary>
+    /// <summary>Stores a time before which no later start of the service removes anything.</summary>
     public async Task HoldSweepsAsync(string serviceId, DateTimeOffset until, CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
@@ -148,7 +163,9 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 
-    /// <summary>Keeps the claim of a cluster fresh, and with it the newest time that the service has used. A claim that was lost stays lost.</summary>
+    /// <summary>
+    /// Renews a cluster's claim and stores the newest time that the service has used. A lost claim stays lost.
+    /// </summary>
     public async Task RenewClaimAsync(string serviceId, string clusterId, DateTimeOffset newest, CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
@@ -156,48 +173,59 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 
-    /// <summary>The table of grain state.</summary>
-    /// <param name="serviceId">Whose rows.</param>
-    /// <param name="silo">Who writes, where more than one may.</param>
-    /// <param name="clock">Tells how long a connection was idle.</param>
+    /// <summary>Creates the row store.</summary>
+    /// <param name="serviceId">The service that owns the rows.</param>
+    /// <param name="silo">
+    /// The silo that writes. The database checks its membership, except on SQLite; null: no check.
+    /// </param>
+    /// <param name="clock">Measures how long a connection was idle.</param>
     public abstract IRowStore CreateRowStore(string serviceId, SiloIdentity? silo, TimeProvider clock);
 
-    /// <summary>Opens a connection outside of the pool: closing it ends its session.</summary>
+    /// <summary>Opens a connection outside the pool, so that closing it ends its session.</summary>
     public abstract Task<DbConnection> OpenHeldAsync(CancellationToken cancellationToken);
 
-    /// <summary>Whose fault an exception of the driver tells of.</summary>
-    public abstract FaultOf Classify(Exception fault);
+    /// <summary>What a fault affects, according to an exception of the driver.</summary>
+    public abstract FaultScope Classify(Exception fault);
 
-    /// <summary>Lets no statement meet a session that is open now; each ends when whoever uses it is done.</summary>
+    /// <summary>
+    /// Gives up every session that is open now: no new statement uses one, and a session in use ends when its user is
+    /// done.
+    /// </summary>
     public void DropSessions()
     {
         Interlocked.Increment(ref sessionGeneration);
         ClearPool();
     }
 
-    /// <summary>Gives up every connection that nobody uses, because one of them was found dead. Those in use have shown that they live.</summary>
+    /// <summary>
+    /// Gives up every idle connection, because one of them was found dead. Connections in use have shown that they are
+    /// alive.
+    /// </summary>
     public void DropIdle()
     {
         Interlocked.Increment(ref idleGeneration);
         ClearPool();
     }
 
-    /// <summary>Refuses what was read from or written to a database that nobody will find again.</summary>
-    /// <exception cref="IOException">The file is not at its path any more.</exception>
+    /// <summary>
+    /// Throws if the database file is gone from its path: whatever was read from it or written to it will not be found
+    /// again.
+    /// </summary>
+    /// <exception cref="IOException">The file is no longer at its path.</exception>
     public virtual void ThrowIfLost()
     {
     }
 
-    /// <summary>Closes the pool's idle connections now, and those in use when they come back.</summary>
+    /// <summary>Closes the pool's idle connections now, and the ones in use when they are returned.</summary>
     public abstract void ClearPool();
 
-    /// <summary>A query for the first <c>@count</c> rows of a table, which an index must find.</summary>
-    /// <param name="columns">Its columns.</param>
+    /// <summary>A query for the first <c>@count</c> rows of a table. It must find them by an index.</summary>
+    /// <param name="columns">The columns to read.</param>
     /// <param name="table">The table.</param>
-    /// <param name="rows">The rest of it, from WHERE to ORDER BY.</param>
+    /// <param name="rows">The rest of the query, from WHERE to ORDER BY.</param>
     public virtual string FirstText(string columns, string table, string rows) => $"SELECT {columns} FROM {table} {rows} LIMIT @count";
 
-    /// <summary>A statement with its values.</summary>
+    /// <summary>A command for a statement and its parameters.</summary>
     [SuppressMessage("Security", "CA2100", Justification = "The texts are constants; values are parameters.")]
     public DbCommand CommandOf(DbConnection connection, string text, params ReadOnlySpan<StatementValue> values)
     {
@@ -218,16 +246,21 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         return command;
     }
 
-    /// <summary>Whether the server has the database itself.</summary>
+    /// <summary>Whether the database itself exists on the server.</summary>
     public abstract Task<bool> ExistsAsync();
 
-    /// <summary>Creates the database itself; it fails when another process has created it in between.</summary>
+    /// <summary>Creates the database itself. Fails if another process has created it in the meantime.</summary>
     public abstract void CreateOnServer();
 
-    /// <summary>Lets go of the lock; where it is a transaction, the scripts count only when they were all applied.</summary>
+    /// <summary>
+    /// Releases the lock for schema changes. If the lock is a transaction, it commits only if all scripts were applied.
+    /// </summary>
     public abstract string UnlockSchemaText(bool applied);
 
-    /// <summary>How the migration library runs scripts while a connection holds the lock: each script in a transaction, whoever begins it.</summary>
+    /// <summary>
+    /// How the migration library runs scripts while a connection holds the lock. Each script runs in a transaction,
+    /// begun by the library or by the lock.
+    /// </summary>
     public abstract UpgradeEngineBuilder MigrationUnder(DbConnection locked);
 
     public ValueTask DisposeAsync() => DisposeConnectionsAsync();
@@ -237,7 +270,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     [SuppressMessage("Usage", "CA2208", Justification = "The engine is a setting, validated at the start; an unknown one is a fault of this program.")]
     internal static ArgumentOutOfRangeException Unknown(StorageEngine engine) => new(nameof(engine), engine, "No such storage engine.");
 
-    // A server looks at the rights before it looks for rows.
+    // These statements match no row. A server still checks their rights, because it does so before it looks for rows.
     private static IEnumerable<(string Right, string Table, string Statement)> Rights =>
     [
         ("SELECT", "OrleansQuery", "SELECT QueryKey FROM OrleansQuery WHERE 1 = 0"),
@@ -257,38 +290,44 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     private static StatementValue Id(string name, string value) => new(name, value, DbType.String, 150);
 }
 
-/// <summary>A value of a statement.</summary>
-/// <param name="Name">Its parameter.</param>
+/// <summary>A parameter of a statement.</summary>
+/// <param name="Name">Its name.</param>
 /// <param name="Value">The value.</param>
 /// <param name="Type">The column's type.</param>
-/// <param name="Size">The column's size. It belongs to the statement and not to the value, because SQL Server makes a plan for each size.</param>
+/// <param name="Size">
+/// The column's size. It depends on the statement and not on the value, because SQL Server makes a plan for each size.
+/// </param>
 internal readonly record struct StatementValue(string Name, object Value, DbType Type, int Size = 0);
 
-/// <summary>What the database says of a silo.</summary>
+/// <summary>What the database says about a silo and its cluster.</summary>
 /// <param name="Now">The database's clock.</param>
-/// <param name="Status">The silo's own in the membership table; null without a row there.</param>
-/// <param name="ClusterId">The cluster that has claimed the service; null when nobody has.</param>
-/// <param name="IsReadOnly">Whether nothing can be written: the server is a standby, or was told so.</param>
+/// <param name="Status">The silo's status in the membership table; null: it has no row there.</param>
+/// <param name="ClusterId">The cluster that has claimed the service; null: none has.</param>
+/// <param name="IsReadOnly">
+/// Whether nothing can be written, because the server is a standby or was set to read-only.
+/// </param>
 internal sealed record DatabaseStatus(DateTimeOffset Now, SiloStatus? Status, string? ClusterId, bool IsReadOnly);
 
-/// <summary>Whose fault it is that the database did not do what it was asked.</summary>
-internal enum FaultOf
+/// <summary>What a fault of the database affects.</summary>
+internal enum FaultScope
 {
-    /// <summary>The statement's: another one may well succeed.</summary>
+    /// <summary>The statement only: another one may succeed.</summary>
     Statement,
 
-    /// <summary>The database's, or of the way to it: every node meets it.</summary>
+    /// <summary>The database or the connection to it: every node meets the fault.</summary>
     Database,
 
-    /// <summary>Like <see cref="Database"/>, and the sessions that are open now keep it when the database is well again.</summary>
+    /// <summary>
+    /// Like <see cref="Database"/>, but the sessions that are open now stay broken after the database has recovered.
+    /// </summary>
     Session,
 
-    /// <summary>This node's: its rights, its schema, its file.</summary>
+    /// <summary>This node only: its rights, its schema or its file.</summary>
     Node,
 }
 
-/// <summary>What came of a claim.</summary>
-/// <param name="ClusterId">The cluster that the service id belongs to now.</param>
+/// <summary>The result of a claim.</summary>
+/// <param name="ClusterId">The cluster that owns the service id now.</param>
 /// <param name="Newest">The newest time that the database knows of.</param>
-/// <param name="SweepsFrom">Before this time nothing may be removed; null: that is not held.</param>
+/// <param name="SweepsFrom">Before this time nothing may be removed; null: there is no such limit.</param>
 internal sealed record ClusterClaim(string ClusterId, DateTimeOffset Newest, DateTimeOffset? SweepsFrom);

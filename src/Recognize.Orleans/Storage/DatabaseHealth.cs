@@ -2,7 +2,10 @@ using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
-/// <summary>What this node last saw of its database, from its looks and its probe of a write; requests and health checks read it, and cost the database nothing.</summary>
+/// <summary>
+/// What this node last saw of its database, from its checks and its write probe. Requests and health checks read it at
+/// no cost to the database.
+/// </summary>
 internal sealed partial class DatabaseHealth
 {
     private readonly ILogger<DatabaseHealth> logger;
@@ -19,21 +22,21 @@ internal sealed partial class DatabaseHealth
     /// <summary>What is wrong; null: nothing.</summary>
     public DatabaseTrouble? Trouble => (Volatile.Read(ref look), Volatile.Read(ref write)) switch
     {
-        // That the database is away as well makes nothing better.
+        // This node's own trouble comes first: the database being away as well does not make it better.
         (_, { IsOfNode: true } own) => own,
         var (seen, written) => seen ?? written,
     };
 
-    /// <summary>Whether the database is away, or takes no writes, for every node.</summary>
+    /// <summary>Whether the database is away, or accepts no writes, for every node.</summary>
     public bool IsDegraded => Trouble is { IsOfNode: false };
 
-    /// <param name="trouble">What a look at the database met, or null.</param>
+    /// <param name="trouble">What a check of the database met, or null.</param>
     public void Looked(DatabaseTrouble? trouble) => Set(ref look, trouble);
 
     /// <param name="trouble">What a write to the database met, or null.</param>
     public void Wrote(DatabaseTrouble? trouble) => Set(ref write, trouble);
 
-    // Once when it begins and once when it is over, not with every look.
+    // Logged once when it begins and once when it is over, not with every check.
     private void Set(ref DatabaseTrouble? field, DatabaseTrouble? trouble)
     {
         lock (gate)
@@ -70,5 +73,7 @@ internal sealed partial class DatabaseHealth
 
 /// <summary>What is wrong with the database, or with this node's access to it.</summary>
 /// <param name="Reason">A sentence without its full stop.</param>
-/// <param name="IsOfNode">Whether another node may do better: it is this one's rights, schema or file.</param>
+/// <param name="IsOfNode">
+/// Whether another node may do better, because the cause is the rights, the schema or the file of this one.
+/// </param>
 internal sealed record DatabaseTrouble(string Reason, bool IsOfNode);

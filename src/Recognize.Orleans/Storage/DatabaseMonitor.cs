@@ -4,8 +4,9 @@ using Recognize.Orleans.Foundation;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// Looks at the database once a second: sets the service's clock by it, and closes the fence when the silo is dead to its
-/// cluster or another cluster has taken the service. Every five seconds it shows the cluster's sign of life and tries a write.
+/// Checks the database once a second: sets the service's clock by it, and closes the fence if the silo is dead to its
+/// cluster or another cluster has taken the service over. Every five seconds it writes the cluster's heartbeat and
+/// tries a write.
 /// </summary>
 internal sealed partial class DatabaseMonitor(
     Database database,
@@ -27,7 +28,7 @@ internal sealed partial class DatabaseMonitor(
     private bool isOff;
     private bool isUnusable;
 
-    /// <summary>Looks at once, as the storage wants it after a refusal. Looks may overlap.</summary>
+    /// <summary>Checks the database now, which the storage asks for after a refusal. Checks may overlap.</summary>
     public async Task LookAsync(CancellationToken cancellationToken)
     {
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
@@ -45,7 +46,7 @@ internal sealed partial class DatabaseMonitor(
 
         if (look.IsReadOnly)
         {
-            // After a failover this may be the server of yesterday: whoever looks next shall find the one of today.
+            // After a failover this may be the old server. New sessions let the next check find the current one.
             database.DropSessions();
             throw new ReadOnlyException();
         }
@@ -60,7 +61,7 @@ internal sealed partial class DatabaseMonitor(
             Log.StartedFarAhead(logger, clock.GetUtcNow(), ServiceClock.LongestPause);
         }
 
-        // The machine's timer: a test's clock may stand still.
+        // Uses the machine's timer, because a test's clock may stand still.
         using var timer = new PeriodicTimer(Times.DatabaseCheck, TimeProvider.System);
         do
         {
@@ -77,7 +78,7 @@ internal sealed partial class DatabaseMonitor(
         {
             lastWrite = clock.GetTimestamp();
 
-            // The looks go on meanwhile.
+            // Not awaited, so that the checks go on meanwhile.
             writing = WriteAsync(stoppingToken);
         }
     }
@@ -85,7 +86,7 @@ internal sealed partial class DatabaseMonitor(
     private async Task WriteAsync(CancellationToken stoppingToken) => health.Wrote(await TroubleOfAsync(
         async () =>
         {
-            // SQLite waits for other writers on the thread that asks.
+            // SQLite blocks the calling thread while it waits for other writers.
             await Task.Run(() => database.RenewClaimAsync(settings.Cluster.ServiceId, silo.ClusterId, clock.GetUtcNow(), stoppingToken), stoppingToken)
                 .WaitAsync(LongestWrite, stoppingToken);
             if (silos.CurrentStatus is SiloStatus.Active)
@@ -119,15 +120,15 @@ internal sealed partial class DatabaseMonitor(
             Log.Failed(logger, fault);
             switch (database.Classify(fault))
             {
-                case FaultOf.Node:
+                case FaultScope.Node:
                     return new($"the database refuses this node ({fault.Message})", IsOfNode: true);
-                case FaultOf.Statement:
+                case FaultScope.Statement:
                     return new($"the database did not do what it was asked ({fault.Message})", IsOfNode: false);
-                case FaultOf.Session:
+                case FaultScope.Session:
                     database.DropSessions();
                     break;
                 default:
-                    // Which of the idle connections are dead nobody knows.
+                    // Nobody knows which of the idle connections are dead.
                     database.DropIdle();
                     break;
             }
@@ -143,7 +144,7 @@ internal sealed partial class DatabaseMonitor(
             return $"The cluster {owner} has taken the service {settings.Cluster.ServiceId} over from the cluster {silo.ClusterId}, of which no sign of life was seen.";
         }
 
-        // A silo that stops says itself that it is dead.
+        // A silo that is stopping marks itself dead.
         if (silos.CurrentStatus.IsTerminating())
         {
             return null;
@@ -157,7 +158,7 @@ internal sealed partial class DatabaseMonitor(
         };
     }
 
-    // Once when it begins, not with every look.
+    // Logged once when it begins, not with every check.
     private void TellOfTheClock()
     {
         var off = clock.Off;
@@ -188,10 +189,13 @@ internal sealed partial class DatabaseMonitor(
     }
 }
 
-/// <summary>The database, or the server that a session belongs to, takes no writes.</summary>
+/// <summary>The database, or the server of the session, accepts no writes.</summary>
 internal sealed class ReadOnlyException() : DbException("The database is read-only.");
 
-/// <summary>A statement carries a time by the database's clock, and a refused silo stops.</summary>
+/// <summary>
+/// Gives each statement the time, by the database's clock, before which it must begin, and stops a silo that was
+/// refused.
+/// </summary>
 internal sealed class DatabaseGuard(ServiceClock clock, DatabaseMonitor lookout, Fence fence) : WriteGuard
 {
     public override DateTime Until => clock.RawNow.UtcDateTime + Times.StatementLife;

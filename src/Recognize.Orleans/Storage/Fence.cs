@@ -1,24 +1,25 @@
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// Ends a process that may not write any more, because the others have gone on without it, or that has met a fault it
-/// cannot go on with. It says why, once, stops as an operator would stop it, and exits with <see cref="ExitCode"/>.
+/// Ends a process that may no longer write, because the others have gone on without it, or that has met an error it
+/// cannot continue after. It logs the reason once, stops as an operator would stop it, and exits with
+/// <see cref="ExitCode"/>.
 /// </summary>
 internal sealed partial class Fence(IHostApplicationLifetime lifetime, StopDeadline deadline, ILogger<Fence> logger)
 {
     public const int ExitCode = 3;
 
-    // What a stop waits for may never come: other silos do not answer a dead one.
+    // A stop may wait for something that never comes: other silos do not answer a dead one.
     private static readonly TimeSpan LongestStop = TimeSpan.FromSeconds(30);
 
     private readonly TaskCompletionSource closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>Completes when the process may not write any more.</summary>
+    /// <summary>Completes when the process may no longer write.</summary>
     public Task Closed => closed.Task;
 
     public bool IsClosed => closed.Task.IsCompleted;
 
-    /// <summary>Stops the process, because the others have gone on without it. May be repeated.</summary>
+    /// <summary>Stops the process, because the others have gone on without it. May be called again.</summary>
     /// <param name="reason">What the database or the cluster said, as a sentence.</param>
     public void Close(string reason)
     {
@@ -29,7 +30,7 @@ internal sealed partial class Fence(IHostApplicationLifetime lifetime, StopDeadl
         }
     }
 
-    /// <summary>Stops the process for a fault that it cannot go on with. May be repeated.</summary>
+    /// <summary>Stops the process after an error that it cannot continue after. May be called again.</summary>
     public void Close(string where, Exception fault)
     {
         if (closed.TrySetResult())
@@ -44,7 +45,7 @@ internal sealed partial class Fence(IHostApplicationLifetime lifetime, StopDeadl
         deadline.ExitCode = ExitCode;
         deadline.Set(LongestStop);
 
-        // The caller may hold a lock or a grain's turn that the stop waits for.
+        // Not on the caller's thread: the caller may hold a lock or a grain's turn that the stop waits for.
         ThreadPool.QueueUserWorkItem(_ => lifetime.StopApplication());
     }
 

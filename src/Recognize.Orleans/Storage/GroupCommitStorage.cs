@@ -5,17 +5,18 @@ using Orleans.Storage;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// A grain storage that commits in groups: all writes that wait while one transaction is on its way share the next one. Under
-/// light load a write waits for nobody. Rows, hashes and versions are those of the stock ADO.NET provider, so that
-/// either can go on with the other's rows.
+/// A grain storage that commits in groups: writes that wait while one transaction is in flight share the next one.
+/// Under light load no write waits for another. Rows, hashes and versions are those of the stock ADO.NET provider, so
+/// either can continue with the rows of the other.
 /// </summary>
 /// <remarks>
-/// Nothing is acknowledged before its commit has returned. A write whose commit may or may not have happened fails and is not
-/// repeated here: the grain that asked for it reads its row again. A full queue refuses at once.
+/// No write is acknowledged before its commit has returned. A write whose outcome is unknown fails and is not retried
+/// here: the grain that asked for it reads its row again. A full queue refuses at once.
 /// </remarks>
 internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>, IDisposable
 {
-    // Each time another writer has committed in between, so that two writers take turns at worst.
+    // How often a single write is retried after another writer was faster. That writer has committed each time, so at
+    // worst two writers take turns.
     private const int OvertakenAtMost = 5;
 
     private readonly IRowStore rows;
@@ -29,12 +30,14 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
     private long queuedBytes;
     private Task pump = Task.CompletedTask;
 
-    /// <param name="rows">The rows of the engine.</param>
-    /// <param name="reader">Reads the same rows, and ends after this.</param>
+    /// <param name="rows">The row store of the engine.</param>
+    /// <param name="reader">Reads the same rows, and stops after this storage.</param>
     /// <param name="serializer">How states are stored.</param>
-    /// <param name="faults">What is made of the database's faults.</param>
-    /// <param name="limits">How much it takes at once.</param>
-    /// <param name="guard">What a statement is refused by that comes late, or from a silo that is none any more.</param>
+    /// <param name="faults">Turns faults of the database into exceptions for callers.</param>
+    /// <param name="limits">How much work is accepted at once.</param>
+    /// <param name="guard">
+    /// Makes the database refuse a statement that is late or comes from a silo that is no longer a member.
+    /// </param>
     public GroupCommitStorage(IRowStore rows, RowReader reader, IGrainStorageSerializer serializer, StorageFaults faults, GroupCommitLimits limits, WriteGuard guard)
     {
         this.rows = rows;
@@ -58,8 +61,8 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
 
     public void Start() => pump = Task.Run(WriteGroupsAsync, CancellationToken.None);
 
-    /// <summary>Writes what is queued, whose callers wait for the answer, and takes nothing more.</summary>
-    /// <param name="cancellationToken">Ends the patience: what is still queued then fails, with an unknown outcome.</param>
+    /// <summary>Writes what is queued, because callers wait for it, and accepts nothing more.</summary>
+    /// <param name="cancellationToken">Ends the wait: what is still queued then fails, with an unknown outcome.</param>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         if (!writes.Writer.TryComplete())
@@ -148,7 +151,7 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
         var touched = new HashSet<RowKey>();
         while (await writes.Reader.WaitToReadAsync())
         {
-            // One statement cannot tell two writes of one row apart: the later one goes with the next group.
+            // One statement cannot tell two writes of one row apart, so the later one goes with the next group.
             while (group.Count < limits.Group && writes.Reader.TryPeek(out var item) && touched.Add(item.Write.Row))
             {
                 writes.Reader.TryRead(out _);
@@ -173,7 +176,7 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
         }
     }
 
-    // That the database does not tell its time does not change that it has refused the group.
+    // If the clock cannot be measured, the refusal still stands: the group was not written.
     private async Task<bool> TryMeasureAgainAsync()
     {
         try
@@ -198,7 +201,7 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
         }
         catch (GroupRefusedException refusal) when (group.Count > 1 || (refusal.IsOvertaken && overtaken < OvertakenAtMost))
         {
-            // One poisoned row hurts nobody else.
+            // Each item is retried on its own, so that one bad row fails no other.
             foreach (var item in group)
             {
                 await WriteAsync([item], overtaken + 1);
@@ -208,7 +211,7 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
         }
         catch (Exception fault)
         {
-            // Each gets a fault of its own: a task's exception is thrown in many places at once.
+            // Each item gets its own exception, because several callers throw theirs at the same time.
             group.ForEach(item => item.Done.SetException(faults.OfWrite(fault)));
             return;
         }
@@ -217,36 +220,41 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
     }
 }
 
-/// <summary>How much the storage takes at once.</summary>
+/// <summary>How much work the storage accepts at once.</summary>
 internal sealed record GroupCommitLimits
 {
-    /// <summary>Rows in one transaction, and rows or ranges in one question.</summary>
+    /// <summary>Rows in one transaction, and rows or ranges in one read.</summary>
     public int Group { get; init; } = 128;
 
-    /// <summary>Rows that the ranges of one question may find; the last range may go beyond it.</summary>
+    /// <summary>Rows that the ranges of one read may find. The last range may exceed it.</summary>
     public int GroupRows { get; init; } = 200;
 
-    /// <summary>Writes, and likewise reads, that wait; one more is refused.</summary>
+    /// <summary>How many writes may wait, and how many reads; one more is refused.</summary>
     public int Queue { get; init; } = 16_384;
 
-    /// <summary>Bytes of state in the writes that wait.</summary>
+    /// <summary>Bytes of state in the waiting writes.</summary>
     public long QueuedBytes { get; init; } = 64 * 1024 * 1024;
 }
 
-/// <summary>What the database checks beside the row's version: that a statement is not late, and that its silo still belongs to the cluster.</summary>
+/// <summary>
+/// What the database checks in addition to the row's version: that a statement is not late, and that its silo is still
+/// a member of the cluster.
+/// </summary>
 internal class WriteGuard
 {
-    /// <summary>Checks nothing: one process has the database, or a test does.</summary>
+    /// <summary>Checks nothing: for a database that one process owns, and for tests.</summary>
     public static readonly WriteGuard None = new();
 
-    /// <summary>Until when, by the database's clock, a statement that is sent now may begin.</summary>
+    /// <summary>The time, by the database's clock, before which a statement that is sent now must begin.</summary>
     public virtual DateTime Until => DateTime.MaxValue;
 
-    /// <summary>Asks the database for its time again, because a statement was refused as late.</summary>
-    /// <returns>Whether <see cref="Until"/> is another one now.</returns>
+    /// <summary>Measures the database's clock again, because a statement was refused as late.</summary>
+    /// <returns>Whether <see cref="Until"/> has changed.</returns>
     public virtual Task<bool> TryMeasureAgainAsync(CancellationToken cancellationToken) => Task.FromResult(false);
 
-    /// <summary>Called when the database has refused a write because this silo is none of its cluster any more.</summary>
+    /// <summary>
+    /// Called when the database has refused a write because this silo is no longer a member of its cluster.
+    /// </summary>
     public virtual void Refused()
     {
     }

@@ -3,16 +3,17 @@ using System.Data.Common;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// One connection that is held open outside of the pool, for statements that follow each other. A session that went wrong ends with it, and a
-/// connection that died while nobody used it is noticed before a statement is sent.
+/// One connection that is held open outside the pool, for statements that follow each other. Closing it ends its
+/// session, so a broken session is never reused. A connection that died while it was idle is noticed before a statement
+/// is sent.
 /// </summary>
-/// <param name="database">Where to.</param>
-/// <param name="clock">Tells how long the connection was idle.</param>
+/// <param name="database">The database to connect to.</param>
+/// <param name="clock">Measures how long the connection was idle.</param>
 internal sealed class HeldConnection(Database database, TimeProvider clock) : IAsyncDisposable
 {
     private const int ProbeSeconds = 1;
 
-    // A firewall that forgets a connection tells nobody, and a server that closes one is not heard before the next statement.
+    // A firewall drops a connection without notice, and if the server closes one, only the next statement finds out.
     private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(1);
 
     private DbConnection? connection;
@@ -20,7 +21,9 @@ internal sealed class HeldConnection(Database database, TimeProvider clock) : IA
     private int idleGeneration;
     private long answered;
 
-    /// <summary>The connection, opened again if it is not there, not answering or of sessions that were given up.</summary>
+    /// <summary>
+    /// The connection. It is opened again if there is none, if it does not answer, or if its session was given up.
+    /// </summary>
     /// <returns>The connection, and whether nothing is prepared on it yet.</returns>
     public async ValueTask<(DbConnection Connection, bool IsNew)> OpenAsync(CancellationToken cancellationToken)
     {
@@ -40,7 +43,7 @@ internal sealed class HeldConnection(Database database, TimeProvider clock) : IA
         return (connection, true);
     }
 
-    /// <summary>Tells of a statement that the server has answered.</summary>
+    /// <summary>Records that the server has answered a statement.</summary>
     public void Answered() => answered = clock.GetTimestamp();
 
     public async ValueTask DisposeAsync()
@@ -75,7 +78,8 @@ internal sealed class HeldConnection(Database database, TimeProvider clock) : IA
         }
         catch (Exception fault) when (fault is DbException or InvalidOperationException or IOException or TimeoutException)
         {
-            // Where one died unnoticed, the others have too: they need not find out one after the other.
+            // If one connection died unnoticed, the other idle ones have too. They need not find out one after the
+            // other.
             database.DropIdle();
             return false;
         }

@@ -2,7 +2,7 @@ using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
-/// <summary>The database of this process, and the lock that makes an SQLite file belong to one process.</summary>
+/// <summary>The database of this process, and the lock that reserves a SQLite file for one process.</summary>
 internal sealed class OpenDatabase : IAsyncDisposable
 {
     private readonly SqliteLock? fileLock;
@@ -15,7 +15,9 @@ internal sealed class OpenDatabase : IAsyncDisposable
 
     public Database Database { get; }
 
-    /// <exception cref="StartRefusedException">Another process has the SQLite file.</exception>
+    /// <exception cref="StartRefusedException">
+    /// Another process uses the SQLite file, or the file is missing although its log exists.
+    /// </exception>
     public static OpenDatabase Open(StorageSettings settings)
     {
         SqliteLock? held = null;
@@ -28,7 +30,7 @@ internal sealed class OpenDatabase : IAsyncDisposable
                     [$"Another process uses the SQLite database {file}. SQLite serves one process; use SQL Server or PostgreSQL for several."]);
             }
 
-            // SQLite would delete the log, and with it what may be all that is left.
+            // SQLite would delete the log, which may be all that is left of the data.
             if (!File.Exists(file) && new FileInfo(file + "-wal") is { Exists: true, Length: > 0 } log)
             {
                 held.Dispose();

@@ -13,13 +13,14 @@ namespace Recognize.Orleans.Storage;
 internal sealed class PostgreSqlDatabase(string connectionString)
     : Database(StorageEngine.PostgreSql, NpgsqlDataSource.Create(WithDefaults(connectionString)))
 {
-    // Any number, as long as nothing else that shares the database takes the same advisory lock.
+    // The number is arbitrary, but nothing else that shares the database may take the same advisory lock.
     private const long SchemaLock = 0x5265636F676E697A;
 
-    // The data source does not tell its password.
+    // Kept because the data source does not reveal its password.
     private readonly string connectionString = connectionString;
 
-    // A statement that timed out ends its connection: nobody waits for the server's word on the cancellation.
+    // A statement that times out ends its connection at once, without waiting for the server to confirm the
+    // cancellation.
     private readonly NpgsqlDataSource unpooled = NpgsqlDataSource.Create(
         new NpgsqlConnectionStringBuilder(WithDefaults(connectionString)) { Pooling = false, CancellationTimeout = -1 });
 
@@ -33,7 +34,8 @@ internal sealed class PostgreSqlDatabase(string connectionString)
 
     protected override string IsReadOnlyText => "CASE current_setting('transaction_read_only') WHEN 'on' THEN 1 ELSE 0 END";
 
-    // Of two that take over at once the second one waits for the first one's row, looks at it again and finds it fresh.
+    // If two clusters take over at once, the second waits for the first one's row, looks at it again and finds it
+    // fresh.
     protected override string ClaimText =>
         $"""
         INSERT INTO RecognizeCluster (ServiceId, ClusterId, ClaimedAt, NewestTime)
@@ -71,21 +73,21 @@ internal sealed class PostgreSqlDatabase(string connectionString)
 
     public override void ClearPool() => ((NpgsqlDataSource)DataSource).Clear();
 
-    public override FaultOf Classify(Exception fault) => fault switch
+    public override FaultScope Classify(Exception fault) => fault switch
     {
-        PostgresException known when IsOfNode(known) => FaultOf.Node,
+        PostgresException known when IsOfNode(known) => FaultScope.Node,
 
-        // Its disk or memory is full, or it has too many sessions.
-        PostgresException { SqlState: ['5', '3', ..] } => FaultOf.Database,
+        // The disk or memory is full, or there are too many sessions.
+        PostgresException { SqlState: ['5', '3', ..] } => FaultScope.Database,
 
-        PostgresException known when IsOfSession(known) => FaultOf.Session,
+        PostgresException known when IsOfSession(known) => FaultScope.Session,
 
-        // Nothing is known of others that would concern more than what was asked.
-        PostgresException => FaultOf.Statement,
+        // Other errors are not known to affect more than the statement.
+        PostgresException => FaultScope.Statement,
 
-        // Where one connection broke, idle ones have too.
-        NpgsqlException { InnerException: IOException or SocketException } => FaultOf.Session,
-        _ => FaultOf.Database,
+        // If one connection broke, the idle ones have broken too.
+        NpgsqlException { InnerException: IOException or SocketException } => FaultScope.Session,
+        _ => FaultScope.Database,
     };
 
     public override async Task AddServerErrorsAsync(ICollection<string> faults, CancellationToken cancellationToken)
@@ -150,8 +152,8 @@ internal sealed class PostgreSqlDatabase(string connectionString)
         await base.DisposeConnectionsAsync();
     }
 
-    // A transaction of the session's is in the way or it was made read-only (25), it lost a statement that was prepared or has it twice (26000, 42P05), knows an
-    // older table (0A000), or is at its end (08, 57P).
+    // The session has a transaction in the way or was made read-only (25), lost a prepared statement or has it twice
+    // (26000, 42P05), knows an older table (0A000), or is ending (08, 57P).
     private static bool IsOfSession(PostgresException fault) =>
         fault.SqlState is PostgresErrorCodes.InvalidSqlStatementName or PostgresErrorCodes.DuplicatePreparedStatement or PostgresErrorCodes.FeatureNotSupported
         || fault.SqlState[..2] is "25" or "08"
@@ -161,7 +163,8 @@ internal sealed class PostgreSqlDatabase(string connectionString)
         or PostgresErrorCodes.InvalidPassword or PostgresErrorCodes.InvalidAuthorizationSpecification
         or PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.UndefinedColumn or PostgresErrorCodes.InvalidSchemaName;
 
-    // What is set for a session stays with it. A pooler that lends a session for one transaction lends the same one to the next client.
+    // A setting stays with its session. A pooler that lends a session for one transaction lends the same session to the
+    // next client, which then sees the setting.
     private async Task<bool> SharesSessionsAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
     {
         var mark = Guid.NewGuid().ToString("N");
@@ -185,17 +188,19 @@ internal sealed class PostgreSqlDatabase(string connectionString)
     {
         var builder = new NpgsqlConnectionStringBuilder(connectionString);
 
-        // The storage providers run a handful of statements; prepared on the server, they get about twice as many through.
+        // The storage providers run few distinct statements. Prepared on the server, they have about twice the
+        // throughput.
         SetUnlessGiven("Max Auto Prepare", 50);
 
-        // Orleans gives up a call after ten seconds. A server that does not answer must be known by then.
+        // Orleans gives up a call after ten seconds. A server that does not answer must be noticed by then.
         SetUnlessGiven("Timeout", 5);
         SetUnlessGiven("Command Timeout", 10);
 
-        // A connection that a firewall has forgotten is noticed while it is idle, not by the next request.
+        // A connection that a firewall has dropped is noticed while it is idle, not by the next request.
         SetUnlessGiven("Keepalive", 10);
 
-        // Of several hosts the driver forgets soon that one was down or a standby: after a failover one of them is the primary.
+        // With several hosts, the driver must soon forget that one was down or a standby: after a failover it may be
+        // the primary.
         SetUnlessGiven("Host Recheck Seconds", 1);
         return builder.ConnectionString;
 

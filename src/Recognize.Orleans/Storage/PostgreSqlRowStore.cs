@@ -4,14 +4,18 @@ using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
-/// <summary>Groups on PostgreSQL: one prepared statement over arrays, one round trip, one commit.</summary>
+/// <summary>
+/// The row store of PostgreSQL. A group is one prepared statement over arrays: one round trip, one commit.
+/// </summary>
 internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string serviceId, SiloIdentity? silo, TimeProvider clock) : IRowStore
 {
-    // Looks first, so that each item has its own fate and a duplicate costs no write. A writer on another silo that comes in
-    // between makes an insert break the key or an update miss its row; the division by zero then takes the group back.
-    // LATERAL with LIMIT cannot be flattened into a join, so that however small the table was when the statement was
-    // planned, each row is looked up by the index and each update finds its row by its place.
-    // The fence comes first and locks nothing: a statement that was held up on its way, and one of a silo that was voted dead, write nothing.
+    // The statement looks at the rows first, so that each item gets its own outcome and a duplicate costs no write. If
+    // a writer on another silo comes in between, an insert violates the key or an update misses its row. The violation,
+    // or else the division by zero, rolls the group back.
+    // LATERAL with LIMIT cannot be flattened into a join. So each row is found by the index and each update finds its
+    // row by its ctid, even if the table was small when the statement was planned.
+    // The fence is checked first and locks nothing. A statement that arrives late, or from a silo that was voted dead,
+    // writes nothing.
     private const string WriteText = """
         WITH fence AS MATERIALIZED
         (
@@ -111,8 +115,9 @@ internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string ser
         ) found
         """;
 
-    // A plan is made once and kept; one that was made for a nearly empty table must not scan it when it is full.
-    // A row that somebody else holds locked must not hold up a whole group: the server refuses it, and each item is tried by itself.
+    // A plan is made once and kept. A plan made for a nearly empty table must not scan the table when it is full.
+    // A row that another session holds locked must not delay a whole group. The server refuses the group at the lock
+    // timeout, and each item is retried on its own.
     private const string Session = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; SET lock_timeout = '2s'";
 
     private static readonly NpgsqlDbType[] FenceColumns = [NpgsqlDbType.TimestampTz, NpgsqlDbType.Varchar, NpgsqlDbType.Varchar, NpgsqlDbType.Integer, NpgsqlDbType.Integer];
@@ -189,11 +194,12 @@ internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string ser
     private static bool IsOvertaken(PostgresException fault) =>
         fault.SqlState is PostgresErrorCodes.UniqueViolation or PostgresErrorCodes.DivisionByZero or PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure;
 
-    // The server took the statement back for what is in it or in its way; the connection is as good as before.
+    // The server rolled the statement back because of its values or of a lock, or because it was cancelled. The
+    // connection is still good.
     private static bool LeavesConnection(PostgresException fault) =>
         IsOvertaken(fault) || fault.SqlState is PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled || fault.SqlState[..2] is "22" or "23";
 
-    // The server says these when it goes away, and may have committed before.
+    // The server reports these errors when it goes away. It may have committed before.
     private static bool EndsConnection(PostgresException fault) =>
         fault.InvariantSeverity is "FATAL" or "PANIC"
         || fault.SqlState.StartsWith("57P", StringComparison.Ordinal)
@@ -208,7 +214,8 @@ internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string ser
 
         public async Task RunAsync(string text, object[] values, Action<NpgsqlDataReader> read, CancellationToken cancellationToken)
         {
-            // What is wrong with an old session is not with a new one.
+            // False means that an old session failed. A new session does not have its problem, so the statement is
+            // retried on one.
             while (!await TryRunAsync(text, values, read, cancellationToken))
             {
             }
@@ -248,8 +255,8 @@ internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string ser
 
                 return database.Classify(fault) switch
                 {
-                    FaultOf.Statement => throw new GroupRefusedException(fault, IsOvertaken(fault)),
-                    FaultOf.Session when !isNew => false,
+                    FaultScope.Statement => throw new GroupRefusedException(fault, IsOvertaken(fault)),
+                    FaultScope.Session when !isNew => false,
                     _ => throw new UnavailableException(fault),
                 };
             }

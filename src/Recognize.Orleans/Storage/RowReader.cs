@@ -3,8 +3,8 @@ using System.Threading.Channels;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// Reads rows and ranges of rows in groups: whatever waits while one question is on its way shares the next. Ranges have a connection
-/// of their own, so that a long one holds up no row.
+/// Reads rows and ranges of rows in groups: reads that wait while one is in flight share the next. Ranges have their
+/// own connection, so that a long one delays no row.
 /// </summary>
 internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDisposable
 {
@@ -29,7 +29,7 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
 
     public Task<List<RangeRow>> ReadAsync(RowRange range, CancellationToken cancellationToken) => AskAsync(ranges, new ReadItem<RowRange, List<RangeRow>>(range, static () => []), cancellationToken);
 
-    // Before the storage, which begins at a later stage and ends earlier.
+    // At an earlier stage than the storage, so that the storage starts later and stops earlier.
     public void Participate(ISiloLifecycle observer) => observer.Subscribe(
         nameof(RowReader),
         ServiceLifecycleStage.RuntimeInitialize,
@@ -44,8 +44,8 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
         Task.Run(() => ReadGroupsAsync(single, rows.ReadAsync, static _ => 1), CancellationToken.None),
         Task.Run(() => ReadGroupsAsync(ranges, rows.ReadRangesAsync, static range => range.Count), CancellationToken.None));
 
-    /// <summary>Answers what was asked, takes nothing more, and closes the rows.</summary>
-    /// <param name="cancellationToken">Ends the patience: what was asked then fails.</param>
+    /// <summary>Answers the waiting reads, accepts no more, and closes the row store.</summary>
+    /// <param name="cancellationToken">Ends the wait: reads that are still waiting then fail.</param>
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         if (!single.Writer.TryComplete() || !ranges.Writer.TryComplete())
@@ -70,7 +70,7 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
     private static Task<TAnswer> AskAsync<TQuestion, TAnswer>(Channel<ReadItem<TQuestion, TAnswer>> queue, ReadItem<TQuestion, TAnswer> item, CancellationToken cancellationToken) =>
         queue.Writer.TryWrite(item) ? item.Done.Task.WaitAsync(cancellationToken) : throw new StorageBusyException();
 
-    // Rows are few enough in a group that its memory is bounded, and that nobody waits long behind it.
+    // A group is limited in rows, so that its memory is bounded and nobody waits long behind it.
     private async Task ReadGroupsAsync<TQuestion, TAnswer>(
         Channel<ReadItem<TQuestion, TAnswer>> queue, Func<IReadOnlyList<ReadItem<TQuestion, TAnswer>>, CancellationToken, Task> read, Func<TQuestion, int> mostRows)
     {
@@ -96,7 +96,8 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
         }
         catch (GroupRefusedException) when (group.Count > 1)
         {
-            // One question that the database cannot take spoils no other. What the group had found before it was refused comes again.
+            // One read that the database refuses must not fail the others. What the group had found before the refusal
+            // is read again.
             foreach (var item in group)
             {
                 item.Forget();
@@ -105,7 +106,7 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
         }
         catch (Exception fault) when (!isRepeated && faults.IsOfSession(fault))
         {
-            // A question may be asked twice. What was found before the session ended comes again.
+            // A read may be retried. What was found before the session ended is read again.
             group.ForEach(item => item.Forget());
             await ReadAsync(group, read, isRepeated: true);
         }

@@ -5,14 +5,17 @@ using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
-/// <summary>Which row of OrleansStorage holds a grain's state. The same columns and hashes as the stock ADO.NET provider writes.</summary>
+/// <summary>
+/// The row of OrleansStorage that holds a grain's state. Its columns and hashes are those of the stock ADO.NET
+/// provider.
+/// </summary>
 internal readonly record struct RowKey
 {
     private static readonly OrleansDefaultHasher Hasher = new();
 
     public RowKey(string stateName, GrainId grain)
     {
-        // The stock provider would spread such a key over other columns.
+        // The stock provider would store such a key in other columns.
         if (grain.TryGetGuidKey(out _, out _) || grain.TryGetIntegerKey(out _, out _))
         {
             throw new NotSupportedException($"The key of {grain} reads as a number or a GUID; keys of this service are plain strings.");
@@ -22,7 +25,8 @@ internal readonly record struct RowKey
         Key = grain.Key.ToString()!;
         TypeHash = Hasher.Hash(Encoding.UTF8.GetBytes(Type));
 
-        // The stock provider hashes the bytes of a key, but not those of a type, back to front on little-endian machines.
+        // On little-endian machines the stock provider reverses the bytes of a key before it hashes them, but not those
+        // of a type.
         var bytes = Encoding.UTF8.GetBytes(Key);
         if (BitConverter.IsLittleEndian)
         {
@@ -41,12 +45,12 @@ internal readonly record struct RowKey
     public int KeyHash { get; }
 }
 
-/// <summary>What else a row is found by.</summary>
-/// <param name="History">Where it stands in a history from now on; null: where it stood, a new row in none.</param>
-/// <param name="Pending">Where it stands among what is pending; null: it is not.</param>
+/// <summary>The index keys of a row.</summary>
+/// <param name="History">Its key in a history from now on; null: unchanged, and none for a new row.</param>
+/// <param name="Pending">Its key among the pending rows; null: it is not pending.</param>
 internal readonly record struct RowKeys(string? History, string? Pending);
 
-/// <summary>A state whose row is found by more than its grain.</summary>
+/// <summary>A state whose row is found by more than the key of its grain.</summary>
 internal interface IIndexedState
 {
     /// <param name="grainKey">The key of the state's grain.</param>
@@ -54,10 +58,10 @@ internal interface IIndexedState
     RowKeys KeysOf(string grainKey, bool isFirst);
 }
 
-/// <param name="Row">Which row.</param>
+/// <param name="Row">The row.</param>
 /// <param name="Payload">The state; null deletes the row.</param>
-/// <param name="Version">The version that the row must have; null: there must be no row.</param>
-/// <param name="Keys">What else the row is found by from now on.</param>
+/// <param name="Version">The version that the row must have; null: the row must not exist.</param>
+/// <param name="Keys">The row's index keys from now on.</param>
 internal readonly record struct RowWrite(RowKey Row, byte[]? Payload, int? Version, RowKeys Keys = default)
 {
     /// <summary>The version that the row will have.</summary>
@@ -66,11 +70,11 @@ internal readonly record struct RowWrite(RowKey Row, byte[]? Payload, int? Versi
 
 internal readonly record struct StoredRow(byte[]? Payload, int Version);
 
-/// <summary>Rows that stand one after the other in an index, in its order or against it.</summary>
-/// <param name="Index">Which index.</param>
-/// <param name="After">The place before the first.</param>
-/// <param name="Before">The place behind the last.</param>
-/// <param name="Count">How many at most.</param>
+/// <summary>Consecutive rows of an index, in the direction that the index is read in.</summary>
+/// <param name="Index">The index and the direction.</param>
+/// <param name="After">The lower bound, exclusive.</param>
+/// <param name="Before">The upper bound, exclusive.</param>
+/// <param name="Count">The most rows to read.</param>
 internal readonly record struct RowRange(RowIndex Index, string After, string Before, int Count);
 
 internal enum RowIndex
@@ -81,40 +85,45 @@ internal enum RowIndex
     /// <summary>By HistoryKey, descending.</summary>
     History = 2,
 
-    /// <summary>By PendingKey, ascending, without what is stored: the index alone is read.</summary>
+    /// <summary>By PendingKey, ascending, without payloads: only the index is read.</summary>
     PendingKeys = 3,
 }
 
-/// <param name="Key">The key by which the index has it.</param>
-/// <param name="Payload">The state; null where only keys were asked for.</param>
+/// <param name="Key">The row's key in the index.</param>
+/// <param name="Payload">The state; null if only keys were asked for.</param>
 internal readonly record struct RangeRow(string Key, byte[]? Payload);
 
-/// <summary>What became of a write. The statements of the engines know the numbers.</summary>
+/// <summary>The outcome of a write. The engines' statements contain the numbers.</summary>
 internal enum WriteOutcome
 {
     /// <summary>The row is durable.</summary>
     Written = 1,
 
-    /// <summary>The row has another version, or exists. Nothing was written.</summary>
+    /// <summary>The row has another version, or it exists and must not. Nothing was written.</summary>
     Conflicts = 2,
 
-    /// <summary>The statement came to the database after the time that it carries. Nothing was written.</summary>
+    /// <summary>The statement reached the database after the time that it carries. Nothing was written.</summary>
     TooLate = 3,
 
-    /// <summary>The silo is not, or no more, one of the cluster that has the database. Nothing was written.</summary>
+    /// <summary>
+    /// The silo is not, or is no longer, a member of the cluster that owns the service. Nothing was written.
+    /// </summary>
     Fenced = 4,
 }
 
-/// <summary>One row that is to be written.</summary>
-/// <param name="write">What.</param>
-/// <param name="cancellationToken">Takes the item back as long as no group has begun with it.</param>
+/// <summary>One row to write.</summary>
+/// <param name="write">The write.</param>
+/// <param name="cancellationToken">Withdraws the item, as long as no group has begun with it.</param>
 internal sealed class WriteItem(RowWrite write, CancellationToken cancellationToken)
 {
     private readonly long enqueued = Stopwatch.GetTimestamp();
 
     public RowWrite Write { get; } = write;
 
-    /// <summary>Whether it has waited so long that its caller has given up: a write must not come later than others reckon with (<see cref="Times.LongestWrite"/>).</summary>
+    /// <summary>
+    /// Whether it has waited so long that its caller has given up. No write may come later than others allow for
+    /// (<see cref="Times.LongestWrite"/>).
+    /// </summary>
     public bool IsTooOld => Stopwatch.GetElapsedTime(enqueued) > Times.LongestInQueue;
 
     public int Bytes { get; } = write.Payload?.Length ?? 0;
@@ -126,7 +135,7 @@ internal sealed class WriteItem(RowWrite write, CancellationToken cancellationTo
     public bool IsTakenBack() => cancellationToken.IsCancellationRequested && Done.TrySetCanceled(cancellationToken);
 }
 
-/// <summary>A question to the database that shares a round trip with others of its kind.</summary>
+/// <summary>A read that shares a round trip with others of its kind.</summary>
 internal sealed class ReadItem<TQuestion, TAnswer>(TQuestion question, Func<TAnswer> unanswered)
 {
     public TQuestion Question { get; } = question;
@@ -135,42 +144,59 @@ internal sealed class ReadItem<TQuestion, TAnswer>(TQuestion question, Func<TAns
 
     public TaskCompletionSource<TAnswer> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>Drops what was found, because the question is asked again.</summary>
+    /// <summary>Drops what was found, because the read is retried.</summary>
     public void Forget() => Answer = unanswered();
 }
 
-/// <summary>The rows of one engine. Used by one writer, one reader of rows and one reader of ranges at a time.</summary>
+/// <summary>
+/// The row store of one engine. It is used by one writer, one reader of rows and one reader of ranges at a time.
+/// </summary>
 internal interface IRowStore : IAsyncDisposable
 {
-    /// <summary>Writes a group in one transaction and sets the fate of each item. No row is in a group twice.</summary>
-    /// <param name="group">What to write.</param>
-    /// <param name="until">By the database's clock: the group is refused when it arrives later than that. Not on SQLite, to which nothing arrives late.</param>
+    /// <summary>
+    /// Writes a group in one transaction and sets the outcome of each item. No row is in a group twice.
+    /// </summary>
+    /// <param name="group">The items to write.</param>
+    /// <param name="until">
+    /// By the database's clock: the group is refused if it arrives later. SQLite ignores this, because no write can be
+    /// late there.
+    /// </param>
     /// <param name="cancellationToken">Ends the wait for the database.</param>
-    /// <exception cref="GroupRefusedException">Nothing was written, for certain.</exception>
-    /// <exception cref="UnavailableException">Nothing was written, for certain, and nothing can be at the moment.</exception>
+    /// <exception cref="GroupRefusedException">It is certain that nothing was written.</exception>
+    /// <exception cref="UnavailableException">
+    /// It is certain that nothing was written, and nothing can be written at the moment.
+    /// </exception>
     /// <exception cref="Exception">It is unknown whether anything was written.</exception>
     Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken);
 
-    /// <summary>Reads a group and sets what was found of each item.</summary>
-    /// <exception cref="GroupRefusedException">The database refused the question itself; its items may be asked one by one.</exception>
+    /// <summary>Reads a group and sets each item's answer.</summary>
+    /// <exception cref="GroupRefusedException">
+    /// The database refused the read itself. Its items may be retried one by one.
+    /// </exception>
     Task ReadAsync(IReadOnlyList<ReadItem<RowKey, StoredRow?>> group, CancellationToken cancellationToken);
 
-    /// <summary>Reads a group and adds what was found to each item's answer, in the order of its index.</summary>
-    /// <exception cref="GroupRefusedException">The database refused the question itself; its items may be asked one by one.</exception>
+    /// <summary>
+    /// Reads a group and adds the rows that were found to each item's answer, in the order of its index.
+    /// </summary>
+    /// <exception cref="GroupRefusedException">
+    /// The database refused the read itself. Its items may be retried one by one.
+    /// </exception>
     Task ReadRangesAsync(IReadOnlyList<ReadItem<RowRange, List<RangeRow>>> group, CancellationToken cancellationToken);
 }
 
-/// <summary>The database refused a group before its commit: nothing of it was written, and its items may be tried one by one.</summary>
-/// <param name="cause">What the database said.</param>
+/// <summary>
+/// The database refused a group before its commit. Nothing was written, and its items may be retried one by one.
+/// </summary>
+/// <param name="cause">What the database reported.</param>
 /// <param name="overtaken">
-/// Whether another writer came between the look at a row and its write. That writer has committed by now: the same item tried again
-/// is told its true fate.
+/// Whether another writer came between the look at a row and its write. That writer has committed by now, so a retry of
+/// the item gets its true outcome.
 /// </param>
 internal sealed class GroupRefusedException(Exception cause, bool overtaken = false) : Exception(cause.Message, cause)
 {
     public bool IsOvertaken => overtaken;
 }
 
-/// <summary>There is no connection on which a group could be sent, or the database refuses every other one as well.</summary>
-/// <param name="cause">What the driver said.</param>
+/// <summary>There is no connection to send a group on, or the database refuses every other group as well.</summary>
+/// <param name="cause">What the driver reported.</param>
 internal sealed class UnavailableException(Exception cause) : Exception(cause.Message, cause);

@@ -7,23 +7,25 @@ using Recognize.Orleans.Foundation;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// The tables, queries and view in <c>sql/</c>, brought into a database by the program. The scripts keep the book
-/// themselves (table RecognizeSchema), so that one run by hand counts like one run here.
+/// The tables, queries and view in <c>sql/</c>, applied to a database by the program. The scripts record their version
+/// themselves (table RecognizeSchema), so a script that is run by hand counts like one that is run here.
 /// </summary>
 internal static class Schema
 {
-    /// <summary>The schema that this program is written for: the one that the last script in <c>sql/</c> leads to.</summary>
+    /// <summary>
+    /// The schema version that this program is written for: the one that the last script in <c>sql/</c> leads to.
+    /// </summary>
     public const int Version = 5;
 
-    // What the first script makes; each script after it leads one further. There was no release with an older one.
+    // The version that the first script creates. Each later script adds one. No release had an older version.
     private const int FirstVersion = 5;
 
-    /// <summary>How long a script, and whoever waits for it, may take: it may rebuild an index over everything stored.</summary>
+    /// <summary>How long a script, or a wait for one, may take. A script may rebuild an index over all rows.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromMinutes(30);
 
     /// <summary>
-    /// Runs the scripts that the database does not have yet. Repeating it, several processes at once and a newer database
-    /// are all harmless.
+    /// Runs the scripts that the database does not have yet. It is harmless to repeat this, to run it in several
+    /// processes at once, or to run it on a newer database.
     /// </summary>
     /// <exception cref="InvalidOperationException">
     /// The database is older than the first script, or a script failed; the database is as it was before that script.
@@ -44,7 +46,7 @@ internal static class Schema
             var missing = Missing(database.Engine, version).ToArray();
             if (missing.Length > 0)
             {
-                // The library has no asynchronous calls.
+                // DbUp, which runs the scripts, has no asynchronous calls.
                 await Task.Run(() => Run(database, connection, missing), CancellationToken.None);
             }
 
@@ -59,10 +61,10 @@ internal static class Schema
     }
 
     /// <summary>
-    /// Creates the database itself when the server does not have it. An existing one needs no more rights than to connect
-    /// to it. SQLite creates its file on the first use.
+    /// Creates the database itself if the server does not have it. If the database exists, the right to connect to it
+    /// is enough. SQLite creates its file on first use.
     /// </summary>
-    /// <returns>Whether it was created by this call.</returns>
+    /// <returns>Whether this call created it.</returns>
     public static async Task<bool> CreateDatabaseAsync(Database database)
     {
         if (await database.ExistsAsync())
@@ -94,13 +96,15 @@ internal static class Schema
         return (await ReadAsync(database, connection, cancellationToken)).Version;
     }
 
-    /// <summary>The names of the scripts that a database of a version does not have yet.</summary>
+    /// <summary>The names of the scripts that a database of this version does not have yet.</summary>
     /// <exception cref="InvalidOperationException">The version is older than the first script.</exception>
     public static IReadOnlyList<string> MissingScripts(StorageEngine engine, int version) => version is > 0 and < FirstVersion
         ? throw new InvalidOperationException(BeforeFirstRelease(version))
         : [.. Missing(engine, version).Select(script => script.Name)];
 
-    /// <summary>Null when this program can work with the database, otherwise a sentence that tells an operator what to do.</summary>
+    /// <summary>
+    /// Null if this program can work with the database, otherwise a sentence that tells an operator what to do.
+    /// </summary>
     public static async Task<string?> CheckAsync(Database database, CancellationToken cancellationToken)
     {
         await using var connection = await database.DataSource.OpenConnectionAsync(cancellationToken);
@@ -115,13 +119,15 @@ internal static class Schema
         };
     }
 
-    /// <summary>The scripts of an engine that the program carries, in the order of their numbers, and the schema that each leads to.</summary>
+    /// <summary>
+    /// The embedded scripts of an engine, in the order of their numbers, and the schema version that each leads to.
+    /// </summary>
     internal static IReadOnlyList<(int Version, SqlScript Script)> Scripts(StorageEngine engine)
     {
         var assembly = typeof(Schema).Assembly;
         var folder = $"sql/{engine}/";
 
-        // The name of an embedded file has the separators of the machine that built it.
+        // The name of an embedded file has the path separators of the machine that built it.
         return
         [
             .. from resource in assembly.GetManifestResourceNames()
@@ -183,8 +189,8 @@ internal static class Schema
     }
 }
 
-/// <summary>What came of applying the schema.</summary>
-/// <param name="Before">The version that the database had; 0: none.</param>
-/// <param name="Scripts">What ran.</param>
-/// <param name="After">The version that it has.</param>
+/// <summary>The result of applying the schema.</summary>
+/// <param name="Before">The version before; 0: no schema.</param>
+/// <param name="Scripts">The names of the scripts that ran.</param>
+/// <param name="After">The version after.</param>
 internal sealed record AppliedSchema(int Before, IReadOnlyList<string> Scripts, int After);

@@ -1,35 +1,38 @@
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// The time of the service: the database's clock, as the machine's monotonic clock plus an offset that is measured again
-/// and again. Timers and timestamps stay the machine's. Until it is started, the time is the machine's too.
+/// The time of the service: the database's clock, computed as the machine's monotonic clock plus an offset that is
+/// measured regularly. Timers and timestamps are the machine's. Until the clock is started, the time is the machine's
+/// too.
 /// </summary>
 /// <remarks>
-/// It never goes backwards, and never faster or slower than the monotonic clock by more than a tenth. What the database's
-/// clock is right now, without that care, is <see cref="RawNow"/>.
+/// It never goes backwards, and its speed differs from the monotonic clock by at most a tenth. <see cref="RawNow"/>
+/// follows the database's clock without this smoothing.
 /// </remarks>
 internal sealed class ServiceClock(TimeProvider machine) : TimeProvider
 {
-    /// <summary>A clock that is off the database's by more than this is told to the operator.</summary>
+    /// <summary>A clock that is further off the database's is reported to the operator.</summary>
     public static readonly TimeSpan Remarkable = TimeSpan.FromSeconds(1);
 
-    /// <summary>A clock that is off by more than this serves no new traffic and removes nothing.</summary>
+    /// <summary>With a clock that is further off, this node takes no new traffic and removes nothing.</summary>
     public static readonly TimeSpan Unusable = TimeSpan.FromSeconds(10);
 
     /// <summary>How long nothing is removed after the clock was unusable.</summary>
     public static readonly TimeSpan SweepsHeld = TimeSpan.FromHours(1);
 
-    /// <summary>A start further above the newest stored time is logged, and nothing is removed for as long.</summary>
+    /// <summary>
+    /// A start that is further ahead of the newest stored time is logged, and nothing is removed for this long.
+    /// </summary>
     public static readonly TimeSpan LongestPause = TimeSpan.FromDays(1);
 
-    /// <summary>A measurement that took longer says too little of the time between.</summary>
+    /// <summary>A measurement with a longer round trip is too inaccurate to correct the clock.</summary>
     public static readonly TimeSpan LongestRoundTrip = TimeSpan.FromSeconds(1);
 
     private const int SlewedPart = 10;
 
     private readonly Lock gate = new();
 
-    // Timestamps are counted from here: elapsed ticks stay small.
+    // Timestamps are counted from here, so that elapsed ticks stay small.
     private readonly long origin = machine.GetTimestamp();
     private volatile Reading? reading;
 
@@ -43,32 +46,43 @@ internal sealed class ServiceClock(TimeProvider machine) : TimeProvider
     public override TimeZoneInfo LocalTimeZone => machine.LocalTimeZone;
 
     /// <summary>
-    /// The latest time that the database's clock is known to have reached: never ahead of it, and behind by no more than the
-    /// last measurement took on its way back. It goes with the database's clock, backwards too.
+    /// The latest time that the database's clock is known to have reached. It is never ahead of that clock, and behind
+    /// it by at most the time that the answer of the last measurement was in flight. It follows that clock backwards
+    /// too.
     /// </summary>
     public DateTimeOffset RawNow => RawAt(machine.GetTimestamp());
 
-    /// <summary>How far the database's clock was ahead of this one (or behind, if negative) at the last measurement, less what was made up since.</summary>
+    /// <summary>
+    /// How far the database's clock was ahead of this one at the last measurement (negative: behind), minus what has
+    /// been corrected since.
+    /// </summary>
     public TimeSpan Off => reading is { } current ? new(current.Missing(Ticks(machine.GetTimestamp()))) : TimeSpan.Zero;
 
     /// <summary>Whether the clock is too far off for the service to take new traffic.</summary>
     public bool IsUnusable => Off.Duration() > Unusable;
 
-    /// <summary>Whether what is old by this clock may be removed.</summary>
+    /// <summary>Whether rows that are old by this clock may be removed.</summary>
     public bool MaySweep => reading is { } current && !IsUnusable && Ticks(machine.GetTimestamp()) >= current.SweepsFrom;
 
-    /// <summary>Whether the start was more than <see cref="LongestPause"/> above the newest stored time: a long pause, or a clock that is ahead.</summary>
+    /// <summary>
+    /// Whether the start was more than <see cref="LongestPause"/> ahead of the newest stored time: after a long pause,
+    /// or with a clock that is ahead.
+    /// </summary>
     public bool StartedFarAhead { get; private set; }
 
-    /// <summary>Until when nothing is removed because of this start or one before it, by this clock; null: nothing holds removals.</summary>
+    /// <summary>
+    /// The time, by this clock, before which nothing is removed because of this start or an earlier one; null: there is
+    /// no such limit.
+    /// </summary>
     public DateTimeOffset? SweepsHeldUntil { get; private set; }
 
-    /// <summary>Whether what is old may be removed by a clock; one that a test sets is trusted.</summary>
+    /// <summary>Whether old rows may be removed by the time of a clock. A clock that a test sets is trusted.</summary>
     public static bool MaySweepBy(TimeProvider clock) => clock is not ServiceClock { MaySweep: false };
 
     public override DateTimeOffset GetUtcNow()
     {
-        // The timestamp first: a reading that is published in between begins later and shows at least what the one before did then.
+        // Takes the timestamp first. A reading that is published in between begins later, and at its beginning shows at
+        // least what the previous reading showed then.
         var now = Ticks(machine.GetTimestamp());
         return reading is { } current ? new(current.At(now), TimeSpan.Zero) : machine.GetUtcNow();
     }
@@ -82,12 +96,17 @@ internal sealed class ServiceClock(TimeProvider machine) : TimeProvider
     public DateTimeOffset RawAt(long timestamp) =>
         reading is { } current ? new(Ticks(timestamp) + current.RawOffset, TimeSpan.Zero) : machine.GetUtcNow() - machine.GetElapsedTime(timestamp);
 
-    /// <summary>Sets the clock, at once and whatever the round trip was.</summary>
+    /// <summary>Sets the clock at once, whatever the round trip was.</summary>
     /// <param name="sent">The timestamp at which the database was asked.</param>
-    /// <param name="received">The timestamp at which its answer was there.</param>
-    /// <param name="databaseTime">The database's clock in between.</param>
-    /// <param name="newest">The newest time that is stored, below which the clock never starts; null in an empty database.</param>
-    /// <param name="heldUntil">Until when an earlier start has held removals; further away than <see cref="LongestPause"/> it was a wrong clock's word.</param>
+    /// <param name="received">The timestamp at which its answer arrived.</param>
+    /// <param name="databaseTime">The database's clock at some moment in between.</param>
+    /// <param name="newest">
+    /// The newest stored time, below which the clock never starts; null: the database is empty.
+    /// </param>
+    /// <param name="heldUntil">
+    /// The time before which an earlier start has ordered that nothing is removed. At most <see cref="LongestPause"/>
+    /// of it counts: a longer time came from a wrong clock.
+    /// </param>
     public void Start(long sent, long received, DateTimeOffset databaseTime, DateTimeOffset? newest, DateTimeOffset? heldUntil = null)
     {
         lock (gate)
@@ -103,7 +122,7 @@ internal sealed class ServiceClock(TimeProvider machine) : TimeProvider
         }
     }
 
-    /// <summary>Moves the clock towards the database's.</summary>
+    /// <summary>Moves the clock gradually towards the database's.</summary>
     /// <inheritdoc cref="Start" path="/param"/>
     public void Measure(long sent, long received, DateTimeOffset databaseTime)
     {
@@ -119,7 +138,7 @@ internal sealed class ServiceClock(TimeProvider machine) : TimeProvider
             var roundTrip = Ticks(received) - Ticks(sent);
             if (roundTrip <= LongestRoundTrip.Ticks)
             {
-                // Anything within the round trip may be the truth. A clock that is within has nothing to correct.
+                // The true time may be anywhere within the round trip. A clock within that range needs no correction.
                 var target = databaseTime.UtcTicks - Middle(sent, received);
                 var shown = next.Shown - now;
                 next = next with { Target = Math.Abs(target - shown) <= roundTrip / 2 ? shown : target };
@@ -137,11 +156,13 @@ internal sealed class ServiceClock(TimeProvider machine) : TimeProvider
 
     private long Ticks(long timestamp) => machine.GetElapsedTime(origin, timestamp).Ticks;
 
-    /// <summary>What is known since the last measurement; all in ticks, and moments as ticks since the origin.</summary>
-    /// <param name="Begin">When it began to count.</param>
+    /// <summary>
+    /// What is known since the last measurement. All values are in ticks, and moments are ticks since the origin.
+    /// </summary>
+    /// <param name="Begin">When this reading began.</param>
     /// <param name="Shown">The UTC time that the clock showed then.</param>
-    /// <param name="Target">What the clock is to have on top of the ticks since the origin.</param>
-    /// <param name="RawOffset">What the database's clock has at least on top of them.</param>
+    /// <param name="Target">What the clock shall add to the ticks since the origin.</param>
+    /// <param name="RawOffset">What the database's clock adds to them, at least.</param>
     /// <param name="SweepsFrom">Before this moment nothing is removed.</param>
     private sealed record Reading(long Begin, long Shown, long Target, long RawOffset, long SweepsFrom)
     {

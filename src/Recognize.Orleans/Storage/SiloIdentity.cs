@@ -1,4 +1,7 @@
 namespace Recognize.Orleans.Storage;
 
-/// <summary>The row of a silo in OrleansMembershipTable, as Orleans' ADO.NET clustering names it. A restarted silo has another generation.</summary>
+/// <summary>
+/// A silo's row in OrleansMembershipTable, as Orleans' ADO.NET clustering names it. A restarted silo has a new
+/// generation.
+/// </summary>
 internal sealed record SiloIdentity(string ClusterId, string Address, int Port, int Generation);

@@ -3,7 +3,10 @@ using Microsoft.Data.SqlClient;
 
 namespace Recognize.Orleans.Storage;
 
-/// <summary>Pooled connections to SQL Server. A server that comes back is seen at once, and a pool that is used up is an outage, not a fault of the program.</summary>
+/// <summary>
+/// Pooled connections to SQL Server. A server that comes back is noticed at once, and an exhausted pool is an outage,
+/// not a program error.
+/// </summary>
 internal sealed class SqlServerDataSource(string connectionString) : DbDataSource
 {
     private readonly string connectionString = WithDefaults(connectionString);
@@ -76,7 +79,7 @@ internal sealed class SqlServerDataSource(string connectionString) : DbDataSourc
         return base.DisposeAsyncCore();
     }
 
-    // The driver says it with the type of a program's fault: no connection was free within Connect Timeout.
+    // If no connection was free within Connect Timeout, the driver throws the exception type of a program error.
     private static bool IsUsedUp(Exception fault) => fault is InvalidOperationException and not ObjectDisposedException;
 
     private static TimeoutException NoneFree(Exception fault) => new(fault.Message, fault);
@@ -85,13 +88,14 @@ internal sealed class SqlServerDataSource(string connectionString) : DbDataSourc
     {
         var builder = new SqlConnectionStringBuilder(connectionString);
 
-        // After a failed login the driver repeats its fault for up to a minute without asking the server again: an outage lasts that much longer.
+        // By default the driver repeats a failed login for up to a minute without asking the server again, which
+        // prolongs every outage.
         if (!builder.ShouldSerialize("Pool Blocking Period"))
         {
             builder.PoolBlockingPeriod = PoolBlockingPeriod.NeverBlock;
         }
 
-        // Orleans gives a call up after ten seconds: a server that does not answer must be known by then.
+        // Orleans gives up a call after ten seconds. A server that does not answer must be noticed by then.
         if (!builder.ShouldSerialize("Connect Timeout"))
         {
             builder.ConnectTimeout = 5;
@@ -102,7 +106,7 @@ internal sealed class SqlServerDataSource(string connectionString) : DbDataSourc
             builder.CommandTimeout = 10;
         }
 
-        // Ten seconds are the driver's pause between two attempts.
+        // The driver would wait ten seconds between two attempts.
         if (!builder.ShouldSerialize("Connect Retry Interval"))
         {
             builder.ConnectRetryInterval = 1;

@@ -30,17 +30,18 @@ internal sealed class SqlServerDatabase(string connectionString)
 
     public override string HasSchemaText => "SELECT CASE WHEN OBJECT_ID(N'RecognizeSchema', N'U') IS NULL THEN 0 ELSE 1 END";
 
-    // Above what a write takes, below what a caller waits: a row that somebody holds locked must not stop everything for as long as it is held.
+    // Longer than a write takes and shorter than a caller waits. A row that another session holds locked must not stop
+    // everything for as long as it is held.
     protected override string SessionText => "SET LOCK_TIMEOUT 2000;\n";
 
-    // DATETIME would round to three milliseconds and let the server convert the column.
+    // DATETIME would round to three milliseconds and make the server convert the column.
     protected override DbType TimeType => DbType.DateTime2;
 
     protected override string ReadClockText => "SELECT SYSUTCDATETIME()";
 
     protected override string IsReadOnlyText => "CASE DATABASEPROPERTYEX(DB_NAME(), 'Updateability') WHEN 'READ_ONLY' THEN 1 ELSE 0 END";
 
-    // Of two that insert at once one finds the key taken, and whose it is decides below.
+    // If two clusters insert at once, one finds the key taken. The update below then decides by the owner of the row.
     protected override string ClaimText =>
         $"""
         SET NOCOUNT ON;
@@ -100,7 +101,7 @@ internal sealed class SqlServerDatabase(string connectionString)
             AddFaultsOfDatabase(faults, TextOrNull(reader, 0), TextOrNull(reader, 1), NumberOrNull(reader, 2), NumberOrNull(reader, 3));
         }
 
-        // Without the table there is no row: its columns come with the schema.
+        // A missing table returns no row here. The schema will create its columns.
         await reader.NextResultAsync(cancellationToken);
         while (await reader.ReadAsync(cancellationToken))
         {
@@ -127,13 +128,13 @@ internal sealed class SqlServerDatabase(string connectionString)
 
     public override void ClearPool() => ((SqlServerDataSource)DataSource).ClearPool();
 
-    public override FaultOf Classify(Exception fault) => fault switch
+    public override FaultScope Classify(Exception fault) => fault switch
     {
-        // First: to a login while the database is away the server also says that the login failed.
-        SqlException known when known.Errors.Cast<SqlError>().Any(IsOfSession) => FaultOf.Session,
-        SqlException known when known.Errors.Cast<SqlError>().Any(error => IsOfNode(error.Number)) => FaultOf.Node,
-        SqlException known when SqlServerRowStore.IsOfTheBatch(known) => FaultOf.Statement,
-        _ => FaultOf.Database,
+        // This must come first: while the database is away, the server also says that the login failed.
+        SqlException known when known.Errors.Cast<SqlError>().Any(IsOfSession) => FaultScope.Session,
+        SqlException known when known.Errors.Cast<SqlError>().Any(error => IsOfNode(error.Number)) => FaultScope.Node,
+        SqlException known when SqlServerRowStore.IsOfTheBatch(known) => FaultScope.Statement,
+        _ => FaultScope.Database,
     };
 
     // FORCESEEK: a plan that was made for a nearly empty table must not scan it when it is full.
@@ -141,7 +142,7 @@ internal sealed class SqlServerDatabase(string connectionString)
 
     public override async Task<bool> ExistsAsync()
     {
-        // Without the pool: the driver remembers a failed login there and repeats it for seconds.
+        // Without the pool, in which the driver caches a failed login and repeats it for seconds.
         await using var connection = new SqlConnection(new SqlConnectionStringBuilder(connectionString) { Pooling = false }.ConnectionString);
         try
         {
@@ -161,7 +162,7 @@ internal sealed class SqlServerDatabase(string connectionString)
     public override UpgradeEngineBuilder MigrationUnder(DbConnection locked) =>
         DeployChanges.To.SqlDatabase(() => (SqlConnection)DataSource.CreateConnection()).WithTransactionPerScript();
 
-    /// <summary>What is wrong with a database, by what it says of itself.</summary>
+    /// <summary>Adds what is wrong with a database, according to its own properties.</summary>
     internal static void AddFaultsOfDatabase(ICollection<string> faults, string? updateability, string? version, int? edition, int? compatibilityLevel)
     {
         if (updateability == "READ_ONLY")
@@ -169,8 +170,9 @@ internal sealed class SqlServerDatabase(string connectionString)
             faults.Add("The database is read-only: connect to the primary replica (without ApplicationIntent=ReadOnly), or run ALTER DATABASE CURRENT SET READ_WRITE.");
         }
 
-        // The view needs OPENJSON, which a SQL Server has from this level on. Azure has the levels of the newest server under an old version
-        // number. Any other server with an old number is not judged by a level: it has OPENJSON, or the schema cannot be applied.
+        // The view needs OPENJSON, which SQL Server has from this level on. Azure SQL has the levels of the newest
+        // server but an old version number. Any other server with an old version number is not judged by its level: it
+        // has OPENJSON, or the schema cannot be applied.
         var hasLevels = edition >= FirstEditionInAzure || (Version.TryParse(version, out var number) && number.Major >= OldestMajorVersion);
         if (hasLevels && compatibilityLevel < OldestCompatibilityLevel)
         {
@@ -178,7 +180,7 @@ internal sealed class SqlServerDatabase(string connectionString)
         }
     }
 
-    /// <summary>What is wrong with a key column, by its collation.</summary>
+    /// <summary>Adds what is wrong with the collation of a key column.</summary>
     internal static void AddFaultsOfColumn(ICollection<string> faults, string table, string column, string? collation)
     {
         if (collation?.EndsWith("_BIN2", StringComparison.OrdinalIgnoreCase) is not true)
@@ -187,17 +189,18 @@ internal sealed class SqlServerDatabase(string connectionString)
         }
     }
 
-    // No permission, no such object or column, no valid login. https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors
+    // No permission, no such object or column, no valid login.
+    // https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors
     private static bool IsOfNode(int number) => number is 207 or 208 or 229 or 230 or 262 or 18_452 or 18_456;
 
-    // The database is recovering, restoring, offline or cannot be opened, is read-only, or a secondary replica by now. From class 20 on the
-    // session is gone, and idle ones are with it.
+    // The database is recovering, restoring, offline or cannot be opened, is read-only, or is a secondary replica now.
+    // From class 20 on the session is gone, and the idle ones are gone too.
     private static bool IsOfSession(SqlError error) => error.Number is 922 or 927 or 942 or 976 or 978 or 983 or 3_906 or 4_060 or 40_613 || error.Class >= 20;
 
     private static string? TextOrNull(DbDataReader reader, int column) => reader.IsDBNull(column) ? null : reader.GetString(column);
 
     private static int? NumberOrNull(DbDataReader reader, int column) => reader.IsDBNull(column) ? null : reader.GetInt32(column);
 
-    // A login to a missing database is answered with several numbers; from class 20 on no server answered at all.
+    // A login to a missing database fails with one of several numbers. From class 20 on no server answered at all.
     private static bool MayMeanNoSuchDatabase(SqlException fault) => fault.Class < 20;
 }

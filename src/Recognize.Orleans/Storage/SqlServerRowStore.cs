@@ -5,10 +5,14 @@ using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
-/// <summary>Groups on SQL Server: one batch over rows of parameters, one round trip, one commit. Plain T-SQL without lock hints.</summary>
+/// <summary>
+/// The row store of SQL Server. A group is one batch over rows of parameters: one round trip, one commit. Plain T-SQL
+/// without lock hints.
+/// </summary>
 /// <remarks>
-/// Joins are loops that begin with the group, and what only reads must seek: a plan that was made for a nearly empty table, or by statistics
-/// that are old, must not scan the table when it is full. FORCESEEK is not allowed on the target of a change.
+/// Joins are loop joins that start from the group, and parts that only read must seek. A plan made for a nearly empty
+/// table, or from old statistics, must not scan the table when it is full. FORCESEEK is not allowed on the target of a
+/// change.
 /// </remarks>
 internal sealed class SqlServerRowStore(SqlServerDatabase database, string serviceId, SiloIdentity? silo, TimeProvider clock) : IRowStore
 {
@@ -20,7 +24,8 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
     private const int NoPermission = 229;
     private const int NoPermissionOnColumn = 230;
 
-    // From class 11 on it is an error. What is below comes along, as "The statement has been terminated." does.
+    // Errors have class 11 or higher. Messages below that accompany an error, such as "The statement has been
+    // terminated.".
     private const byte LowestErrorClass = 11;
     private const byte ErrorOfTheBatch = 16;
 
@@ -29,13 +34,14 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
     private const string Row =
         $"s.GrainIdHash = r.KeyHash AND s.GrainTypeHash = r.TypeHash AND s.GrainIdExtensionString = r.[Key] AND s.GrainTypeString = r.Type AND s.ServiceId = @service";
 
-    // A parameter has the database's collation, and the column's must decide.
+    // A parameter has the collation of the database, but keys must be compared by the collation of the column.
     private const string GivenRow =
         $"s.GrainIdHash = given.KeyHash AND s.GrainTypeHash = given.TypeHash AND s.GrainIdExtensionString = given.[Key] {Collation} AND s.GrainTypeString = given.Type {Collation} AND s.ServiceId = @service";
 
-    // Looks first, so that each item has its own outcome. A writer on another silo that comes in between makes an insert break the
-    // unique index or an update miss its row; the whole batch is then taken back. The fence comes first: a batch that was held up
-    // on its way, and one of a silo that was voted dead, write nothing. What a lock holds up is late too.
+    // The batch looks at the rows first, so that each item gets its own outcome. If a writer on another silo comes in
+    // between, an insert violates the unique index or an update misses its row, and the whole batch is rolled back.
+    // The fence is checked first: a batch that arrives late, or from a silo that was voted dead, writes nothing. A
+    // batch that a lock has held up until it is late is rolled back too.
     private static readonly SqlServerStatement<WriteItem> Writing = new(
         given => $"""
             SET NOCOUNT ON;
@@ -154,7 +160,9 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
         }
     }
 
-    /// <summary>Whether it is an error of the batch itself, which XACT_ABORT takes back before the server answers.</summary>
+    /// <summary>
+    /// Whether the error is one of the batch itself. XACT_ABORT rolls the batch back before the server answers.
+    /// </summary>
     public static bool IsOfTheBatch(SqlException fault) => fault.Errors.Cast<SqlError>().All(error => error.Class < LowestErrorClass || IsOfTheBatch(error));
 
     public async ValueTask DisposeAsync()
@@ -171,7 +179,7 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
         _ => ReadingHistory,
     };
 
-    // TOP takes no NULL, so that a row of padding asks for none.
+    // TOP accepts no NULL, so a padding row asks for zero rows.
     private static SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> ReadingRanges(string key, string order, string payload = "s.PayloadBinary") => new(
         given => $"""
             SET NOCOUNT ON;
@@ -201,8 +209,8 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
 
     private static bool IsOvertaken(SqlException fault) => fault.Number is Overtaken or DuplicateIndexKey or DuplicateKey or Deadlock;
 
-    // From class 17 on the server is in trouble and may
-    // have committed, and so it may with Azure's numbers, whatever their class. A negative number is the client's own, a time-out for example.
+    // From class 17 on the server is in trouble and may have committed. Azure's numbers, whatever their class, may also
+    // mean that it has committed. A negative number is the client's own error, such as a timeout.
     private static bool IsOfTheBatch(SqlError error) =>
         error.Number is Deadlock or DuplicateIndexKey or DuplicateKey or LockTimeout or NoPermission or NoPermissionOnColumn || (error.Class is ErrorOfTheBatch && error.Number is > 0 and not (>= 40_000 and <= 49_999));
 
@@ -226,7 +234,7 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
                     read(rows);
                 }
 
-                // What fails after the rows, the commit for one, is told here.
+                // An error after the rows, such as a failed commit, is raised here.
                 while (await rows.NextResultAsync(cancellationToken))
                 {
                 }
@@ -236,12 +244,12 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
         }
         catch (Exception fault)
         {
-            // Whatever a batch leaves behind, a transaction above all, ends with its session.
+            // The end of the session also ends what the batch left behind, above all an open transaction.
             await held.DisposeAsync();
             switch (fault)
             {
                 case var _ when !isSent:
-                case SqlException refused when IsOfTheBatch(refused) && database.Classify(refused) is not FaultOf.Statement:
+                case SqlException refused when IsOfTheBatch(refused) && database.Classify(refused) is not FaultScope.Statement:
                     throw new UnavailableException(fault);
                 case SqlException refused when IsOfTheBatch(refused):
                     throw new GroupRefusedException(refused, IsOvertaken(refused));

@@ -6,10 +6,11 @@ using Microsoft.Data.SqlClient;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// A statement over a group, whose items are rows of parameters. A group is padded to one of a few sizes: each size is one text, and one plan on the server.
+/// A statement over a group, whose items are rows of parameters. A group is padded to one of a few sizes, and each size
+/// has one text and one plan on the server.
 /// </summary>
-/// <param name="text">The text, around the rows.</param>
-/// <param name="columns">The columns of a row; its first is <c>Item</c>, the number of the item in the group.</param>
+/// <param name="text">Makes the text of the statement around its rows.</param>
+/// <param name="columns">The columns of a row. They follow <c>Item</c>, the number of the item in the group.</param>
 internal sealed class SqlServerStatement<TItem>(Func<string, string> text, params SqlServerColumn<TItem>[] columns)
 {
     private readonly ConcurrentDictionary<int, string> texts = [];
@@ -37,13 +38,15 @@ internal sealed class SqlServerStatement<TItem>(Func<string, string> text, param
 
 /// <summary>A column of a statement's rows.</summary>
 /// <param name="Name">Its name in the statement.</param>
-/// <param name="Letter">What its parameters begin with: short, because the server gets each name twice.</param>
-/// <param name="Type">The type, whatever the value.</param>
-/// <param name="Size">The size, whatever the value; -1: the largest.</param>
-/// <param name="Value">Takes it from an item.</param>
+/// <param name="Letter">
+/// The first letter of its parameters. Their names are short, because the server receives each name twice.
+/// </param>
+/// <param name="Type">The type, the same for every value.</param>
+/// <param name="Size">The size, the same for every value; -1: the largest.</param>
+/// <param name="Value">Gets the value of an item.</param>
 internal sealed record SqlServerColumn<TItem>(string Name, char Letter, SqlDbType Type, int Size, Func<TItem, object?> Value)
 {
-    /// <summary>What the rows have that belong to no item.</summary>
+    /// <summary>The value in rows that only pad the group.</summary>
     public object? Padding { get; init; }
 
     public string ParameterFor(int item) => $"@{Letter}{item}";
@@ -51,7 +54,7 @@ internal sealed record SqlServerColumn<TItem>(string Name, char Letter, SqlDbTyp
 
 internal static class SqlServerGroups
 {
-    /// <summary>To how many rows groups are padded.</summary>
+    /// <summary>The sizes that groups are padded to.</summary>
     public static readonly IReadOnlyList<int> Sizes = [1, 4, 16, 64, 128];
 
     public static int SizeFor(int count) => Sizes.First(size => size >= count);

@@ -6,17 +6,18 @@ using SQLitePCL;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// Pooled connections to one SQLite file. Each is handed out with no transaction open, waits for other writers
-/// instead of failing, and has synced what it commits before it says so.
+/// Pooled connections to one SQLite file. Each one is handed out without an open transaction, waits for other writers
+/// instead of failing, and syncs a commit to disk before it reports it.
 /// </summary>
 internal sealed partial class SqliteDataSource(string connectionString) : DbDataSource
 {
-    // The wrapper around the library has no name for it: https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html
+    // The wrapper around the library has no name for this code:
+    // https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html
     private const int HasMoved = 20;
 
     private readonly string connectionString = new SqliteConnectionStringBuilder(connectionString).ConnectionString;
 
-    // Only the first connection may create the file: later ones would put an empty one where a full one was.
+    // Only the first connection may create the file. A later one would put an empty file where a full one was.
     private readonly string existing = WithMode(connectionString, SqliteOpenMode.ReadWrite);
     private readonly Lock gate = new();
     private SqliteConnection? first;
@@ -25,10 +26,12 @@ internal sealed partial class SqliteDataSource(string connectionString) : DbData
     public override string ConnectionString => connectionString;
 
     /// <summary>
-    /// Refuses to go on with a file that is not at its path any more: what is written to it then is gone with the process, while another process may
-    /// start at the path.
+    /// Throws if the file is no longer at its path. What is then written to it is lost when the process ends, and
+    /// another process may start at the path.
     /// </summary>
-    /// <exception cref="IOException">The file that the first connection opened, or the log of what was written lately, was deleted, moved or replaced.</exception>
+    /// <exception cref="IOException">
+    /// The file that the first connection opened, or the log of recent writes, was deleted, moved or replaced.
+    /// </exception>
     public void ThrowIfMoved()
     {
         if (first is not { Handle: { } handle })
@@ -36,14 +39,14 @@ internal sealed partial class SqliteDataSource(string connectionString) : DbData
             return;
         }
 
-        // Windows knows no answer, and does not let anybody delete a file that is open.
+        // Windows does not support this check, but lets nobody delete an open file.
         var moved = 0;
         if (FileControl(handle, "main", HasMoved, ref moved) == raw.SQLITE_OK && moved != 0)
         {
             throw new IOException($"The database file {first.DataSource} was deleted or replaced while this process used it: put it back, or start again with what is there");
         }
 
-        // The first connection keeps the log where it is for as long as it is open.
+        // SQLite keeps the log for as long as the first connection is open. If it is gone, somebody deleted it.
         if (!File.Exists(log))
         {
             throw new IOException($"The file {log} was deleted while this process used it, and with it what was written lately: start again");
@@ -129,8 +132,8 @@ internal sealed partial class SqliteDataSource(string connectionString) : DbData
             base.Open();
             try
             {
-                // The pool keeps the native connection as its last user left it, with a transaction that a failed script
-                // did not reach the end of: every later write on it would fail.
+                // The pool keeps the native connection as its last user left it. A script that failed halfway leaves a
+                // transaction open, and every later write on the connection would fail.
                 if (raw.sqlite3_get_autocommit(Handle) == 0)
                 {
                     Execute("ROLLBACK");

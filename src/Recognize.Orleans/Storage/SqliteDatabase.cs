@@ -21,7 +21,8 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
 
     protected override string IsReadOnlyText => "0";
 
-    // The file has one process, so that there is nobody to take it from. What was written last may be newer than the last renewal.
+    // One process owns the file, so there is no owner to take it from. The last row written may be newer than the last
+    // renewal.
     protected override string ClaimText =>
         """
         INSERT INTO RecognizeCluster (ServiceId, ClusterId, ClaimedAt, NewestTime)
@@ -44,10 +45,10 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
         WHERE ServiceId = @ServiceId AND ClusterId = @ClusterId
         """;
 
-    /// <summary>The file of a connection string, as it is written there.</summary>
+    /// <summary>The file in a connection string, as it is written there.</summary>
     public static string FileOf(string connectionString) => new SqliteConnectionStringBuilder(connectionString).DataSource;
 
-    // A file has no rights but to be written.
+    // A file has only one right: that it can be written.
     public override async Task<IReadOnlyCollection<string>> MissingRightsAsync(CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
@@ -57,7 +58,7 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
             await command.ExecuteNonQueryAsync(cancellationToken);
             return [];
         }
-        catch (SqliteException fault) when (Classify(fault) is FaultOf.Node)
+        catch (SqliteException fault) when (Classify(fault) is FaultScope.Node)
         {
             return [$"The database file {connection.DataSource} cannot be written ({fault.Message}): let the user of this process write it, and its folder."];
         }
@@ -73,16 +74,18 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
 
     public override void ClearPool() => ((SqliteDataSource)DataSource).ClearPool();
 
-    // The file is this node's alone. A lock that somebody else holds on it passes.
-    public override FaultOf Classify(Exception fault) => fault switch
+    // Only this node uses the file, so a fault of the file is the node's. The exception is a lock that another program
+    // holds on the file, because it goes away.
+    public override FaultScope Classify(Exception fault) => fault switch
     {
-        SqliteException { SqliteErrorCode: raw.SQLITE_BUSY or raw.SQLITE_LOCKED } => FaultOf.Database,
-        SqliteException { SqliteErrorCode: raw.SQLITE_CONSTRAINT or raw.SQLITE_TOOBIG } => FaultOf.Statement,
-        SqliteException or IOException => FaultOf.Node,
-        _ => FaultOf.Database,
+        SqliteException { SqliteErrorCode: raw.SQLITE_BUSY or raw.SQLITE_LOCKED } => FaultScope.Database,
+        SqliteException { SqliteErrorCode: raw.SQLITE_CONSTRAINT or raw.SQLITE_TOOBIG } => FaultScope.Statement,
+        SqliteException or IOException => FaultScope.Node,
+        _ => FaultScope.Database,
     };
 
-    // The clock is the machine's, and nobody votes on the one process that has the file. The file is looked at all the same.
+    // The clock is the machine's, and nobody can vote the only process dead. Opening a connection still checks the
+    // file.
     public override async Task<DatabaseStatus> LookAsync(string serviceId, SiloIdentity silo, CancellationToken cancellationToken)
     {
         await using (await DataSource.OpenConnectionAsync(cancellationToken))
@@ -91,7 +94,7 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
         }
     }
 
-    // The file is created on the first use.
+    // The file is created on first use.
     public override Task<bool> ExistsAsync() => Task.FromResult(true);
 
     public override void CreateOnServer()
@@ -100,7 +103,8 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
 
     public override string UnlockSchemaText(bool applied) => applied ? "COMMIT" : "ROLLBACK";
 
-    // The scripts run inside the exclusive transaction that is the lock: SQLite would let no other connection write.
+    // The scripts run inside the exclusive transaction that is the lock, because SQLite lets no other connection write
+    // meanwhile.
     public override UpgradeEngineBuilder MigrationUnder(DbConnection locked) =>
         DeployChanges.To.SqliteDatabase(new SharedConnection(locked)).WithoutTransaction();
 }

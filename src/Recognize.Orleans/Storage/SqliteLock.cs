@@ -3,8 +3,8 @@ using System.Diagnostics.CodeAnalysis;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// The right of one process to use a SQLite file: SQLite serves a single silo. The operating system takes the lock
-/// back when the process ends, however it ends.
+/// The right of one process to use a SQLite file, because SQLite serves a single silo. The operating system releases
+/// the lock when the process ends, however it ends.
 /// </summary>
 internal sealed class SqliteLock : IDisposable
 {
@@ -17,15 +17,18 @@ internal sealed class SqliteLock : IDisposable
 
     private SqliteLock(FileStream held) => this.held = held;
 
-    /// <summary>Takes the lock of a database file, whether the file exists yet or not; false when another process has it.</summary>
+    /// <summary>
+    /// Takes the lock of a database file, whether or not the file exists yet. False if another process holds it.
+    /// </summary>
     /// <exception cref="DirectoryNotFoundException">The folder of the database file does not exist.</exception>
-    /// <exception cref="IOException">The lock file cannot be made for another reason than being held.</exception>
+    /// <exception cref="IOException">The lock file cannot be opened for a reason other than being held.</exception>
     /// <exception cref="UnauthorizedAccessException">This user may not write beside the database file.</exception>
     public static bool TryAcquire(string databaseFile, [NotNullWhen(true)] out SqliteLock? held)
     {
         var file = SqliteFiles.TargetOf(Path.GetFullPath(databaseFile));
 
-        // A folder that is not there is a mistyped path or a volume that is not mounted: an empty database in a new one would look like a lost one.
+        // A missing folder is a mistyped path or a volume that is not mounted. An empty database in a new folder would
+        // look like lost data.
         if (!Directory.Exists(Path.GetDirectoryName(file)))
         {
             throw new DirectoryNotFoundException($"The folder {Path.GetDirectoryName(file)} does not exist: create it, or correct Data Source.");
@@ -43,7 +46,8 @@ internal sealed class SqliteLock : IDisposable
         }
     }
 
-    // The file stays: deleting it would let a second process lock a new file of that name while a third still waits on the old one.
+    // The file stays. Deleting it would let a second process lock a new file of that name while a third still waits on
+    // the old one.
     public void Dispose() => held.Dispose();
 
     private static bool IsHeldElsewhere(IOException fault) =>

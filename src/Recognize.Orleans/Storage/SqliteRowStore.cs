@@ -3,7 +3,7 @@ using SQLitePCL;
 
 namespace Recognize.Orleans.Storage;
 
-/// <summary>Groups on SQLite: one writer with prepared statements, one commit.</summary>
+/// <summary>The row store of SQLite: one writer with prepared statements, one commit for each group.</summary>
 internal sealed class SqliteRowStore(SqliteDataSource dataSource, string serviceId) : IRowStore
 {
     private const string Identity = "GrainIdHash = @keyhash AND GrainTypeHash = @typehash AND GrainIdExtensionString = @key AND GrainTypeString = @type AND ServiceId = @service";
@@ -45,7 +45,8 @@ internal sealed class SqliteRowStore(SqliteDataSource dataSource, string service
     private PreparedConnection? reader;
     private PreparedConnection? ranges;
 
-    // The driver is synchronous: the pump's thread does the work. Nothing is on its way when it returns, so that nothing can be late.
+    // The driver is synchronous, so the pump's thread does the work. Nothing is in flight when this returns, so no
+    // write can be late.
     public Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken)
     {
         var (begun, committing) = (false, false);
@@ -64,19 +65,20 @@ internal sealed class SqliteRowStore(SqliteDataSource dataSource, string service
             committing = true;
             line.Run("COMMIT");
 
-            // Nothing is acknowledged that only a deleted file holds.
+            // A write that only a deleted file holds must not be acknowledged.
             dataSource.ThrowIfMoved();
             return Task.CompletedTask;
         }
         catch (Exception fault) when (!committing)
         {
-            // If BEGIN fails, it would fail for every item. Only a failed write concerns a single one.
+            // If BEGIN fails, it fails for every item. A failed write may concern one item only.
             Close(ref writer);
             throw begun ? new GroupRefusedException(fault) : new UnavailableException(fault);
         }
         catch (Exception fault)
         {
-            // A commit that leaves its transaction open has found no room, or no time; the end of the connection takes it back.
+            // If a failed COMMIT leaves its transaction open, the disk was full or the file stayed locked for too long.
+            // Closing the connection rolls the transaction back, so nothing was written.
             var isOpen = writer is { IsInTransaction: true };
             Close(ref writer);
             if (isOpen)
@@ -182,7 +184,8 @@ internal sealed class SqliteRowStore(SqliteDataSource dataSource, string service
                 { Version: null } => insert,
                 { Payload: null } => delete,
 
-                // SQLite writes the index anew whenever its column is set, even to what it was.
+                // SQLite rewrites an index whenever its column is set, even to the same value. So HistoryKey is set
+                // only to a new key.
                 { Keys.History: not null } => move,
                 _ => update,
             };
@@ -212,7 +215,7 @@ internal sealed class SqliteRowStore(SqliteDataSource dataSource, string service
 
         public void Dispose()
         {
-            // The pool would keep the connection with its transaction open, and with it the lock of the whole file.
+            // Without the rollback the pool would keep the transaction open, and with it the lock on the whole file.
             using (connection)
             {
                 if (IsInTransaction)
@@ -289,7 +292,7 @@ internal sealed class SqliteRowStore(SqliteDataSource dataSource, string service
             return command;
         }
 
-        // Followed by what is no letter: @key is not in @keyhash.
+        // Matches whole names only: @key is not in @keyhash.
         private SqliteParameter? Add(string name, SqliteType type) =>
             System.Text.RegularExpressions.Regex.IsMatch(command.CommandText, $@"{name}\b") ? command.Parameters.Add(name, type) : null;
     }

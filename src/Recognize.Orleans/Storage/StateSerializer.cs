@@ -6,13 +6,11 @@ using Orleans.Storage;
 
 namespace Recognize.Orleans.Storage;
 
-/// <summary>
-/// Stored state is JSON in pure ASCII that any engine's JSON functions can read.
-/// </summary>
+/// <summary>Stored state is JSON in pure ASCII, which the JSON functions of any engine can read.</summary>
 /// <remarks>
-/// Versioning: members may be added at any time and are never renamed, retyped or reused; a member that this version does not
-/// know is kept. A change that an older version would misread raises <see cref="Format"/>, and a silo refuses a row of
-/// a higher format than its own; the schema script that comes with such a version marks older programs incompatible.
+/// Versioning: members may be added at any time and are never renamed, retyped or reused. A member that this version
+/// does not know is kept. A change that an older version would misread raises <see cref="Format"/>, and a silo refuses
+/// a row of a higher format than its own. The schema script of such a version marks older programs as incompatible.
 /// </remarks>
 /// <param name="json">The types that are stored, with <see cref="Options"/>.</param>
 internal sealed class StateSerializer(JsonSerializerContext json) : IGrainStorageSerializer
@@ -47,14 +45,14 @@ internal sealed class StateSerializer(JsonSerializerContext json) : IGrainStorag
     }
 }
 
-/// <summary>What is stored of a grain.</summary>
+/// <summary>The stored state of a grain.</summary>
 internal interface IStoredState
 {
-    /// <summary>The <see cref="StateSerializer.Format"/> of whoever wrote it.</summary>
+    /// <summary>The <see cref="StateSerializer.Format"/> of the program that wrote it.</summary>
     int Format { get; }
 }
 
-/// <summary>Times in one length, so that they sort as text: <c>2025-05-21T10:30:00.000Z</c>.</summary>
+/// <summary>Times of one length, so that they sort as text: <c>2025-05-21T10:30:00.000Z</c>.</summary>
 internal sealed class UtcMilliseconds : JsonConverter<DateTimeOffset>
 {
     private const int Length = 24;
@@ -75,7 +73,7 @@ internal sealed class UtcMilliseconds : JsonConverter<DateTimeOffset>
         writer.WriteStringValue(bytes);
     }
 
-    // The runtime formats this one far faster than any format of our own.
+    // The runtime formats "O" far faster than a custom format. The extra digits are cut off.
     private static void Format(DateTimeOffset value, Span<byte> bytes)
     {
         const int Round = 28;

@@ -3,11 +3,11 @@ using System.Diagnostics;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// Sees to it that a stop ends: at the time that was set the process is gone, whatever the stop hangs on, and the log says so.
+/// Makes sure that a stop ends: at the deadline the process exits, whatever the stop is stuck on, and the log says so.
 /// </summary>
 internal sealed partial class StopDeadline(ILogger<StopDeadline> logger, IEnumerable<ILoggerProvider> logs) : IDisposable
 {
-    /// <summary>What the process exits with when its stop was cut off.</summary>
+    /// <summary>The exit code of a process whose stop was cut off.</summary>
     public const int CutOff = 4;
 
     private static readonly TimeSpan LongestLog = TimeSpan.FromSeconds(1);
@@ -18,7 +18,7 @@ internal sealed partial class StopDeadline(ILogger<StopDeadline> logger, IEnumer
     private bool isOver;
     private Thread? thread;
 
-    /// <summary>What the process exits with at the deadline.</summary>
+    /// <summary>The exit code at the deadline.</summary>
     public int ExitCode { get; set; } = CutOff;
 
     /// <summary>Sets the deadline, unless an earlier one is set already.</summary>
@@ -33,7 +33,7 @@ internal sealed partial class StopDeadline(ILogger<StopDeadline> logger, IEnumer
             {
                 (begun, due) = (now, end);
 
-                // A thread of its own: that the pool has none left may be what the stop hangs on.
+                // Uses its own thread, because the stop may be stuck on an exhausted thread pool.
                 thread = new Thread(Watch) { IsBackground = true, Name = "Recognize.Orleans stop" };
                 thread.Start();
             }
@@ -45,7 +45,7 @@ internal sealed partial class StopDeadline(ILogger<StopDeadline> logger, IEnumer
         }
     }
 
-    /// <summary>The service has stopped, and the process ends without help.</summary>
+    /// <summary>Cancels the deadline: the service has stopped, and the process ends without help.</summary>
     public void Dispose()
     {
         lock (gate)
@@ -70,7 +70,7 @@ internal sealed partial class StopDeadline(ILogger<StopDeadline> logger, IEnumer
             }
         }
 
-        // A log that nobody reads must not hold up the end either.
+        // A log that nobody reads must not delay the exit either.
         var log = new Thread(Tell) { IsBackground = true, Name = "Recognize.Orleans last log" };
         log.Start();
         log.Join(LongestLog);
@@ -81,7 +81,7 @@ internal sealed partial class StopDeadline(ILogger<StopDeadline> logger, IEnumer
     {
         Log.CutOff(logger, Stopwatch.GetElapsedTime(begun).TotalSeconds, ExitCode);
 
-        // The console is written by another thread, which the end of the process would not wait for.
+        // Another thread writes the console, and an exit does not wait for it. Disposing its provider does.
         foreach (var provider in logs)
         {
             provider.Dispose();

@@ -5,8 +5,8 @@ using Orleans.Storage;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// What becomes of a fault of the database: it is logged here, once, with its type and stack, and callers get one of the exceptions below, which any silo
-/// can read. A fault of the program stays what it is.
+/// Turns a fault of the database into an exception for callers. The fault is logged here, once, with its type and
+/// stack. Callers get one of the exceptions below, which any silo can read. A program error is not turned into a fault.
 /// </summary>
 internal sealed partial class StorageFaults(Database database, TimeProvider clock, ILogger<StorageFaults> logger)
 {
@@ -17,14 +17,14 @@ internal sealed partial class StorageFaults(Database database, TimeProvider cloc
 
     public Exception OfRead(Exception fault) => Of(fault, mayBeWritten: false);
 
-    /// <param name="fault">What was thrown. Unless it says that nothing was written, the write may have been done.</param>
+    /// <param name="fault">The exception. Unless it says that nothing was written, the write may have happened.</param>
     public Exception OfWrite(Exception fault) => Of(fault, mayBeWritten: fault is not (GroupRefusedException or UnavailableException));
 
-    /// <summary>Whether an exception that a storage threw says that nothing was written, and never will be.</summary>
+    /// <summary>Whether an exception of a storage says that nothing was written, and never will be.</summary>
     public static bool IsRefusal(Exception fault) => fault is StorageBusyException or SiloFencedException or StorageFaultException { MayBeWritten: false };
 
-    /// <summary>Whether another session may do what was asked, if there is one to be had.</summary>
-    public bool IsOfSession(Exception fault) => fault is not UnavailableException && CauseOf(fault) is { } cause && database.Classify(cause) is FaultOf.Session;
+    /// <summary>Whether a retry on another session may succeed, if one can be opened.</summary>
+    public bool IsOfSession(Exception fault) => fault is not UnavailableException && CauseOf(fault) is { } cause && database.Classify(cause) is FaultScope.Session;
 
     private Exception Of(Exception fault, bool mayBeWritten)
     {
@@ -39,23 +39,23 @@ internal sealed partial class StorageFaults(Database database, TimeProvider cloc
         }
 
         var whose = database.Classify(outage);
-        if (whose is FaultOf.Session && Interlocked.Exchange(ref lastOfSession, outage) != outage)
+        if (whose is FaultScope.Session && Interlocked.Exchange(ref lastOfSession, outage) != outage)
         {
-            // Once for all that shared the group.
+            // Once per exception, because all items of a group share it.
             database.DropSessions();
         }
 
-        // An outage fails every group: one line in ten seconds tells it.
+        // An outage fails every group, so it is logged at most once in ten seconds.
         if (lastLine is not { } last || clock.GetElapsedTime(last) >= Quiet)
         {
             lastLine = clock.GetTimestamp();
             Log.Failed(logger, fault);
         }
 
-        return new StorageFaultException($"{outage.GetType().Name}: {outage.Message}", mayBeWritten, isOfNode: whose is FaultOf.Node);
+        return new StorageFaultException($"{outage.GetType().Name}: {outage.Message}", mayBeWritten, isOfNode: whose is FaultScope.Node);
     }
 
-    // What the driver says itself: what lies beneath it is often "Success" or a number.
+    // The driver's own exception is used. The one beneath it often says only "Success" or a number.
     private static Exception? CauseOf(Exception? fault) => fault switch
     {
         null => null,
@@ -70,7 +70,7 @@ internal sealed partial class StorageFaults(Database database, TimeProvider cloc
     }
 }
 
-/// <summary>Orleans' own storage, with the faults of its database told as those of the group commit are.</summary>
+/// <summary>Orleans' own storage, with faults of its database reported like those of the group commit.</summary>
 internal sealed class StockStorage(IGrainStorage stock, Database database, StorageFaults faults) : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>
 {
     public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
@@ -98,10 +98,10 @@ internal sealed class StockStorage(IGrainStorage stock, Database database, Stora
     }
 }
 
-/// <summary>The database did not take or answer a group.</summary>
-/// <param name="message">What it said.</param>
-/// <param name="mayBeWritten">Whether a write may have been done, or still be.</param>
-/// <param name="isOfNode">Whether the node that met it is to blame: its rights, its schema, its file.</param>
+/// <summary>The database did not accept or answer a group.</summary>
+/// <param name="message">What the database reported.</param>
+/// <param name="mayBeWritten">Whether a write may have happened, or may still happen.</param>
+/// <param name="isOfNode">Whether the cause is the node that met it: its rights, its schema or its file.</param>
 [GenerateSerializer, Alias("recognize.storage-fault")]
 internal sealed class StorageFaultException(string message, bool mayBeWritten, bool isOfNode = false) : OrleansException($"The storage failed: {message}")
 {
@@ -114,10 +114,13 @@ internal sealed class StorageFaultException(string message, bool mayBeWritten, b
     public static StorageFaultException Refused(string message) => new(message, mayBeWritten: false);
 }
 
-/// <summary>The storage has as much work as it may hold, or is stopping. Nothing was written.</summary>
+/// <summary>The storage has as much work as it can hold, or is stopping. Nothing was written.</summary>
 [GenerateSerializer, Alias("recognize.storage-busy")]
 internal sealed class StorageBusyException() : OrleansException("The storage takes no more work at the moment.");
 
-/// <summary>The database takes nothing more from this silo, which the others have declared dead. Nothing was written; another silo can do it.</summary>
+/// <summary>
+/// The database accepts nothing more from this silo, which the others have declared dead. Nothing was written; another
+/// silo can do it.
+/// </summary>
 [GenerateSerializer, Alias("recognize.silo-fenced")]
 internal sealed class SiloFencedException() : OrleansException("The silo is not one of its cluster any more.");

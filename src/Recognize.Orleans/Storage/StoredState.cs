@@ -3,14 +3,15 @@ using Orleans.Storage;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// One grain's state in the database, and what of it is known here. What is known is durable, and told only as long as <see cref="Freshness"/> allows:
-/// another activation may write the row as well, and only the row's version decides between the two.
+/// One grain's state in the database, and what of it is cached here. Only durable state is cached, and it is served
+/// only as long as <see cref="Freshness"/> allows: another activation may write the row as well, and only the row's
+/// version decides between the two.
 /// </summary>
-/// <param name="grain">Whose state it is.</param>
-/// <param name="storage">Where its row is.</param>
+/// <param name="grain">The grain of the state.</param>
+/// <param name="storage">The storage that has its row.</param>
 /// <param name="name">The type of the row.</param>
-/// <param name="isFinal">Whether a state can never change any more.</param>
-/// <param name="freshness">How long any other state is known.</param>
+/// <param name="isFinal">Whether a state can never change again.</param>
+/// <param name="freshness">How long any other state may be cached.</param>
 internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, string name, Func<T, bool> isFinal, Freshness freshness)
     where T : class, new()
 {
@@ -21,25 +22,33 @@ internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, strin
     private bool isWriting;
     private long? unanswered;
 
-    // That there is no row is never known for longer than a call: another grain can insert it without telling us.
+    // Another grain can insert this row without telling us, so 'no row' is never cached.
     private T? Known => StateIn(row);
 
     private bool IsTrusted => Known is { } known && (isFinal(known) || (!isWriting && !freshness.IsOutcomeUnknown(unanswered) && freshness.IsFresh(sent)));
 
     /// <summary>
-    /// What is stored, or null. While a write is on its way, or has got no answer, a state that is not final comes from a read that began after this call.
+    /// The stored state, or null. While a write is in flight, or its outcome is unknown, a state that is not final
+    /// comes from a read that began after this call.
     /// </summary>
     public async ValueTask<T?> ReadAsync() => StateIn(await ReadRowAsync());
 
-    /// <summary>What <see cref="ReadAsync"/> returns, with the version of its row: the state that a rule looks at and the version that its write compares must be one.</summary>
+    /// <summary>
+    /// The state that <see cref="ReadAsync"/> returns, with the version of its row. The state that a rule looks at and
+    /// the version that its write compares must come from one read.
+    /// </summary>
     public ValueTask<GrainState<T>> ReadRowAsync() => IsTrusted ? new(row) : new(LookAsync());
 
     /// <summary>The state in a row, or null.</summary>
     public static T? StateIn(GrainState<T> row) => row.RecordExists ? row.State : null;
 
-    /// <summary>Writes the state that follows the one in a row. One write at a time.</summary>
-    /// <returns>False when the row has moved on since it was read: nothing was written, and what is known comes from the next read.</returns>
-    /// <exception cref="Exception">The write failed; unless <see cref="StorageFaults.IsRefusal"/>, it may have been done, or still be.</exception>
+    /// <summary>Writes the state that follows the one in a row. Only one write may run at a time.</summary>
+    /// <returns>
+    /// False if the row has changed since it was read. Nothing was written, and the next call reads the row again.
+    /// </returns>
+    /// <exception cref="Exception">
+    /// The write failed. Unless <see cref="StorageFaults.IsRefusal"/>, it may have happened, or may still happen.
+    /// </exception>
     public Task<bool> TryWriteAsync(GrainState<T> read, T next) => TryAsync(read, next, storage.WriteStateAsync);
 
     /// <summary>Deletes a row.</summary>
@@ -78,11 +87,12 @@ internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, strin
 
     private async Task<GrainState<T>> LookAsync()
     {
-        // Thousands of operations are in memory that nobody reads at this moment.
+        // The shared read is created only when one is needed and dropped after it: thousands of operations are in memory, and few are being read.
         var mine = reads ??= new(ReadOnceAsync);
         try
         {
-            // A read that is on its way may have been sent too early to prove anything but what it finds.
+            // A read in flight may have begun before this call. Its result is used only if it can be trusted; otherwise
+            // a new read follows.
             await mine.Running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
             return IsTrusted ? row : await mine.RunAsync();
         }
@@ -105,7 +115,8 @@ internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, strin
                 return row;
             }
 
-            // A write that was answered meanwhile knows better than this read, unless it has only learned that the row has moved on.
+            // A write that was answered during this read is newer than the read. If that write left no row in memory,
+            // because it met a conflict or deleted the row, only another read can tell.
             if (row.RecordExists)
             {
                 return row;

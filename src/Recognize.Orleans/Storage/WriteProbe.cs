@@ -6,13 +6,14 @@ using Orleans.Storage;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>
-/// Writes one row of this node's own as grains write theirs: inserts, changes and deletes it. What a look cannot see is found by it: a full disk, a missing right.
+/// Writes one row of this node's own as grains write theirs: inserts, updates and deletes it. It finds what a check of
+/// the database cannot see, such as a full disk or a missing right.
 /// </summary>
 internal sealed class WriteProbe(IServiceProvider services, ILocalSiloDetails silo)
 {
     private const string Type = "probe";
 
-    // Braces in a key would be taken for a format by Orleans' own storage; escaped there are none.
+    // Orleans' own storage would read braces in a key as a format string. Escaping removes them.
     private readonly GrainId id = GrainId.Create(Type, $"{Type}/{Uri.EscapeDataString(silo.Name)}/");
 
     public async Task RunAsync()
@@ -30,12 +31,13 @@ internal sealed class WriteProbe(IServiceProvider services, ILocalSiloDetails si
         }
         catch (Exception taken) when (taken is InconsistentStateException or StorageBusyException)
         {
-            // Another node has the same name, or a probe without an answer was done after all; and a full queue says nothing about the database.
+            // Another node has the same name, or an earlier probe with an unknown outcome was written after all. A full
+            // queue says nothing about the database.
         }
     }
 }
 
-/// <summary>Nothing but that it was written.</summary>
+/// <summary>A state without content: only whether it can be written matters.</summary>
 internal sealed record ProbeState : IStoredState
 {
     [JsonPropertyName("v")]

@@ -7,15 +7,15 @@ using Recognize.Orleans.Customers;
 namespace Recognize.Orleans.Users;
 
 /// <summary>
-/// The pending lists that this process sends. Whoever reads or follows the list of one user at the same time shares one question to the user's grain,
-/// and one rendering of what it answers.
+/// The pending lists that this process sends. Clients that read or follow the list of one user at the same time share
+/// one call to the user's grain and one rendering of its answer.
 /// </summary>
 internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, TimeProvider clock)
 {
     private readonly Lock gate = new();
     private readonly Dictionary<GrainId, SharedList> lists = [];
 
-    /// <summary>Joins those who read or follow a user's list.</summary>
+    /// <summary>Adds a client that reads or follows a user's list.</summary>
     public Reader Join(string customer, string userId)
     {
         var user = grains.GetUser<IPendingListGrain>(customer, userId);
@@ -54,8 +54,11 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
 
         public GrainId User { get; }
 
-        /// <summary>The list as it is now. Its bytes stay until <see cref="Release"/>, or the next question.</summary>
-        /// <param name="has">Whether the client has the content of a tag, and needs no bytes of it. Called on any thread, also when the client has gone.</param>
+        /// <summary>The current list. Its bytes are kept until <see cref="Release"/> or the next call.</summary>
+        /// <param name="has">
+        /// Whether the client already has the content of a tag and needs no bytes of it. Called on any thread, even
+        /// after the client has gone away.
+        /// </param>
         public async Task<RenderedList> AskAsync(Func<string, bool> has)
         {
             Release();
@@ -69,7 +72,7 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
             return answer;
         }
 
-        /// <summary>The client has the bytes, or does not need them.</summary>
+        /// <summary>The client has received the bytes, or does not need them.</summary>
         public void Release()
         {
             held?.Release(1);
@@ -83,7 +86,7 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
         }
     }
 
-    // What SingleFlight does for a grain, for many threads, and with the hold of each client on the answer.
+    // Like SingleFlight, but for many threads instead of one grain, and with a hold on the answer for each client.
     internal sealed class SharedList(string customer, IPendingListGrain user, CustomerQuotas quotas, TimeProvider clock)
     {
         private readonly Lock gate = new();
@@ -91,11 +94,12 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
         private Question? running;
         private Question? next;
 
-        /// <summary>How many clients share it; guarded by those who own it.</summary>
+        /// <summary>How many clients share it. Guarded by the lock of <see cref="PendingLists"/>.</summary>
         public int Readers { get; set; }
 
-        // The answer must come from a question that began after the client's request: what was created before that is on it. A client that goes away
-        // waits for it all the same, because its call counts as long as the service works for it.
+        // The answer must come from a call that began after the client's request, so that it includes everything
+        // created before. A client that goes away still waits for the answer, because its call counts for as long as
+        // the service works for it.
         public Task<RenderedList> AskAsync(Func<string, bool> has)
         {
             lock (gate)
@@ -139,7 +143,7 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
 
         private async Task<RenderedList> ListAsync(List<Func<string, bool>> clients)
         {
-            // Held before the question, so that its bytes are there still when the grain says that nothing has changed.
+            // Held before the call, so that its bytes are still there when the grain answers that nothing has changed.
             var known = latest?.TryHold(clients) is true ? latest : null;
             var isKnown = false;
             PendingSnapshot snapshot;
@@ -152,7 +156,7 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
             {
                 if (!isKnown)
                 {
-                    // Before another list takes room, which the bytes of this one may take up.
+                    // Released before another list takes quota, because the bytes of this one may be using it.
                     known?.Release(clients.Count);
                 }
             }
@@ -168,7 +172,7 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
             var snapshot = await GrainRetry.CallAsync(clock, () => user.ListUnlessAsync(known: null, evenLarge: true));
             var list = await RenderedList.RenderAsync(snapshot.Version, snapshot.Operations!.Value, holders, bytes => quotas.PaceRenderAsync(customer, bytes));
 
-            // In the turn, so that of one customer a single list is in memory that has no room yet.
+            // Still in the turn, so that each customer has at most one list in memory without quota.
             list.Room = await quotas.ReserveUnreadAsync(customer, list.Length);
             return list;
         }
@@ -182,10 +186,10 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
     }
 }
 
-/// <summary>A user's pending operations as they are sent. Its bytes are held as long as somebody sends them.</summary>
+/// <summary>A user's pending operations as they are sent. The bytes are kept while a client holds them.</summary>
 internal sealed class RenderedList
 {
-    // What is rendered, copied and sent at once: short enough for others to have their turns in between.
+    // How much is rendered, copied and sent at once: little enough for other work to run in between.
     private const int PartBytes = 32_768;
 
     private readonly Lock gate = new();
@@ -206,7 +210,7 @@ internal sealed class RenderedList
     /// <summary>The version that the user's grain gave to this content.</summary>
     public long Version { get; }
 
-    /// <summary>Names exactly this content, on every node.</summary>
+    /// <summary>Identifies exactly this content, on every node.</summary>
     public string Tag { get; }
 
     /// <summary>When the next of the operations expires.</summary>
@@ -215,16 +219,16 @@ internal sealed class RenderedList
     /// <summary>In bytes.</summary>
     public long Length { get; }
 
-    /// <summary>The JSON array, for those who hold its bytes.</summary>
+    /// <summary>The JSON array; only for clients that hold it.</summary>
     public IReadOnlyList<byte[]> Parts => parts ?? throw new InvalidOperationException("The client has this list.");
 
-    /// <summary>Counts against the customer's room until nobody holds the bytes.</summary>
+    /// <summary>The quota of the customer that it uses until no client holds the bytes.</summary>
     public IDisposable? Room { set => room = value; }
 
     /// <param name="version">The version of the operations.</param>
-    /// <param name="operations">What is rendered.</param>
-    /// <param name="holders">How many clients hold it from the beginning.</param>
-    /// <param name="paceAsync">Completes when so many bytes more may be rendered.</param>
+    /// <param name="operations">The operations to render.</param>
+    /// <param name="holders">How many clients hold it from the start.</param>
+    /// <param name="paceAsync">Completes when this many more bytes may be rendered.</param>
     public static async Task<RenderedList> RenderAsync(long version, ImmutableArray<Operation> operations, int holders, Func<long, ValueTask> paceAsync)
     {
         var parts = new List<byte[]>(1);
@@ -254,8 +258,8 @@ internal sealed class RenderedList
         }
     }
 
-    /// <summary>Holds it once for each client.</summary>
-    /// <returns>False: its bytes have gone, and one of the clients needs them.</returns>
+    /// <summary>Adds one hold for each client.</summary>
+    /// <returns>False when the bytes are gone and one of the clients needs them.</returns>
     public bool TryHold(IReadOnlyCollection<Func<string, bool>> clients)
     {
         lock (gate)
@@ -270,7 +274,7 @@ internal sealed class RenderedList
         }
     }
 
-    /// <summary>Gives up the holds of so many clients.</summary>
+    /// <summary>Releases the holds of this many clients.</summary>
     public void Release(int clients)
     {
         lock (gate)

@@ -4,17 +4,17 @@ using Recognize.Orleans.Storage;
 namespace Recognize.Orleans.Users;
 
 /// <summary>
-/// What a user's grain caches of the user's pending operations between two refreshes, and the rules for when that may be told.
-/// The rows are what is true; everything here can be lost.
+/// The pending operations that a user's grain caches between two refreshes, and the rules for when the cache may be
+/// served. The rows are the truth; everything here can be lost.
 /// </summary>
-/// <param name="freshness">How long a refresh is good for.</param>
+/// <param name="freshness">How long a refresh stays fresh.</param>
 /// <param name="mostOperations">The most operations that may be pending at once.</param>
-/// <param name="mostBytes">The most bytes of UTF-8 that their payloads may have together.</param>
+/// <param name="mostBytes">The most bytes of UTF-8 that their payloads may have in total.</param>
 internal sealed class PendingOperations(Freshness freshness, int mostOperations, long mostBytes)
 {
     private readonly PendingLimits limits = new(mostOperations, mostBytes);
 
-    // When the end of each operation was announced whose write has not been answered.
+    // Operations whose end was announced but whose write is not answered yet, with the time of the announcement.
     private readonly Dictionary<string, long> ending = new(StringComparer.Ordinal);
 
     // Operations that ended before their create was answered.
@@ -29,24 +29,28 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     private Refresh? running;
     private TaskCompletionSource? nextReleased;
 
-    // A version outlives what is cached: a list that is read again and has not changed has the same.
+    // The version outlives the cached list: a list that is read again and has not changed keeps its version.
     private long version = Random.Shared.NextInt64();
     private ImmutableArray<long> versionNumbers = [];
 
-    /// <summary>Whether the list may be told from memory: refreshed recently, and nothing in flight that could change a row without our knowledge.</summary>
-    public bool IsFresh => HasList && createsInFlight == 0 && IsSettled && freshness.IsFresh(refreshed!.Value);
+    /// <summary>
+    /// Whether the cached list may be served: the last refresh is fresh, and nothing is in flight that could change a
+    /// row without our knowledge.
+    /// </summary>
+    public bool MayBeServed => HasList && createsInFlight == 0 && IsSettled && freshness.IsFresh(refreshed!.Value);
 
-    /// <summary>Whether the operations are at hand, however old the last refresh is: they never change but by their end.</summary>
+    /// <summary>Whether a list is cached, fresh or stale. A pending operation never changes except by ending.</summary>
     public bool HasList => cached is not null;
 
-    /// <summary>Whether there was a refresh.</summary>
+    /// <summary>Whether a refresh has completed.</summary>
     public bool HasRefreshed => refreshed is not null;
 
-    /// <summary>Whether there was no refresh, or one that is too old to refuse a create by.</summary>
+    /// <summary>Whether there was no refresh yet, or the last one is too stale to refuse a create by.</summary>
     public bool IsStale => refreshed is not { } time || !freshness.IsFresh(time);
 
     /// <summary>
-    /// Whether the limits need a refresh before a create. Up to half of them an old count is enough: if a second activation exists, both together stay below them.
+    /// Whether a create needs a refresh before the limits are checked. Up to half of the limits a stale count is
+    /// enough: even if a second activation exists, both together stay within them.
     /// </summary>
     public bool IsCountStale => !HasRefreshed || (limits.IsHalfUsed && IsStale);
 
@@ -59,19 +63,19 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     /// <inheritdoc cref="PendingLimits.HasReservations"/>
     public bool HasReservations => limits.HasReservations;
 
-    /// <summary>Whether nothing is pending, and nothing in flight.</summary>
+    /// <summary>Whether nothing is pending and nothing is in flight.</summary>
     public bool IsEmpty => limits.IsEmpty && createsInFlight == 0 && running is null && IsSettled;
 
-    /// <summary>Whether the rows tell all that is known here, but for creates in flight.</summary>
+    /// <summary>Whether the rows show everything that is known here, except for creates in flight.</summary>
     public bool IsSettled => !IsEnding() && !freshness.IsOutcomeUnknown(lastUnknownOutcome);
 
-    /// <summary>Completes when the next create gives its reservation back, or keeps it.</summary>
+    /// <summary>Completes when the next create releases its reservation, or turns it into an operation.</summary>
     public Task NextReleased => (nextReleased ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
-    /// <summary>Reserves room under the limits for a create, unless the id has it already.</summary>
-    /// <param name="id">The operation that is to be created.</param>
+    /// <summary>Makes a reservation under the limits for a create, unless the id is already counted.</summary>
+    /// <param name="id">The id of the operation to create.</param>
     /// <param name="payload">Its payload.</param>
-    /// <returns>Null, or the outcome of the create: the user has as much pending as may be.</returns>
+    /// <returns>Null, or the outcome of the create when it would exceed a limit.</returns>
     public OperationOutcome? Reserve(string id, string? payload) => limits.Reserve(id, payload);
 
     /// <inheritdoc cref="PendingLimits.Release"/>
@@ -81,7 +85,7 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
         TellReleased();
     }
 
-    /// <summary>A create's statement is about to be sent: from here on its row may be there.</summary>
+    /// <summary>A create is about to be sent: from here on its row may exist.</summary>
     public void CreateSent() => createsInFlight++;
 
     /// <summary>A create is durable.</summary>
@@ -111,14 +115,14 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
         }
     }
 
-    /// <summary>A create was refused: it has created nothing, for certain.</summary>
+    /// <summary>A create was refused: it certainly inserted nothing.</summary>
     public void CreateRefused(string id)
     {
         CreateAnswered();
         Release(id);
     }
 
-    /// <summary>A create got no answer: its row may be there, or still appear.</summary>
+    /// <summary>A create got no answer: its row may exist, or may still appear.</summary>
     public void CreateOutcomeUnknown(string id)
     {
         lastUnknownOutcome = freshness.Now;
@@ -131,10 +135,10 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
         Release(id);
     }
 
-    /// <summary>An operation's end is about to be written.</summary>
+    /// <summary>The end of an operation is about to be written.</summary>
     public void Ending(string id) => ending[id] = freshness.Now;
 
-    /// <summary>An operation's end is durable.</summary>
+    /// <summary>The end of an operation is durable.</summary>
     public void Ended(string id)
     {
         ending.Remove(id);
@@ -152,15 +156,17 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
         }
     }
 
-    /// <summary>A row exists that was not known. The list is dropped, and so is what the refresh in flight finds.</summary>
+    /// <summary>
+    /// A row exists that was not known here. Drops the cached list; the result of a refresh in flight is not cached.
+    /// </summary>
     public void Invalidate()
     {
         (cached, snapshot) = (null, null);
         running?.IsInvalid = true;
     }
 
-    /// <summary>Drops a list whose rows were read some time ago, but for what counts against the limits.</summary>
-    /// <returns>Whether there is none now.</returns>
+    /// <summary>Drops the cached list when its rows are stale. What counts against the limits stays.</summary>
+    /// <returns>Whether no list is cached now.</returns>
     public bool DropStale()
     {
         if (!freshness.IsFresh(read))
@@ -171,7 +177,7 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
         return cached is null;
     }
 
-    /// <summary>Takes operations whose deadline has come off the list, and gives back their room.</summary>
+    /// <summary>Removes operations whose deadline is reached from the list and from the counts.</summary>
     public void DropOverdue(DateTimeOffset now)
     {
         limits.DropOverdue(now);
@@ -181,20 +187,22 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
         }
     }
 
-    /// <summary>A refresh begins. One at a time; one that begins again drops the one before.</summary>
+    /// <summary>Begins a refresh. Only one is in flight: a new one replaces the one before.</summary>
     public Refresh BeginRefresh() => running = new(freshness.Now);
 
-    /// <summary>The refresh in flight has failed.</summary>
+    /// <summary>The refresh in flight failed.</summary>
     public void AbandonRefresh() => running = null;
 
     /// <summary>
-    /// Ends a refresh that has read the numbers of pending rows alone. What is pending never changes but by its end, so that the numbers are enough
-    /// when all of them are known.
+    /// Ends a refresh that has read only the numbers of the pending rows. A pending operation never changes except by
+    /// ending, so the numbers are enough when all of them are known.
     /// </summary>
     /// <param name="refresh">The refresh.</param>
-    /// <param name="numbers">Those of the user's operations whose rows are pending.</param>
-    /// <param name="now">What has come to its deadline must be read, so that its end is written.</param>
-    /// <returns>False: the rows must be read, by another refresh.</returns>
+    /// <param name="numbers">The numbers of the user's operations whose rows are pending.</param>
+    /// <param name="now">
+    /// The time. An operation whose deadline is reached must be read, so that its end is written.
+    /// </param>
+    /// <returns>False when the rows must be read, by another refresh.</returns>
     public bool TryEndRefresh(Refresh refresh, IReadOnlyList<long> numbers, DateTimeOffset now)
     {
         var left = numbers.Concat(refresh.Created.Select(operation => operation.Id)).Except(refresh.EndedNumbers).ToHashSet();
@@ -215,7 +223,7 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     /// <summary>Ends a refresh that has read the rows.</summary>
     /// <param name="refresh">The refresh.</param>
     /// <param name="rows">The user's operations whose rows are pending.</param>
-    /// <returns>The list, with what was created and without what has ended since the refresh began.</returns>
+    /// <returns>The list, with what was created and without what ended since the refresh began.</returns>
     public PendingSnapshot EndRefresh(Refresh refresh, IEnumerable<Operation> rows)
     {
         var found = rows.Where(operation => !refresh.Ended.Contains(operation.OperationId)).ToList();
@@ -232,7 +240,7 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
         return list;
     }
 
-    /// <summary>What is cached, in the order of creation.</summary>
+    /// <summary>The cached list, in the order of creation.</summary>
     public PendingSnapshot Snapshot()
     {
         if (snapshot is null)
@@ -249,7 +257,7 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
         return snapshot;
     }
 
-    // Almost always the newest.
+    // Searches from the end, because the operation is almost always the newest.
     private static void Insert(List<Operation> operations, Operation operation)
     {
         var index = operations.Count;
@@ -267,7 +275,7 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     private static bool IsBefore(Operation one, Operation other) =>
         one.CreatedAt != other.CreatedAt ? one.CreatedAt < other.CreatedAt : one.Id < other.Id;
 
-    // A refresh that began when the last statement of unknown outcome could not be done any more tells what became of it.
+    // When a write of unknown outcome can no longer take effect, a refresh that begins then settles its outcome.
     private void Take(Refresh refresh, HashSet<string> found)
     {
         (running, refreshed) = (null, refresh.Begun);
@@ -289,7 +297,8 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
         nextReleased = null;
     }
 
-    // The word that an end was written can be lost with a silo, and never comes when the write failed.
+    // The message that an end was written can be lost with a silo, and is never sent when the write failed.
+    // So an announced end counts as in flight only for a limited time.
     private bool IsEnding()
     {
         if (ending.Count > 0)
@@ -308,35 +317,14 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     {
         public long Begun => begun;
 
-        /// <summary>What was created since: its row may have come too late for this refresh.</summary>
+        /// <summary>Created since the refresh began: the row may have been inserted too late for it.</summary>
         public List<Operation> Created { get; } = [];
 
-        /// <summary>What has ended since: its row may have been pending still.</summary>
+        /// <summary>Ended since the refresh began: it may still have read the row as pending.</summary>
         public HashSet<string> Ended { get; } = new(StringComparer.Ordinal);
 
         public List<long> EndedNumbers { get; } = [];
 
         public bool IsInvalid { get; set; }
     }
-}
-
-/// <summary>A user's pending operations at one moment.</summary>
-[GenerateSerializer, Immutable, Alias("recognize.pending-snapshot")]
-internal sealed record PendingSnapshot
-{
-    // A list of this many characters is one that thousands may have without anybody's noticing.
-    private const int LargestSmall = 16_384;
-
-    /// <summary>Names this content. Drawn at random by each activation and counted up from there, so that no two contents of a user share one.</summary>
-    [Id(0)]
-    public required long Version { get; init; }
-
-    /// <summary>The operations, the oldest first; null: left out, because the caller has this version, or did not ask for a large list.</summary>
-    [Id(1)]
-    public ImmutableArray<Operation>? Operations { get; init; }
-
-    /// <summary>Whether the list is so long that each copy of it counts.</summary>
-    public bool IsLarge => Operations is { } operations && operations.Sum(LengthOf) > LargestSmall;
-
-    private static int LengthOf(Operation operation) => operation.OperationId.Length + (operation.Payload?.Length ?? 0) + (operation.ExternalUserId?.Length ?? 0);
 }

@@ -5,10 +5,11 @@ using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Users;
 
-/// <summary>Brings what is cached of one user's pending operations up to date with the database.</summary>
+/// <summary>Refreshes what is cached of one user's pending operations from the database.</summary>
 internal sealed class PendingRefresh
 {
-    // Nearly every list is read at once. A longer one is read in the customer's turn and at its pace, page by page, so that others are served meanwhile.
+    // Nearly every list fits the first page. A longer one is read page by page, in the customer's turn and within its
+    // quota, so that others are served in the meantime.
     private const int FirstPage = UserHistory.ShortPage;
     private const int NextPage = 100;
 
@@ -38,14 +39,17 @@ internal sealed class PendingRefresh
         refreshes = new(RefreshAsync);
     }
 
-    /// <summary>Learns what counts against the limits. A call that comes while a refresh is in flight waits for the next one, which all such calls share.</summary>
+    /// <summary>
+    /// Refreshes what counts against the limits. A call that comes while a refresh is in flight waits for the next one,
+    /// which all such calls share.
+    /// </summary>
     public Task CountAsync() => refreshes.RunAsync();
 
-    /// <summary>Learns what is on the list.</summary>
+    /// <summary>Refreshes the list.</summary>
     /// <inheritdoc cref="CountAsync"/>
     public async Task<PendingSnapshot> ListAsync()
     {
-        // The refresh that serves this call begins after it, and takes the wish along.
+        // The refresh that serves this call begins after this, and reads the flag.
         isListWanted = true;
         return (await refreshes.RunAsync())!;
     }
@@ -70,7 +74,7 @@ internal sealed class PendingRefresh
         bool CanAnswer() => pending.HasList || !isForList;
     }
 
-    // Mostly nothing has happened without our knowledge. Numbers come from the index alone; rows cost more.
+    // Usually nothing has changed without our knowledge. The numbers need only the index; reading rows costs more.
     private async Task<bool> TryNumbersAsync()
     {
         if (!pending.HasRefreshed)
@@ -91,7 +95,7 @@ internal sealed class PendingRefresh
         {
             using var turn = await quotas.TakeReadTurnAsync(customer);
 
-            // The first page has grown old while others had their turns.
+            // The first page may be stale by now, because others had their turns first.
             refresh = pending.BeginRefresh();
             rows = await ReadPagesAsync();
         }
@@ -99,7 +103,7 @@ internal sealed class PendingRefresh
         var now = clock.GetUtcNow();
         if (expiring.IsCompleted)
         {
-            // Keeps the index of what is pending short. Nobody waits for it.
+            // Keeps the index of pending operations short. No call waits for it.
             expiring = ExpireAsync([.. rows.Where(row => row.IsOverdue(now)).Take(MostExpired)]);
         }
 

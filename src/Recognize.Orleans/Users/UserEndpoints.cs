@@ -20,7 +20,7 @@ internal static class UserEndpoints
     private static readonly byte[] Comment = ":\n\n"u8.ToArray();
     private static readonly byte[] EndOfEvent = "\n\n"u8.ToArray();
 
-    // Proxies and load balancers close what is silent for a minute.
+    // Proxies and load balancers close connections that are silent for a minute.
     private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(15);
 
     public static void MapUsers(this IEndpointRouteBuilder v2)
@@ -144,7 +144,7 @@ internal static class UserEndpoints
             return ApiContract.TooManyWaits(context);
         }
 
-        // Asked before the answer begins, so that a fault is an error answer still.
+        // Asked before the answer begins, so that a failure can still become an error answer.
         var shown = context.Request.Headers["Last-Event-ID"].ToString();
         var isHead = HttpMethods.IsHead(context.Request.Method);
         await (isHead ? Task.CompletedTask : wait.WatchAsync());
@@ -173,7 +173,7 @@ internal static class UserEndpoints
                 spoken = clock.GetUtcNow();
             }
 
-            // Whoever only listens keeps nobody from sending.
+            // A client that only listens holds no bytes, so that it uses no quota that other answers need.
             reader.Release();
             await wait.PauseAsync(Wait.Earlier(spoken + LongestSilence, list.Due));
             try
@@ -183,14 +183,14 @@ internal static class UserEndpoints
             }
             catch (Exception outage) when (ExceptionAnswers.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status429TooManyRequests)
             {
-                // The client connects again, and is told then.
+                // The client connects again, and gets an error or the list then.
                 break;
             }
         }
 
         return Results.Empty;
 
-        // The tag that is shown now, because the question may be asked when another one is.
+        // The tag that is shown now: the check may run later, when another one is shown.
         Task<RenderedList> AskAsync()
         {
             var has = shown;
@@ -198,7 +198,7 @@ internal static class UserEndpoints
         }
     }
 
-    // A list holds no line break, which would end the line of an event.
+    // A list contains no line break, which would end the line of the event.
     private static Task SendAsync(HttpResponse response, RenderedList list) =>
         list.Parts is [var only] ? response.SendAsync(only).AsTask() : response.SendLargeAsync(list.Parts.Select(part => new ReadOnlyMemory<byte>(part)));
 

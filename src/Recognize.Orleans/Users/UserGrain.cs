@@ -12,11 +12,13 @@ using Recognize.Orleans.Waits;
 namespace Recognize.Orleans.Users;
 
 [GrainType("recognize.user")]
-// A user is asked something now and then; reading the rows again costs less than keeping them for Orleans' quarter of an hour.
+// A user is asked something occasionally. Reading the rows again costs less than keeping them for Orleans' default of
+// 15 minutes.
 [CollectionAgeLimit(Minutes = 2)]
-// Creates of one user share a commit, and operations call back into the user that is asking them.
+// Creates of one user share a commit, and operations call back into the user's grain while it calls them.
 [Reentrant]
-// Beside the front end that asks first. Where the balancer sends a user to one silo, that one asks always.
+// On the silo of the front end that asks first. Where the load balancer sends a user to one silo, all calls come from
+// there.
 [PreferLocalPlacement]
 internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPendingListGrain, IWatchedGrain, IIncomingGrainCallFilter
 {
@@ -59,13 +61,14 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         history = new(customer, userId, rows, quotas, GrainFactory, clock);
     }
 
-    /// <summary>Runs a call, and moves the grain to the silo that is alone with it.</summary>
+    /// <summary>Runs a call, and migrates the grain to the silo that has been its only caller for a while.</summary>
     public Task Invoke(IIncomingGrainCallContext context)
     {
         var call = context.Invoke();
 
-        // Calls that run end here first. The next activation knows nothing of ends on their way, and while this one leaves, no call comes in:
-        // a page of the history may wait for an operation that waits for its user.
+        // Running calls complete here before the migration. An end in flight forbids it, because the next activation
+        // knows nothing of it. So does a history page being read: it may wait for an operation that calls this user,
+        // and a leaving activation takes no calls.
         if (migration.TargetAfter(context.SourceId, ref streak) is { } silo && !history.IsBeingRead && pending.IsSettled)
         {
             GrainContext.Migrate(new() { [IPlacementDirector.PlacementHintKey] = silo });
@@ -107,7 +110,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         return Task.CompletedTask;
     }
 
-    // Whoever waits on asks the next activation.
+    // A client that still waits watches the next activation.
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
     {
         watchers.Tell(this.GetGrainId());
@@ -142,7 +145,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     private async Task<PendingSnapshot> SnapshotAsync()
     {
         pending.DropOverdue(clock.GetUtcNow());
-        var snapshot = pending.IsFresh ? pending.Snapshot() : await refresh.ListAsync();
+        var snapshot = pending.MayBeServed ? pending.Snapshot() : await refresh.ListAsync();
         DropLongList();
         DropIfNothing();
         return snapshot;
@@ -156,7 +159,8 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         }
     }
 
-    // Whoever asks about users that do not exist must not fill the memory with them. What is watched stays: it would tell that it leaves, and be asked again.
+    // Reads of users that do not exist must not fill the memory. A watched activation stays: when it left, it would
+    // notify its watchers, and they would ask again.
     private void DropIfNothing()
     {
         if (pending.IsEmpty && latest is null && !history.IsBeingRead && !watchers.Any)
@@ -165,7 +169,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         }
     }
 
-    // Thousands of users with large lists may have been asked about, and are not any more.
+    // Thousands of users with large lists may have been read once and not since.
     private Task DropStaleAsync()
     {
         if (pending.DropStale())
@@ -179,7 +183,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
 
     private async Task<OperationOutcome> CreateOrReplayAsync(string operationId, CreateOperation request)
     {
-        // A create that comes twice mostly comes at once.
+        // A retry of a create usually comes soon after the first attempt.
         if (latest is { } made && made.OperationId == operationId && clock.GetUtcNow() - made.CreatedAt < Times.Replay)
         {
             return made.Replay(request);
@@ -187,17 +191,17 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
 
         if (await ReserveAsync(operationId, request.Payload) is { } excess)
         {
-            // A create that was answered before is answered alike, however many are pending now.
+            // A retry of a create that succeeded is replayed, however many operations are pending now.
             return await ReplayAsync(operationId, request) is var answered and not OperationOutcome.NotFound ? answered : excess;
         }
 
-        // The unique index says whether the operation is new; it is not read before.
+        // The unique index decides whether the operation is new; it is not read before.
         if (await TryCreateAsync(operationId, request))
         {
             return OperationOutcome.Done;
         }
 
-        // The row that was in the way can have been removed since.
+        // The conflicting row may have been removed since.
         return await ReplayAsync(operationId, request) is var outcome and not OperationOutcome.NotFound ? outcome : OperationOutcome.Duplicate;
     }
 
@@ -205,7 +209,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     {
         while (true)
         {
-            // Before the first await, so that creates that interleave see each other's reservations.
+            // Before the first await, so that interleaving creates see each other's reservations.
             var excess = pending.Reserve(operationId, payload);
             var isReserved = excess is null;
             if (isReserved && !pending.IsCountStale)
@@ -243,7 +247,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
                 return excess;
             }
 
-            // Creates that hold the last reservations may turn out to be duplicates.
+            // Creates that hold the last reservations may turn out to be duplicates and release them.
             await pending.NextReleased;
         }
     }
@@ -255,7 +259,8 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         {
             var number = await numbers.NextAsync();
 
-            // After the number, in the turn that hands the row to the storage: the operations of a user are in the order of their times and numbers.
+            // The time is taken after the number, in the turn that hands the row to the storage, so that the operations
+            // of a user have the same order by time and by number.
             var now = clock.GetUtcNow();
             now = latest is { } last && last.CreatedAt > now ? last.CreatedAt : now;
             first = OperationState.Create(operationId, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
@@ -299,7 +304,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         var outcome = await GrainFactory.GetOperation<IReplayGrain>(customer, operationId).ReplayAsync(request);
         if (outcome is OperationOutcome.Done)
         {
-            // It may have come to the database after it was given up: the cache does not hold it.
+            // Its insert may have reached the database after its outcome was unknown, so the cache may lack it.
             pending.Invalidate();
             watchers.Tell(this.GetGrainId());
         }

@@ -9,15 +9,16 @@ namespace Recognize.Orleans.Users;
 /// <param name="customer">The customer.</param>
 /// <param name="userId">The customer's user.</param>
 /// <param name="history">The rows.</param>
-/// <param name="quotas">What the customer may read at once.</param>
-/// <param name="grains">Asked about what may have come to its end without a row that says so.</param>
-/// <param name="clock">The service's.</param>
+/// <param name="quotas">The customer's quotas for reads.</param>
+/// <param name="grains">Called for operations that may have ended although their row does not show it.</param>
+/// <param name="clock">The service's clock.</param>
 internal sealed class UserHistory(string customer, string userId, OperationHistory history, CustomerQuotas quotas, IGrainFactory grains, TimeProvider clock)
 {
     /// <summary>A page of more rows than this is read in the customer's turn and at its pace.</summary>
     public const int ShortPage = 25;
 
-    // What a page that looks for one status reads at once, and in all: its cost is bounded, however long the history is.
+    // How many rows a page with a status filter reads at once, and in total. This bounds its cost, however long the
+    // history is.
     private const int Batch = 100;
     private const int MostRead = 1_000;
 
@@ -85,7 +86,7 @@ internal sealed class UserHistory(string customer, string userId, OperationHisto
         return page;
     }
 
-    // The operation's grain writes that it is expired, and may know of a new end before the row shows it.
+    // The operation's grain writes the expiry, and may know of a recent end before the row shows it.
     private async Task<Operation?> CurrentAsync(OperationState? state)
     {
         var now = clock.GetUtcNow();

@@ -6,8 +6,8 @@ using Recognize.Orleans.Foundation;
 namespace Recognize.Orleans.Waits;
 
 /// <summary>
-/// The clients of this process that wait for a change. A wait costs no thread and no SQL: it sleeps until its grain tells of a
-/// change, its time is over, a silo has gone, its key is removed, or the process stops.
+/// The clients of this process that wait for a change. A parked wait costs no thread and no SQL: it sleeps until its
+/// grain reports a change, its time is over, a silo is gone, its key is removed, or the process stops.
 /// </summary>
 internal sealed class FrontEndWaits : IChangeObserver, IDisposable
 {
@@ -36,8 +36,10 @@ internal sealed class FrontEndWaits : IChangeObserver, IDisposable
 
     public bool IsStopping { get; private set; }
 
-    /// <summary>Takes a place for a client that waits for changes of a grain; null when no place is left.</summary>
-    public Wait? Begin(WaitingCall call, GrainId grain)
+    /// <summary>
+    /// Begins a wait for the changes of a grain; null when as many clients wait as the settings allow.
+    /// </summary>
+    public Wait? Begin(WaitingClient call, GrainId grain)
     {
         lock (gate)
         {
@@ -116,7 +118,9 @@ internal sealed class FrontEndWaits : IChangeObserver, IDisposable
         }
     }
 
-    /// <summary>Answers every wait with what is true now, and lets none begin: the process is about to stop.</summary>
+    /// <summary>
+    /// Answers every wait with the current state, and lets none park any more: the process is about to stop.
+    /// </summary>
     public void Stop()
     {
         IsStopping = true;
@@ -127,15 +131,15 @@ internal sealed class FrontEndWaits : IChangeObserver, IDisposable
 }
 
 /// <summary>One client that waits for the changes of one grain.</summary>
-internal sealed class Wait(FrontEndWaits waits, WaitingCall call, GrainId grain) : IDisposable
+internal sealed class Wait(FrontEndWaits waits, WaitingClient call, GrainId grain) : IDisposable
 {
-    // A push can be lost with the silo that sends it.
+    // A notification can be lost with the silo that sends it, so a wait asks again after this time.
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(10);
 
-    // The grain's node may be behind this one, and its deadline still to come there.
+    // The clock of the grain's node may be behind this one's, so that the deadline is not reached there yet.
     private static readonly TimeSpan ShortestPause = TimeSpan.FromMilliseconds(20);
 
-    private static readonly TimeSpan PauseOfAnOutage = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan PauseAfterRefusal = TimeSpan.FromSeconds(1);
 
     private TaskCompletionSource signal = NewSignal();
 
@@ -143,17 +147,19 @@ internal sealed class Wait(FrontEndWaits waits, WaitingCall call, GrainId grain)
 
     public ApiKey Key => call.Key;
 
-    /// <summary>Whether the key that the client came with is in force still.</summary>
+    /// <summary>Whether the client's key is still in force.</summary>
     public bool IsKeyInForce => waits.IsInForce(call.Key);
 
-    /// <summary>Whether the client must be answered now, whatever has changed.</summary>
+    /// <summary>Whether the wait has ended: the client must be answered now, changed or not.</summary>
     public bool IsOver => waits.IsStopping || !IsKeyInForce;
 
-    /// <summary>Asks until the answer will do, the time is over, or the wait is; then gives the last answer.</summary>
-    /// <param name="until">The end of the client's patience.</param>
-    /// <param name="ask">The question.</param>
+    /// <summary>
+    /// Asks until an answer is enough, the client's time is up or the wait has ended; returns the last answer.
+    /// </summary>
+    /// <param name="until">Until when the client wants to wait.</param>
+    /// <param name="ask">Reads the current answer.</param>
     /// <param name="isEnough">Whether an answer ends the wait.</param>
-    /// <param name="due">When the answer will be another one by itself.</param>
+    /// <param name="due">When the answer changes by itself, at a deadline; null: never.</param>
     public async Task<T> UntilAsync<T>(DateTimeOffset until, Func<Task<T>> ask, Func<T, bool> isEnough, Func<T, DateTimeOffset?> due)
     {
         while (true)
@@ -172,8 +178,8 @@ internal sealed class Wait(FrontEndWaits waits, WaitingCall call, GrainId grain)
             }
             catch (Exception outage) when (ExceptionAnswers.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status429TooManyRequests && !IsToAnswer())
             {
-                // The client has time for the database or a node to come back.
-                next = waits.Clock.GetUtcNow() + PauseOfAnOutage;
+                // While the client has time, neither an outage (503) nor a limit (429) ends its wait.
+                next = waits.Clock.GetUtcNow() + PauseAfterRefusal;
             }
 
             await PauseAsync(Earlier(until, next));
@@ -182,17 +188,19 @@ internal sealed class Wait(FrontEndWaits waits, WaitingCall call, GrainId grain)
         bool IsToAnswer() => IsOver || waits.Clock.GetUtcNow() >= until;
     }
 
-    /// <summary>The earlier of two moments, of which the second may never come.</summary>
+    /// <summary>The earlier of two times; a second one of null never comes.</summary>
     public static DateTimeOffset Earlier(DateTimeOffset one, DateTimeOffset? other) => other < one ? other.Value : one;
 
-    /// <summary>Asks the grain to tell of its next change. What is read after that cannot miss one.</summary>
+    /// <summary>
+    /// Asks the grain to report its next change. A read that begins after this completes cannot miss one.
+    /// </summary>
     public Task WatchAsync()
     {
         Volatile.Write(ref signal, NewSignal());
         return waits.WatchAsync(grain, call.Aborted);
     }
 
-    /// <summary>Sleeps until something may have changed, at most until a moment.</summary>
+    /// <summary>Sleeps until something may have changed, at most until the given time.</summary>
     /// <exception cref="OperationCanceledException">The client has gone away.</exception>
     public async Task PauseAsync(DateTimeOffset until)
     {
@@ -202,10 +210,10 @@ internal sealed class Wait(FrontEndWaits waits, WaitingCall call, GrainId grain)
         await using (waits.Clock.CreateTimer(Set, woken, left < LongestPause ? left : LongestPause, Timeout.InfiniteTimeSpan))
         await using (call.Aborted.UnsafeRegister(Set, woken))
         {
-            // What ended between the last look and now has woken the signal that was there before.
+            // If the wait ended before WatchAsync replaced the signal, only the previous signal was set.
             if (!IsOver)
             {
-                // What is parked is bounded by the places to wait.
+                // Parked waits have a limit of their own, so this call no longer counts as one in flight.
                 call.Park();
                 await woken.Task;
             }

@@ -2,11 +2,15 @@ using Orleans.Concurrency;
 
 namespace Recognize.Orleans.Waits;
 
-/// <summary>What a front end asks of a grain whose next change it waits for. Waits themselves never park in a grain.</summary>
+/// <summary>
+/// What a front end asks of a grain whose next change it waits for. Waits are parked in front ends, never in a grain.
+/// </summary>
 [GrainInterfaceType("recognize.watched")]
 internal interface IWatchedGrain : IGrainWithStringKey
 {
-    /// <summary>Tells the observer once, at the next change or when the activation ends. Whoever waits on watches again.</summary>
+    /// <summary>
+    /// Notifies the observer once, at the next change or when the activation ends. To keep waiting, watch again.
+    /// </summary>
     [AlwaysInterleave]
     [Alias("watch")]
     Task WatchAsync(IChangeObserver observer);
@@ -16,13 +20,17 @@ internal interface IWatchedGrain : IGrainWithStringKey
 [GrainInterfaceType("recognize.change-observer")]
 internal interface IChangeObserver : IGrainObserver
 {
-    /// <summary>The grain has changed, or may have. A lost call is harmless: waits ask again from time to time.</summary>
+    /// <summary>
+    /// The grain has changed, or may have. A lost call is harmless: waits ask again from time to time.
+    /// </summary>
     [OneWay]
     [Alias("changed")]
     Task ChangedAsync(GrainId grain);
 }
 
-/// <summary>The front ends that wait for a grain's next change: one for each process, however many clients wait there.</summary>
+/// <summary>
+/// The front ends that wait for a grain's next change: one for each process, however many clients wait there.
+/// </summary>
 internal sealed class Watchers
 {
     private HashSet<IChangeObserver>? observers;
@@ -31,7 +39,7 @@ internal sealed class Watchers
 
     public void Add(IChangeObserver observer) => (observers ??= []).Add(observer);
 
-    /// <summary>Tells them all, and forgets them: who is not there any more needs no cleaning up.</summary>
+    /// <summary>Notifies all of them and forgets them, so that one that is gone needs no cleanup.</summary>
     public void Tell(GrainId changed)
     {
         if (observers is not { } told)

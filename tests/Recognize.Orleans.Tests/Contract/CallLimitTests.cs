@@ -2,6 +2,7 @@ using System.Diagnostics.Metrics;
 using System.Threading.Channels;
 using Microsoft.Extensions.DependencyInjection;
 using Recognize.Orleans.Api;
+using Recognize.Orleans.Customers;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Xunit;
@@ -56,6 +57,29 @@ public sealed class CallLimitTests
         }
 
         (await service.Acme.CreateAsync(user, id)).ShouldBeSuccess();
+    }
+
+    [Fact]
+    public async Task A_large_answer_that_finds_no_turn_of_its_customer_in_its_time_is_429_and_no_other_customer_is_met()
+    {
+        await using var service = await StartAsync(limit: 10);
+        var quotas = service.Services.GetRequiredService<CustomerQuotas>();
+        var page = $"/v2/users/{user}/operations?limit=30";
+        using (await quotas.TakeReadTurnAsync("acme"))
+        {
+            await clock.TurnAskedAsync();
+            var refused = service.Acme.GetAsync(page);
+            await clock.TurnAskedAsync();
+            (await Answered(new ApiClient(service.Api, TestCustomers.GlobexBoth).GetAsync(page))).ShouldBe(200);
+            (await Answered(service.Acme.GetAsync($"/v2/users/{user}/operations?limit=5"))).ShouldBe(200);
+            clock.Advance(Times.LongestTurnWait);
+
+            var answer = await Answered(refused);
+            answer.ShouldBe(Problem.TooManyCalls, "large lists");
+            Assert.Equal("1", answer["Retry-After"]);
+        }
+
+        (await Answered(service.Acme.GetAsync(page))).ShouldBe(200);
     }
 
     [Fact]

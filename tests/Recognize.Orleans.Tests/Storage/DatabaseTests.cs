@@ -31,26 +31,26 @@ public sealed class DatabaseTests
     }
 
     [Theory]
-    [InlineData("40P01", FaultOf.Statement)]
-    [InlineData("40001", FaultOf.Statement)]
-    [InlineData("55P03", FaultOf.Statement)]
-    [InlineData("57014", FaultOf.Statement)]
-    [InlineData("23505", FaultOf.Statement)]
-    [InlineData("22021", FaultOf.Statement)]
-    [InlineData("25006", FaultOf.Session)]
-    [InlineData("26000", FaultOf.Session)]
-    [InlineData("42P05", FaultOf.Session)]
-    [InlineData("0A000", FaultOf.Session)]
-    [InlineData("08P01", FaultOf.Session)]
-    [InlineData("57P01", FaultOf.Session)]
-    [InlineData("53100", FaultOf.Database)]
-    [InlineData("53300", FaultOf.Database)]
-    [InlineData("XX000", FaultOf.Statement)]
-    [InlineData("54000", FaultOf.Statement)]
-    [InlineData("42501", FaultOf.Node)]
-    [InlineData("42P01", FaultOf.Node)]
-    [InlineData("28P01", FaultOf.Node)]
-    internal async Task PostgreSql_says_whose_fault_it_is(string state, FaultOf whose)
+    [InlineData("40P01", FaultScope.Statement)]
+    [InlineData("40001", FaultScope.Statement)]
+    [InlineData("55P03", FaultScope.Statement)]
+    [InlineData("57014", FaultScope.Statement)]
+    [InlineData("23505", FaultScope.Statement)]
+    [InlineData("22021", FaultScope.Statement)]
+    [InlineData("25006", FaultScope.Session)]
+    [InlineData("26000", FaultScope.Session)]
+    [InlineData("42P05", FaultScope.Session)]
+    [InlineData("0A000", FaultScope.Session)]
+    [InlineData("08P01", FaultScope.Session)]
+    [InlineData("57P01", FaultScope.Session)]
+    [InlineData("53100", FaultScope.Database)]
+    [InlineData("53300", FaultScope.Database)]
+    [InlineData("XX000", FaultScope.Statement)]
+    [InlineData("54000", FaultScope.Statement)]
+    [InlineData("42501", FaultScope.Node)]
+    [InlineData("42P01", FaultScope.Node)]
+    [InlineData("28P01", FaultScope.Node)]
+    internal async Task PostgreSql_says_whose_fault_it_is(string state, FaultScope whose)
     {
         await using var database = Database.Create(StorageEngine.PostgreSql, "Host=db;Database=recognize");
 
@@ -58,16 +58,16 @@ public sealed class DatabaseTests
     }
 
     [Theory]
-    [InlineData(5, FaultOf.Database)]
-    [InlineData(6, FaultOf.Database)]
-    [InlineData(19, FaultOf.Statement)]
-    [InlineData(1, FaultOf.Node)]
-    [InlineData(8, FaultOf.Node)]
-    [InlineData(10, FaultOf.Node)]
-    [InlineData(11, FaultOf.Node)]
-    [InlineData(13, FaultOf.Node)]
-    [InlineData(14, FaultOf.Node)]
-    internal async Task What_SQLite_cannot_do_with_its_file_is_the_nodes_fault(int code, FaultOf whose)
+    [InlineData(5, FaultScope.Database)]
+    [InlineData(6, FaultScope.Database)]
+    [InlineData(19, FaultScope.Statement)]
+    [InlineData(1, FaultScope.Node)]
+    [InlineData(8, FaultScope.Node)]
+    [InlineData(10, FaultScope.Node)]
+    [InlineData(11, FaultScope.Node)]
+    [InlineData(13, FaultScope.Node)]
+    [InlineData(14, FaultScope.Node)]
+    internal async Task What_SQLite_cannot_do_with_its_file_is_the_nodes_fault(int code, FaultScope whose)
     {
         await using var database = Database.Create(StorageEngine.Sqlite, "Data Source=none.db");
 
@@ -79,8 +79,8 @@ public sealed class DatabaseTests
     {
         await using var database = Database.Create(StorageEngine.PostgreSql, "Host=db;Database=recognize");
 
-        Assert.Equal(FaultOf.Session, database.Classify(new NpgsqlException("Broken.", new IOException("Cut."))));
-        Assert.Equal(FaultOf.Database, database.Classify(new NpgsqlException("Late.", new TimeoutException())));
+        Assert.Equal(FaultScope.Session, database.Classify(new NpgsqlException("Broken.", new IOException("Cut."))));
+        Assert.Equal(FaultScope.Database, database.Classify(new NpgsqlException("Late.", new TimeoutException())));
     }
 
     [Theory]

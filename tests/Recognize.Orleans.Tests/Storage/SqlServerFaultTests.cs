@@ -57,15 +57,15 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData(229, 14, FaultOf.Node)]
-    [InlineData(4_060, 11, FaultOf.Session)]
-    [InlineData(208, 16, FaultOf.Node)]
-    [InlineData(3_906, 16, FaultOf.Session)]
-    [InlineData(976, 14, FaultOf.Session)]
-    [InlineData(596, 21, FaultOf.Session)]
-    [InlineData(40_197, 17, FaultOf.Database)]
-    [InlineData(1_222, 16, FaultOf.Statement)]
-    internal async Task A_number_says_whose_fault_it_is(int number, byte severity, FaultOf whose)
+    [InlineData(229, 14, FaultScope.Node)]
+    [InlineData(4_060, 11, FaultScope.Session)]
+    [InlineData(208, 16, FaultScope.Node)]
+    [InlineData(3_906, 16, FaultScope.Session)]
+    [InlineData(976, 14, FaultScope.Session)]
+    [InlineData(596, 21, FaultScope.Session)]
+    [InlineData(40_197, 17, FaultScope.Database)]
+    [InlineData(1_222, 16, FaultScope.Statement)]
+    internal async Task A_number_says_whose_fault_it_is(int number, byte severity, FaultScope whose)
     {
         server.Answers = [new(number, severity)];
 
@@ -107,7 +107,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
     {
         server.Answers = [new(4_060, 11), new(18_456, 14)];
 
-        Assert.Equal(FaultOf.Session, Database.Classify(await Assert.ThrowsAsync<SqlException>(WriteAsync)));
+        Assert.Equal(FaultScope.Session, Database.Classify(await Assert.ThrowsAsync<SqlException>(WriteAsync)));
     }
 
     [Fact]

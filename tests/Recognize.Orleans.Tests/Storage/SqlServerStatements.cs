@@ -33,7 +33,7 @@ internal static class SqlServerStatements
                 ($"Read keys of what is pending, {size}", () => rows.ReadRangesAsync(RangesOf(RowIndex.PendingKeys, size), CancellationToken.None)),
                 ($"Read histories, {size}", () => rows.ReadRangesAsync(RangesOf(RowIndex.History, size), CancellationToken.None)),
             }),
-            ("Find places", () => history.PlacesAsync("", 500, CancellationToken.None)),
+            ("Find places", () => history.KeysAsync("", 500, CancellationToken.None)),
             ("Find rows", () => history.RowsAsync("", OperationHistory.End, 10, CancellationToken.None)),
             ("Read the clock", () => database.ReadClockAsync(CancellationToken.None)),
             ("Look", () => database.LookAsync("recognize", Silo, CancellationToken.None)),

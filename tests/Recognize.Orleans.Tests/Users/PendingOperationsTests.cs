@@ -144,17 +144,17 @@ public sealed class PendingOperationsTests
     [Fact]
     public void A_list_is_known_for_five_seconds_from_when_its_look_began()
     {
-        Assert.False(pending.IsFresh);
+        Assert.False(pending.MayBeServed);
         var look = pending.BeginRefresh();
         clock.Advance(TimeSpan.FromSeconds(3));
         Assert.Equal(["a", "b"], Ids(pending.EndRefresh(look, [Of("a"), Of("b")])));
 
         clock.Advance(TimeSpan.FromSeconds(2) - Tick);
-        Assert.True(pending.IsFresh);
+        Assert.True(pending.MayBeServed);
         Assert.Equal(["a", "b"], Ids(pending.Snapshot()));
 
         clock.Advance(Tick);
-        Assert.False(pending.IsFresh);
+        Assert.False(pending.MayBeServed);
     }
 
     [Fact]
@@ -162,16 +162,16 @@ public sealed class PendingOperationsTests
     {
         Look("a");
         Reserve("b", "c");
-        Assert.True(pending.IsFresh);
+        Assert.True(pending.MayBeServed);
 
         pending.CreateSent();
         pending.CreateSent();
-        Assert.False(pending.IsFresh);
+        Assert.False(pending.MayBeServed);
         pending.CreateRefused("b");
-        Assert.False(pending.IsFresh);
+        Assert.False(pending.MayBeServed);
 
         pending.CreateSucceeded(Of("c"));
-        Assert.True(pending.IsFresh);
+        Assert.True(pending.MayBeServed);
         Assert.Equal(["a", "c"], Ids(pending.Snapshot()));
     }
 
@@ -227,15 +227,15 @@ public sealed class PendingOperationsTests
     {
         Unanswered("a");
         Look("b");
-        Assert.False(pending.IsFresh);
+        Assert.False(pending.MayBeServed);
 
         clock.Advance(Times.UnknownOutcome - Tick);
         Look("b");
-        Assert.False(pending.IsFresh);
+        Assert.False(pending.MayBeServed);
 
         clock.Advance(Tick);
         Look("b");
-        Assert.True(pending.IsFresh);
+        Assert.True(pending.MayBeServed);
     }
 
     [Fact]
@@ -303,12 +303,12 @@ public sealed class PendingOperationsTests
         pending.Invalidate();
 
         Assert.Equal(["a"], Ids(pending.EndRefresh(look, [Of("a")])));
-        Assert.False(pending.IsFresh);
+        Assert.False(pending.MayBeServed);
 
         Look("a", "b");
-        Assert.True(pending.IsFresh);
+        Assert.True(pending.MayBeServed);
         pending.Invalidate();
-        Assert.False(pending.IsFresh);
+        Assert.False(pending.MayBeServed);
     }
 
     [Fact]
@@ -317,12 +317,12 @@ public sealed class PendingOperationsTests
         Look("a", "b");
         pending.Ending("a");
         pending.Ending("b");
-        Assert.False(pending.IsFresh);
+        Assert.False(pending.MayBeServed);
         pending.Ended("a");
-        Assert.False(pending.IsFresh);
+        Assert.False(pending.MayBeServed);
 
         pending.Ended("b");
-        Assert.True(pending.IsFresh);
+        Assert.True(pending.MayBeServed);
         Assert.Empty(Ids(pending.Snapshot()));
     }
 
@@ -332,10 +332,10 @@ public sealed class PendingOperationsTests
         pending.Ending("a");
         clock.Advance(Times.LongestWrite - Tick);
         Look("a");
-        Assert.False(pending.IsFresh);
+        Assert.False(pending.MayBeServed);
 
         clock.Advance(Tick);
-        Assert.True(pending.IsFresh);
+        Assert.True(pending.MayBeServed);
     }
 
     [Fact]
@@ -362,10 +362,10 @@ public sealed class PendingOperationsTests
         Look("a", "b", "c");
         var before = pending.Snapshot();
         clock.Advance(Times.CacheLifetime);
-        Assert.False(pending.IsFresh);
+        Assert.False(pending.MayBeServed);
 
         Assert.True(LookAtNumbers("a", "b", "c"));
-        Assert.True(pending.IsFresh);
+        Assert.True(pending.MayBeServed);
         Assert.Same(before, pending.Snapshot());
 
         Assert.True(LookAtNumbers("a", "c"));
@@ -721,7 +721,7 @@ public sealed class PendingOperationsTests
                     break;
             }
 
-            Assert.Equal(pending.IsFresh ? Pending : [], pending.IsFresh ? pending.Snapshot().Operations!.Value : []);
+            Assert.Equal(pending.MayBeServed ? Pending : [], pending.MayBeServed ? pending.Snapshot().Operations!.Value : []);
         }
 
         private Operation[] InOrder(Func<int, bool> which) =>

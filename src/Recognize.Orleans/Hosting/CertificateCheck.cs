@@ -2,11 +2,14 @@ using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Hosting;
 
-/// <summary>Refuses what the web server cannot serve https with, before the silo joins and others rely on it.</summary>
-internal static class Certificates
+/// <summary>
+/// Refuses certificates that the web server cannot serve https with, before the silo joins and others rely on it.
+/// </summary>
+internal static class CertificateCheck
 {
     /// <summary>What is wrong, as a sentence; null when nothing is.</summary>
-    // The server reads certificates only when it starts, and only it knows where it looks. So one starts with the same settings and nothing to serve.
+    // The server reads certificates only when it starts, and only it knows where it searches. So a server with the same
+    // settings and nothing to serve is started here.
     public static async Task<string?> ErrorInAsync(WebApplicationBuilder service, Settings settings)
     {
         var url = settings.ApiUrls.Concat(settings.Management.Urls).FirstOrDefault(url => url.Scheme is "https");
