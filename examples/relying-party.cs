@@ -1,4 +1,4 @@
-// Asks a user to approve something and waits for the end. Exit code 0: approved. Start: dotnet run examples/relying-party.cs A1B2C3D4E5F6 'Pay $500'
+// Asks a user to approve something and waits for the end. Exit code 0: approved, 1: not, 2: refused. Start: dotnet run examples/relying-party.cs A1B2C3D4E5F6 'Pay $500'
 #:property PublishAot=false
 using System.Net.Http.Json;
 using System.Text.Json.Nodes;
@@ -38,7 +38,13 @@ async Task<JsonNode> SendAsync(Func<HttpRequestMessage> request)
         var body = await answer.Content.ReadAsStringAsync();
         if ((int)answer.StatusCode is not (429 or 503))
         {
-            return answer.IsSuccessStatusCode ? JsonNode.Parse(body)! : throw new HttpRequestException(body);
+            if (answer.IsSuccessStatusCode)
+            {
+                return JsonNode.Parse(body)!;
+            }
+
+            Console.Error.WriteLine(body);
+            Environment.Exit(2);
         }
 
         await Task.Delay(answer.Headers.RetryAfter?.Delta ?? TimeSpan.FromSeconds(1));

@@ -7,7 +7,7 @@ id=txn-$(date +%s%N)-$RANDOM
 
 # curl comes again by itself after 429 and 503, when Retry-After says so. Any other error ends the script.
 call() {
-    curl --silent --show-error --fail --retry 5 --header "X-Api-Key: ${RECOGNIZE_KEY:-demo-backend-key}" "$@"
+    curl --silent --show-error --fail-with-body --retry 5 --header "X-Api-Key: ${RECOGNIZE_KEY:-demo-backend-key}" "$@"
 }
 
 # A JSON text of any text without control characters.
@@ -16,7 +16,7 @@ payload=${payload//\"/\\\"}
 
 # The same Idempotency-Key each time: a create whose answer was lost can be sent again.
 call "$url/v2/users/$user/operations" --header 'Content-Type: application/json' --header "Idempotency-Key: $id" \
-    --data "{\"operationId\":\"$id\",\"operationPayload\":\"$payload\",\"expiresIn\":300}" >/dev/null
+    --data "{\"operationId\":\"$id\",\"operationPayload\":\"$payload\",\"expiresIn\":300}" >&2
 
 operation='"status":"pending"'
 while [[ $operation == *'"status":"pending"'* ]]; do
