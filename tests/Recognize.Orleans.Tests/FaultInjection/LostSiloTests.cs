@@ -10,7 +10,7 @@ using Xunit.Abstractions;
 namespace Recognize.Orleans.FaultInjection;
 
 // A silo that the others have given up goes on where it stopped.
-[Collection(RealProcesses.Name)]
+[Collection(MeasuredProcesses.Name)]
 public sealed class LostSiloTests(ITestOutputHelper output)
 {
     private const int Operations = 20;
