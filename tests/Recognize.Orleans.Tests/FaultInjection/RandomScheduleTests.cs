@@ -81,14 +81,9 @@ public abstract class RandomScheduleTests
 
     private void Report(RandomClients clients, FaultyCluster cluster, IReadOnlyList<string> faults)
     {
-        foreach (var call in clients.Answers.GroupBy(answer => answer.Call).OrderBy(call => call.Key))
-        {
-            output.WriteLine($"{call.Key}: {string.Join(", ", call.CountBy(answer => answer.Status).OrderBy(status => status.Key).Select(status => $"{status.Value} x {status.Key}"))}");
-        }
-
-        foreach (var line in cluster.Disturbances.Concat(faults).Concat(faults.Count == 0 ? [] : cluster.Output.Take(LinesAtMost)))
-        {
-            output.WriteLine(line);
-        }
+        var calls = clients.Answers.GroupBy(answer => answer.Call).OrderBy(call => call.Key)
+            .Select(call => $"{call.Key}: {string.Join(", ", call.CountBy(answer => answer.Status).OrderBy(status => status.Key).Select(status => $"{status.Value} x {status.Key}"))}");
+        var lines = calls.Concat(cluster.Disturbances).Concat(faults).Concat(faults.Count == 0 ? [] : cluster.Output.Take(LinesAtMost));
+        output.WriteLine(string.Join('\n', lines));
     }
 }

@@ -103,10 +103,7 @@ public sealed class MetricsTests
         listener.SetMeasurementEventCallback<long>((_, _, tags, _) => names.Add((string)tags[0].Value!));
         listener.Start();
 
-        foreach (var outcome in Enum.GetValues<OperationOutcome>())
-        {
-            metrics.OperationCreated(outcome);
-        }
+        Array.ForEach(Enum.GetValues<OperationOutcome>(), metrics.OperationCreated);
 
         Assert.Equal(Outcomes, names.Order(StringComparer.Ordinal));
     }
