@@ -108,7 +108,7 @@ public static partial class OperationLimits
 
     /// <summary>Validates a position in the history, which may be absent.</summary>
     public static string? ErrorInCursor(string? value) =>
-        value is null || Place().IsMatch(value) ? null : "cursor must be one that a page of this list has ended with.";
+        value is null || PositionPattern().IsMatch(value) ? null : "cursor must be one that a page of this list has ended with.";
 
     /// <summary>Validates an <c>Idempotency-Key</c>, which may be absent.</summary>
     public static string? FaultInIdempotencyKey(string? value) =>
@@ -140,7 +140,7 @@ public static partial class OperationLimits
     }
 
     [GeneratedRegex(@"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z/[0-9]{16}\z")]
-    private static partial Regex Place();
+    private static partial Regex PositionPattern();
 
     private static string? FaultInName(string member, string value, int longest) => value switch
     {

@@ -92,7 +92,10 @@ internal static class ApiContract
             context.GetEndpoint()?.Metadata.GetMetadata<Call>() is { } call ? AnswerAsync(context, call, next, metrics) : AnswerOtherAsync(context, next));
     }
 
-    public static Customer Customer(this HttpContext context) => context.Features.GetRequiredFeature<ApiKey>().Customer;
+    public static Customer Customer(this HttpContext context) => context.Key().Customer;
+
+    /// <summary>The key of the request, which the pipeline has checked.</summary>
+    public static ApiKey Key(this HttpContext context) => context.Features.GetRequiredFeature<ApiKey>();
 
     /// <summary>An answer in JSON.</summary>
     public static IResult Json<T>(T value, JsonTypeInfo<T> type) =>
@@ -193,7 +196,7 @@ internal static class ApiContract
             // The time that a client waited for a change says nothing about how long an answer takes.
             if (context.Features.Get<WaitingClient>() is not { HasBegun: true })
             {
-                metrics.Answered(call.Name, status, started);
+                metrics.Answered(context.Request.Method, ProblemTraces.RouteOf(context), status, started);
             }
         }
     }

@@ -69,8 +69,8 @@ internal sealed class CallLimits(Settings settings, Metrics metrics, TimeProvide
         using var end = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, aborted);
         try
         {
-            var place = inFlight.AcquireAsync(1, end.Token);
-            return await (place.IsCompleted ? place : CountAsync(place));
+            var permit = inFlight.AcquireAsync(1, end.Token);
+            return await (permit.IsCompleted ? permit : CountAsync(permit));
         }
         catch (OperationCanceledException) when (!aborted.IsCancellationRequested)
         {

@@ -67,12 +67,12 @@ internal static partial class ExceptionAnswers
             metrics.Fault(kind ?? "program");
             if (kind is null)
             {
-                Log.Failed(logger, httpContext.Request.Method, exception);
+                Log.Failed(logger, httpContext.Request.Method, ProblemTraces.RouteOf(httpContext), ProblemTraces.IdOf(httpContext), exception);
                 await Problem.Internal.WriteAsync(httpContext, "The error is recorded. Whether the request took effect is unknown; send it again.");
                 return true;
             }
 
-            LogUnavailable(kind, exception);
+            LogUnavailable(kind, httpContext, exception);
             httpContext.Response.Headers.RetryAfter = "1";
             await Problem.Unavailable.WriteAsync(httpContext, $"Its database or a node does not do what it was asked. {WhatToDo(httpContext.Request.Method, exception)}");
             return true;
@@ -86,23 +86,23 @@ internal static partial class ExceptionAnswers
         };
 
         // An outage fails every request. One line in ten seconds reports it; the metrics count the rest.
-        private void LogUnavailable(string kind, Exception exception)
+        private void LogUnavailable(string kind, HttpContext context, Exception exception)
         {
             var now = clock.GetUtcNow().UtcTicks;
             var until = Volatile.Read(ref quietUntil);
             if (now >= until && Interlocked.CompareExchange(ref quietUntil, now + TimeSpan.TicksPerSecond * 10, until) == until)
             {
-                Log.Unavailable(logger, kind, exception.GetType().Name, exception.Message);
+                Log.Unavailable(logger, kind, context.Request.Method, ProblemTraces.RouteOf(context), ProblemTraces.IdOf(context), exception.GetType().Name, exception.Message);
             }
         }
 
         private static partial class Log
         {
-            [LoggerMessage(10, LogLevel.Error, "A {Method} request was answered 500.")]
-            public static partial void Failed(ILogger logger, string method, Exception exception);
+            [LoggerMessage(10, LogLevel.Error, "{Method} {Route} was answered 500, trace {TraceId}.")]
+            public static partial void Failed(ILogger logger, string method, string route, string traceId, Exception exception);
 
-            [LoggerMessage(11, LogLevel.Warning, "Requests are answered 503, kind {Kind}: {Cause}: {Message} (said at most every ten seconds)")]
-            public static partial void Unavailable(ILogger logger, string kind, string cause, string message);
+            [LoggerMessage(11, LogLevel.Warning, "Requests are answered 503, kind {Kind}, as {Method} {Route}, trace {TraceId}: {Cause}: {Message} (said at most every ten seconds)")]
+            public static partial void Unavailable(ILogger logger, string kind, string method, string route, string traceId, string cause, string message);
         }
     }
 }

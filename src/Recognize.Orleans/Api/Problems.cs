@@ -82,7 +82,7 @@ internal sealed record Problem(int Status, string Name, string Title)
                 Title = Title,
                 Status = Status,
                 Detail = detail,
-                TraceId = Activity.Current?.Id ?? context.TraceIdentifier,
+                TraceId = ProblemTraces.IdOf(context),
             },
             ProblemJson.Web.ProblemBody);
 
@@ -97,6 +97,16 @@ internal sealed record Problem(int Status, string Name, string Title)
     {
         public Task ExecuteAsync(HttpContext httpContext) => problem.WriteAsync(httpContext, detail);
     }
+}
+
+/// <summary>What an error answer, the log and the metrics have in common.</summary>
+internal static class ProblemTraces
+{
+    /// <summary>The id by which an error answer, its line in the log and its trace are matched.</summary>
+    public static string IdOf(HttpContext context) => Activity.Current?.Id ?? context.TraceIdentifier;
+
+    /// <summary>The route, with placeholders for ids.</summary>
+    public static string RouteOf(HttpContext context) => (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "(no route)";
 }
 
 [JsonSerializable(typeof(ProblemBody))]

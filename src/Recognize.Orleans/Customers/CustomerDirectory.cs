@@ -42,15 +42,17 @@ internal sealed partial class CustomerDirectory : IDisposable
     private readonly IConfiguration configuration;
     private readonly SettingsFiles files;
     private readonly bool withDemo;
+    private readonly Audit audit;
     private readonly ILogger<CustomerDirectory> logger;
     private readonly Lock gate = new();
     private FrozenDictionary<string, ApiKey> keys;
     private string lastReport = "";
 
-    public CustomerDirectory(IConfiguration configuration, SettingsFiles files, IHostEnvironment environment, Settings settings, ILogger<CustomerDirectory> logger)
+    public CustomerDirectory(IConfiguration configuration, SettingsFiles files, IHostEnvironment environment, Settings settings, Audit audit, ILogger<CustomerDirectory> logger)
     {
         this.configuration = configuration;
         this.files = files;
+        this.audit = audit;
         this.logger = logger;
         withDemo = DemoCustomer.IsOffered(environment, settings);
         keys = FrozenDictionary<string, ApiKey>.Empty;
@@ -202,11 +204,13 @@ internal sealed partial class CustomerDirectory : IDisposable
             {
                 // A file that cannot be read keeps its last good content here, so that keys removed from other files
                 // still lose effect.
-                var changed = keys.Count > 0 && ((lastReport.Length > 0 && report.Length == 0) || !SameKeys(keys, next));
+                var before = keys;
+                var changed = before.Count > 0 && ((lastReport.Length > 0 && report.Length == 0) || !SameKeys(keys, next));
                 Volatile.Write(ref keys, next);
                 if (changed)
                 {
                     Log.Changed(logger, next.Values.Select(key => key.Customer.Name).Distinct().Count(), next.Count);
+                    audit.RecordChange(before, next);
                     Changed?.Invoke();
                 }
             }

@@ -25,6 +25,12 @@ internal sealed record Settings
 
     public required WaitSettings Waits { get; init; }
 
+    /// <summary>Whether the log tells who created, decided and cancelled which operation.</summary>
+    public required bool Audit { get; init; }
+
+    /// <summary>Where traces and metrics are sent, by OpenTelemetry's own variable; null: nowhere.</summary>
+    public required Uri? TelemetryEndpoint { get; init; }
+
     /// <summary>Where the API listens.</summary>
     public required IReadOnlyList<BindingAddress> ApiUrls { get; init; }
 
@@ -89,6 +95,8 @@ internal sealed record Settings
                 PerSecond = reader.OptionalNumber("Recognize:Calls:PerSecond", 1, 1_000_000),
             },
             Waits = WaitSettings.Read(reader),
+            Audit = reader.Flag("Recognize:Audit", false),
+            TelemetryEndpoint = reader.Url("OTEL_EXPORTER_OTLP_ENDPOINT"),
             ApiUrls = reader.Urls("urls", Urls.FromPorts(configuration) ?? "http://localhost:8080"),
         };
 
@@ -228,6 +236,9 @@ internal sealed record ManagementSettings
 
     public required string? Password { get; init; }
 
+    /// <summary>Whether Prometheus finds metrics at <c>/metrics</c>.</summary>
+    public required bool ServesMetrics { get; init; }
+
     public static ManagementSettings Read(SettingsReader reader)
     {
         var port = reader.Number("Recognize:Management:Port", 8081, 1, 65_535);
@@ -235,6 +246,7 @@ internal sealed record ManagementSettings
         {
             Urls = reader.Urls("Recognize:Management:Urls", $"http://localhost:{port}"),
             Password = reader.Text("Recognize:Management:Password"),
+            ServesMetrics = reader.Flag("Recognize:Management:Metrics", true),
         };
     }
 
@@ -326,50 +338,9 @@ internal sealed record WaitSettings
         var perCustomer = reader.Number(PerCustomerKey, half, 1, 1_000_000);
         if (perCustomer > half)
         {
-            reader.AddError($"{PerCustomerKey} must be at most {half}, which is half of {PerProcessKey}, so that one customer can never take every place; it is {perCustomer}.");
+            reader.AddError($"{PerCustomerKey} must be at most {half}, which is half of {PerProcessKey}, so that one customer can never take all of them; it is {perCustomer}.");
         }
 
         return new() { PerCustomer = perCustomer, PerProcess = perProcess };
-    }
-}
-
-internal static class Urls
-{
-    public static bool IsLoopback(BindingAddress url) => IsLoopbackHost(url.Host);
-
-    public static bool IsLoopbackHost(string host) =>
-        string.Equals(host, "localhost", StringComparison.OrdinalIgnoreCase)
-        || (IPAddress.TryParse(host.Trim('[', ']'), out var address) && IPAddress.IsLoopback(address));
-
-    /// <summary>
-    /// Whether two URLs conflict, so that only one of them can be listened on. A host that is neither an address nor
-    /// localhost means all addresses, because the web server treats it so.
-    /// </summary>
-    public static bool ShareAddress(BindingAddress one, BindingAddress other)
-    {
-        return one.Port == other.Port && one.Port != 0 && Addresses(one).Any(address => Addresses(other).Any(second => Overlap(address, second) || Overlap(second, address)));
-
-        static IPAddress[] Addresses(BindingAddress url) =>
-            url.Host.Equals("localhost", StringComparison.OrdinalIgnoreCase) ? [IPAddress.Loopback, IPAddress.IPv6Loopback]
-            : IPAddress.TryParse(url.Host.Trim('[', ']'), out var address) ? [address]
-            : [IPAddress.IPv6Any];
-
-        // A socket bound to [::] accepts IPv4 and IPv6 connections.
-        static bool Overlap(IPAddress wide, IPAddress address) =>
-            wide.Equals(address) || wide.Equals(IPAddress.IPv6Any) || (wide.Equals(IPAddress.Any) && address.AddressFamily == wide.AddressFamily);
-    }
-
-    /// <summary>
-    /// URLs for the ports that container images set instead of URLs. They mean every address. Null: no port is set.
-    /// </summary>
-    public static string? FromPorts(IConfiguration configuration)
-    {
-        var urls = Ports("http").Concat(Ports("https")).ToList();
-        return urls.Count == 0 ? null : string.Join(';', urls);
-
-        IEnumerable<string> Ports(string scheme) =>
-            (configuration[$"{scheme}_ports"] ?? "")
-                .Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
-                .Select(port => $"{scheme}://*:{port}");
     }
 }

@@ -127,6 +127,23 @@ internal sealed class SettingsReader(IConfiguration configuration, ICollection<s
         }
     }
 
+    /// <summary>An absolute URL to send to; null: none.</summary>
+    public Uri? Url(string key)
+    {
+        if (Text(key) is not { } text)
+        {
+            return null;
+        }
+
+        if (Uri.TryCreate(text, UriKind.Absolute, out var url) && url.Scheme is "http" or "https")
+        {
+            return url;
+        }
+
+        AddError($"{key} must be a URL like http://localhost:4317; it is '{text}'.");
+        return null;
+    }
+
     public IReadOnlyList<BindingAddress> Urls(string key, string otherwise)
     {
         var urls = new List<BindingAddress>();

@@ -33,6 +33,11 @@ internal static class Management
         {
             endpoints.MapGet("/health/live", () => "live").AnswersHead();
             endpoints.MapHealthChecks("/health/ready", new HealthCheckOptions { ResponseWriter = WriteReadyAsync });
+            if (settings.ServesMetrics)
+            {
+                endpoints.MapMetrics();
+            }
+
             if (settings.ServesDashboard)
             {
                 var dashboard = endpoints.MapOrleansDashboard("/dashboard").AnswersHead();

@@ -135,6 +135,7 @@ internal static class ServiceHost
         services.AddHostedService(provider => provider.GetRequiredService<DatabaseMonitor>());
         services.AddSingleton<SettingsFiles>();
         services.AddHostedService(provider => provider.GetRequiredService<SettingsFiles>());
+        services.AddSingleton<Audit>();
         services.AddSingleton<CustomerDirectory>();
         services.AddSingleton<CallLimits>();
         services.AddSingleton<FrontEndWaits>();
@@ -142,14 +143,16 @@ internal static class ServiceHost
         services.AddExceptionHandler<ExceptionAnswers.Handler>();
         services.AddApiDocument();
         services.AddManagement();
-        services.AddTelemetry(builder.Configuration);
+        services.AddTelemetry(settings);
         services.AddDraining();
         services.AddHostedService<Lifecycle>();
+        services.AddHostedService<PendingCount>();
+        builder.Logging.AddFilter(Audit.Category, LogLevel.Information);
         services.Configure<HostOptions>(options => options.ShutdownTimeout = OperatorStop.LongestOf(settings));
         builder.Host.UseOrleans(silo =>
         {
             silo.AddRecognize(settings, database.Database);
-            if (Telemetry.IsOn(builder.Configuration))
+            if (settings.TelemetryEndpoint is not null)
             {
                 silo.AddActivityPropagation();
             }

@@ -113,17 +113,25 @@ internal static class Silo
         services.AddSingleton<DatabaseHealth>();
         services.AddSingleton<GroupCommitLimits>();
         services.TryAddSingleton(WriteGuard.None);
-        services.AddSingleton(provider => database.CreateRowStore(
-            provider.GetRequiredService<IOptions<ClusterOptions>>().Value.ServiceId,
-            provider.GetService<SiloIdentity>(),
-            provider.GetRequiredService<TimeProvider>()));
+        services.AddSingleton<IRowStore>(provider => new ObservedRowStore(
+            database.CreateRowStore(
+                provider.GetRequiredService<IOptions<ClusterOptions>>().Value.ServiceId,
+                provider.GetService<SiloIdentity>(),
+                provider.GetRequiredService<TimeProvider>()),
+            database.Engine,
+            provider.GetRequiredService<Metrics>()));
         services.AddSingleton<RowReader>();
         services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => provider.GetRequiredService<RowReader>());
         services.AddSingleton(provider => ActivatorUtilities.CreateInstance<OperationHistory>(provider, database));
         var serializer = new StateSerializer(StateJson.Stored);
         if (groupCommit)
         {
-            services.AddGrainStorage(ProviderConstants.DEFAULT_STORAGE_PROVIDER_NAME, (provider, _) => ActivatorUtilities.CreateInstance<GroupCommitStorage>(provider, serializer));
+            services.AddGrainStorage(ProviderConstants.DEFAULT_STORAGE_PROVIDER_NAME, (provider, _) =>
+            {
+                var storage = ActivatorUtilities.CreateInstance<GroupCommitStorage>(provider, serializer);
+                provider.GetRequiredService<Metrics>().ObserveQueue(() => storage.Queued);
+                return storage;
+            });
         }
         else
         {

@@ -1,39 +1,137 @@
+using System.Collections.Frozen;
+using System.Diagnostics;
 using OpenTelemetry;
 using OpenTelemetry.Metrics;
+using OpenTelemetry.Resources;
 using OpenTelemetry.Trace;
 using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Hosting;
 
 /// <summary>
-/// Metrics and traces over OTLP, when the standard variable <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> says where to.
+/// Metrics for Prometheus on the management port, and metrics and traces over OTLP when the standard variable
+/// <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> says where to. Nothing that is exported holds the id of a user or an operation.
 /// </summary>
 internal static class Telemetry
 {
-    /// <summary>
-    /// Whether telemetry is exported. Tracing a request through the grains costs every call, so it is off unless asked
-    /// for.
-    /// </summary>
-    public static bool IsOn(IConfiguration configuration) => !string.IsNullOrWhiteSpace(configuration["OTEL_EXPORTER_OTLP_ENDPOINT"]);
+    public const string ServiceName = "recognize";
 
-    public static void AddTelemetry(this IServiceCollection services, IConfiguration configuration)
+    // Orleans counts every message in dozens of instruments, and each that is exported costs every call.
+    private static readonly FrozenSet<string> OfOrleans = FrozenSet.Create(
+        StringComparer.Ordinal,
+        "orleans-catalog-activations",
+        "orleans-catalog-activation-failed-to-activate",
+        "orleans-app-requests-timedout",
+        "orleans-messaging-sent-failed",
+        "orleans-messaging-sent-dropped",
+        "orleans-messaging-rejected",
+        "orleans-scheduler-long-running-turns");
+
+    public static void AddTelemetry(this IServiceCollection services, Settings settings)
     {
-        if (!IsOn(configuration))
+        var isSent = settings.TelemetryEndpoint is not null;
+        if (!isSent && !settings.Management.ServesMetrics)
         {
             return;
         }
 
-        services.AddOpenTelemetry()
-            .WithMetrics(metrics => metrics.AddMeter(
-                Metrics.MeterName, "Microsoft.Orleans", "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime", "Npgsql"))
+        var telemetry = services.AddOpenTelemetry()
+            .ConfigureResource(resource => resource.AddService(ServiceName, serviceVersion: ServiceHost.Version).AddEnvironmentVariableDetector())
+            .WithMetrics(metrics =>
+            {
+                metrics
+                    .AddMeter(Metrics.MeterName, "Microsoft.Orleans", "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime", "Npgsql")
+                    .AddView(instrument => instrument.Meter.Name == "Microsoft.Orleans" && !OfOrleans.Contains(instrument.Name) ? MetricStreamConfiguration.Drop : null);
+                _ = settings.Management.ServesMetrics ? metrics.AddPrometheusExporter() : metrics;
+            });
+        if (!isSent)
+        {
+            return;
+        }
+
+        var managementPorts = settings.Management.Urls.Select(url => url.Port).ToHashSet();
+        telemetry
             .WithTracing(tracing => tracing
-                .AddSource("Microsoft.Orleans.Runtime", "Microsoft.Orleans.Application", "Npgsql")
-                .AddAspNetCoreInstrumentation(options => options.EnrichWithHttpResponse = (activity, response) =>
-                {
-                    // The path holds the ids of users and operations; the route says enough.
-                    var route = (response.HttpContext.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText;
-                    activity.SetTag("url.path", route ?? "(no route)").SetTag("url.query", null);
-                }))
+                .SetSampler(provider => new RequestSampler(provider.GetRequiredService<IConfiguration>()))
+                .AddSource("Microsoft.Orleans.Runtime", "Microsoft.Orleans.Application", Tracing.SourceName)
+                .AddAspNetCoreInstrumentation(options => options.Filter = context => !managementPorts.Contains(context.Connection.LocalPort))
+                .AddProcessor(new TagFilter()))
             .UseOtlpExporter();
+        services.AddHostedService<TelemetryWatch>();
+    }
+
+    public static void MapMetrics(this IEndpointRouteBuilder management) => management.MapPrometheusScrapingEndpoint("/metrics");
+
+    /// <summary>
+    /// Traces requests of the API and what is done for them. Whatever begins by itself is not traced: looks at the
+    /// database, calls between silos, timers.
+    /// </summary>
+    private sealed class RequestSampler(IConfiguration configuration) : Sampler
+    {
+        private const string RequestName = "Microsoft.AspNetCore.Hosting.HttpRequestIn";
+
+        private readonly Sampler requests = configuration["OTEL_TRACES_SAMPLER"] is { } sampler && sampler.EndsWith("traceidratio", StringComparison.OrdinalIgnoreCase)
+            ? new TraceIdRatioBasedSampler(double.TryParse(configuration["OTEL_TRACES_SAMPLER_ARG"], System.Globalization.CultureInfo.InvariantCulture, out var ratio) && ratio is >= 0 and <= 1 ? ratio : 1)
+            : new AlwaysOnSampler();
+
+        public override SamplingResult ShouldSample(in SamplingParameters samplingParameters)
+        {
+            if (samplingParameters.ParentContext.TraceId != default)
+            {
+                return new(samplingParameters.ParentContext.TraceFlags.HasFlag(ActivityTraceFlags.Recorded));
+            }
+
+            // A statement that requests share belongs to none of them, and is linked with those that are recorded.
+            return samplingParameters.Name == RequestName
+                ? requests.ShouldSample(samplingParameters)
+                : new(samplingParameters.Links?.Any(link => link.Context.TraceFlags.HasFlag(ActivityTraceFlags.Recorded)) is true);
+        }
+    }
+
+    /// <summary>
+    /// Keeps the tags that are known to hold no id. Orleans' name the grain, those of HTTP the path, and any library may
+    /// add others.
+    /// </summary>
+    private sealed class TagFilter : BaseProcessor<Activity>
+    {
+        private static readonly FrozenSet<string> Known = FrozenSet.Create(
+            StringComparer.Ordinal,
+            "db.operation.batch.size",
+            "db.operation.name",
+            "db.system.name",
+            "error.type",
+            "http.request.method",
+            "http.response.status_code",
+            "http.route",
+            "network.protocol.version",
+            "orleans.rpc.method",
+            "orleans.rpc.service",
+            "rpc.method",
+            "rpc.service",
+            "rpc.system",
+            "server.address",
+            "server.port",
+            "url.path",
+            "url.scheme");
+
+        public override void OnEnd(Activity data)
+        {
+            foreach (var tag in data.TagObjects.Where(tag => !Known.Contains(tag.Key)).ToList())
+            {
+                data.SetTag(tag.Key, null);
+            }
+
+            if (data.GetTagItem("url.path") is not null)
+            {
+                // The convention demands a path, and the route says as much as may be said.
+                data.SetTag("url.path", data.GetTagItem("http.route") ?? "(no route)");
+            }
+
+            if (data.Status is ActivityStatusCode.Error)
+            {
+                // An exception's text can name a row.
+                data.SetStatus(ActivityStatusCode.Error);
+            }
+        }
     }
 }

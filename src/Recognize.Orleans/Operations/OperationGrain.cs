@@ -217,6 +217,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         }
 
         isEndTold = true;
+        metrics.OperationEnded(end.Status, end.DecidedAt!.Value - end.CreatedAt);
         await TellOfEndAsync(end);
         return true;
     }

@@ -83,8 +83,18 @@ internal sealed partial class OperationHistory(Database database, RowReader read
     public Task<IReadOnlyList<(string Position, string GrainKey)>> RowsAsync(string after, string before, int count, CancellationToken cancellationToken) =>
         QueryAsync(RowsIn(database), (after, before), count, row => (row.GetString(0), row.GetString(1)), cancellationToken);
 
-    /// <summary>Every statement of this class for a database engine.</summary>
+    /// <summary>How many operations of all users are pending, overdue ones included. Reads the whole index of them.</summary>
+    public async Task<long> CountPendingAsync(CancellationToken cancellationToken)
+    {
+        await using var connection = await database.DataSource.OpenConnectionAsync(cancellationToken);
+        await using var command = database.CommandOf(connection, PendingIn, [new("@service", cluster.Value.ServiceId, DbType.String, 150)]);
+        return Convert.ToInt64(await command.ExecuteScalarAsync(cancellationToken), System.Globalization.CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>Every statement of this class that reads a page, for a database engine.</summary>
     internal static IEnumerable<string> QueriesOf(Database database) => [KeysIn(database), RowsIn(database)];
+
+    private const string PendingIn = "SELECT COUNT(*) FROM OrleansStorage WHERE ServiceId = @service AND PendingKey IS NOT NULL";
 
     private static string KeysIn(Database database) => RangeIn(database, "HistoryKey");
 
@@ -131,8 +141,8 @@ internal sealed partial class OperationHistory(Database database, RowReader read
 
     private static partial class Log
     {
-        [LoggerMessage(70, LogLevel.Error, "The row at {Place} cannot be read and is left out.")]
-        public static partial void Unreadable(ILogger logger, string place, Exception exception);
+        [LoggerMessage(70, LogLevel.Error, "The row at {HistoryKey} cannot be read and is left out.")]
+        public static partial void Unreadable(ILogger logger, string historyKey, Exception exception);
     }
 }
 

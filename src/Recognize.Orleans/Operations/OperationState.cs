@@ -133,7 +133,7 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
     /// key.
     /// </summary>
     public static (string Customer, string UserId, string Position)? ParseHistoryKey(string key) =>
-        key.Split('/', 3) is [var customer, var userId, var place] ? (customer, userId, place) : null;
+        key.Split('/', 3) is [var customer, var userId, var position] ? (customer, userId, position) : null;
 
     /// <summary>The prefix of the keys of tombstones: it sorts behind every user's history.</summary>
     public const string Tombstones = "~";

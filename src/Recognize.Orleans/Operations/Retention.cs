@@ -7,29 +7,35 @@ namespace Recognize.Orleans.Operations;
 /// Finds operations that ended longer ago than they are kept. From time to time one silo scans the histories and calls
 /// the grains of old operations. Each grain decides by the service's clock and removes its own row, as its only writer.
 /// </summary>
-internal sealed partial class Retention(
-    OperationHistory history,
-    IGrainFactory grains,
-    ISiloStatusOracle silos,
-    Settings settings,
-    TimeProvider clock,
-    ILogger<Retention> logger) : BackgroundService
+internal sealed partial class Retention : BackgroundService
 {
     public static readonly TimeSpan Interval = TimeSpan.FromHours(1);
 
-    // How many keys are read, and how many grains are called, at once. Few, because creates share a commit with
-    // removals and wait for it.
-    private const int KeysPerPage = 500;
-    private const int Batch = 10;
+    private readonly IGrainFactory grains;
+    private readonly ISiloStatusOracle silos;
+    private readonly Settings settings;
+    private readonly TimeProvider clock;
+    private readonly ILogger<Retention> logger;
+    private readonly RetentionWalk walk;
+    private DateTimeOffset complete;
 
-    // After each page of keys, and after each page of one user's rows, comes a pause of this many times its duration.
-    private const int PauseFactor = 9;
+    public Retention(OperationHistory history, IGrainFactory grains, ISiloStatusOracle silos, Settings settings, Metrics metrics, TimeProvider clock, ILogger<Retention> logger)
+    {
+        this.grains = grains;
+        this.silos = silos;
+        this.settings = settings;
+        this.clock = clock;
+        this.logger = logger;
+        walk = new(history.KeysAsync, history.RowsAsync, clock);
+        complete = clock.GetUtcNow();
+        metrics.ObserveRetention(() => IsItsTurn ? clock.GetUtcNow() - complete : null);
+    }
 
     /// <summary>
     /// Whether this silo is the one that sweeps. While a silo joins or leaves, two may think so. The work is then done
     /// twice, which is harmless.
     /// </summary>
-    public bool IsItsTurn => silos.SiloAddress.Equals(silos.GetApproximateSiloStatuses(onlyActive: true).Keys.Min());
+    public bool IsItsTurn => silos.IsFirst();
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -56,7 +62,10 @@ internal sealed partial class Retention(
         if (tally.Fault is { } error)
         {
             Log.Failed(logger, error, tally.Failed, Interval);
+            return;
         }
+
+        complete = now;
     }
 
     private async Task SweepInTurnAsync(CancellationToken stoppingToken)
@@ -77,70 +86,36 @@ internal sealed partial class Retention(
 
     private async Task RemoveTombstonesAsync(DateTimeOffset removedBy, Tally tally, CancellationToken cancellationToken)
     {
-        var (after, before) = (OperationState.Tombstones, OperationState.TombstonesAt(removedBy) + OperationHistory.End);
-        IReadOnlyList<(string Position, string GrainKey)> rows;
-        do
+        var before = OperationState.TombstonesAt(removedBy) + OperationHistory.End;
+        await foreach (var page in walk.GrainsAsync(OperationState.Tombstones, before, cancellationToken))
         {
-            var begun = clock.GetTimestamp();
-            rows = await history.RowsAsync(after, before, Batch, cancellationToken);
-            await Task.WhenAll(rows.Select(row => RemoveAsync(row.GrainKey, tally, cancellationToken)));
-            await RestAsync(begun, cancellationToken);
-            after = rows.Count > 0 ? rows[^1].Position : after;
+            await Task.WhenAll(page.Select(key => RemoveAsync(key, tally, cancellationToken)));
         }
-        while (rows.Count == Batch);
     }
 
     private async Task RemoveOperationsAsync(DateTimeOffset endedBy, Tally tally, CancellationToken cancellationToken)
     {
         // Nothing ends before it is created, so only operations that were created by then can be due.
         var before = UtcMilliseconds.Text(endedBy) + OperationHistory.End;
-        var after = "";
-        IReadOnlyList<string> keys;
-        do
+        await foreach (var owners in walk.OwnersAsync(before, cancellationToken))
         {
-            var begun = clock.GetTimestamp();
-            keys = await history.KeysAsync(after, KeysPerPage, cancellationToken);
-            await RestAsync(begun, cancellationToken);
-            var old = keys.Select(OperationState.ParseHistoryKey)
-                .OfType<(string Customer, string UserId, string Position)>()
-                .Where(one => string.CompareOrdinal(one.Position, before) < 0)
-                .Select(one => (one.Customer, one.UserId))
-                .Distinct();
-            foreach (var batch in old.Chunk(Batch))
+            foreach (var batch in owners.Chunk(RetentionWalk.Batch))
             {
-                await Task.WhenAll(batch.Select(user => tally.TryAsync(() => RemoveOperationsOfAsync(user.Customer, user.UserId, before, tally, cancellationToken), cancellationToken)));
+                await Task.WhenAll(batch.Select(owner => tally.TryAsync(() => RemoveOperationsOfAsync(OperationState.HistoryOf(owner.Customer, owner.UserId), before, tally, cancellationToken), cancellationToken)));
             }
-
-            after = keys.Count > 0 ? BehindUserOf(keys[^1]) : after;
         }
-        while (keys.Count == KeysPerPage);
     }
 
-    // The rest of a user's history is newer and is skipped, however long it is.
-    private static string BehindUserOf(string historyKey) => OperationState.ParseHistoryKey(historyKey) is var (customer, userId, _)
-        ? OperationState.HistoryOf(customer, userId) + OperationHistory.End
-        : historyKey;
-
     // The operations of one user are removed one after the other, those of several users at the same time.
-    private async Task RemoveOperationsOfAsync(string customer, string userId, string before, Tally tally, CancellationToken cancellationToken)
+    private async Task RemoveOperationsOfAsync(string owner, string before, Tally tally, CancellationToken cancellationToken)
     {
-        var begun = clock.GetTimestamp();
-        var owner = OperationState.HistoryOf(customer, userId);
-        var after = owner;
-        IReadOnlyList<(string Position, string GrainKey)> rows;
-        do
+        await foreach (var page in walk.GrainsAsync(owner, owner + before, cancellationToken))
         {
-            rows = await history.RowsAsync(after, owner + before, Batch, cancellationToken);
-            foreach (var (historyKey, key) in rows)
+            foreach (var key in page)
             {
                 await RemoveAsync(key, tally, cancellationToken);
-                after = historyKey;
             }
-
-            await RestAsync(begun, cancellationToken);
-            begun = clock.GetTimestamp();
         }
-        while (rows.Count == Batch);
     }
 
     private Task RemoveAsync(string grainKey, Tally tally, CancellationToken cancellationToken) => tally.TryAsync(
@@ -151,8 +126,6 @@ internal sealed partial class Retention(
             tally.Ask();
         },
         cancellationToken);
-
-    private Task RestAsync(long begun, CancellationToken cancellationToken) => Task.Delay(PauseFactor * clock.GetElapsedTime(begun), clock, cancellationToken);
 
     /// <summary>The result of a sweep. Of its errors, which usually have one cause, it keeps the first.</summary>
     private sealed class Tally
@@ -191,6 +164,13 @@ internal sealed partial class Retention(
         [LoggerMessage(51, LogLevel.Warning, "Retention: {Count} removals failed, the first one with this fault; the next sweep, in {Interval}, tries again.")]
         public static partial void Failed(ILogger logger, Exception exception, int count, TimeSpan interval);
     }
+}
+
+/// <summary>Who does what one silo does for all.</summary>
+internal static class FirstSilo
+{
+    /// <summary>Whether this silo has the lowest address. While one joins or leaves, two may think so, or none.</summary>
+    public static bool IsFirst(this ISiloStatusOracle silos) => silos.SiloAddress.Equals(silos.GetApproximateSiloStatuses(onlyActive: true).Keys.Min());
 }
 
 /// <summary>A grain whose row retention can remove.</summary>

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Threading.Channels;
 using Orleans.Storage;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
@@ -77,6 +78,9 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
         }
     }
 
+    /// <summary>How many writes wait for a group.</summary>
+    public int Queued => writes.Reader.Count;
+
     public void Dispose() => abandoned.Dispose();
 
     public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
@@ -122,7 +126,8 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
 
     private async Task WriteAsync(RowWrite write, CancellationToken cancellationToken)
     {
-        var item = new WriteItem(write, cancellationToken);
+        using var span = Tracing.StartShare("write");
+        var item = new WriteItem(write, cancellationToken) { Span = span };
         if (Interlocked.Add(ref queuedBytes, item.Bytes) > limits.QueuedBytes || !writes.Writer.TryWrite(item))
         {
             Interlocked.Add(ref queuedBytes, -item.Bytes);

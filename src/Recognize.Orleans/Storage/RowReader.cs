@@ -1,4 +1,6 @@
+using System.Diagnostics;
 using System.Threading.Channels;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
@@ -25,9 +27,9 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
         ranges = NewQueue<ReadItem<RowRange, List<RangeRow>>>(limits);
     }
 
-    public Task<StoredRow?> ReadAsync(RowKey row, CancellationToken cancellationToken) => AskAsync(single, new ReadItem<RowKey, StoredRow?>(row, static () => null), cancellationToken);
+    public Task<StoredRow?> ReadAsync(RowKey row, CancellationToken cancellationToken) => AskAsync(single, "read", span => new(row, static () => null) { Span = span }, cancellationToken);
 
-    public Task<List<RangeRow>> ReadAsync(RowRange range, CancellationToken cancellationToken) => AskAsync(ranges, new ReadItem<RowRange, List<RangeRow>>(range, static () => []), cancellationToken);
+    public Task<List<RangeRow>> ReadAsync(RowRange range, CancellationToken cancellationToken) => AskAsync(ranges, "read range", span => new(range, static () => []) { Span = span }, cancellationToken);
 
     // At an earlier stage than the storage, so that the storage starts later and stops earlier.
     public void Participate(ISiloLifecycle observer) => observer.Subscribe(
@@ -67,8 +69,13 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
     private static Channel<TItem> NewQueue<TItem>(GroupCommitLimits limits) =>
         Channel.CreateBounded<TItem>(new BoundedChannelOptions(limits.Queue) { SingleReader = true });
 
-    private static Task<TAnswer> AskAsync<TQuestion, TAnswer>(Channel<ReadItem<TQuestion, TAnswer>> queue, ReadItem<TQuestion, TAnswer> item, CancellationToken cancellationToken) =>
-        queue.Writer.TryWrite(item) ? item.Done.Task.WaitAsync(cancellationToken) : throw new StorageBusyException();
+    private static async Task<TAnswer> AskAsync<TQuestion, TAnswer>(
+        Channel<ReadItem<TQuestion, TAnswer>> queue, string name, Func<Activity?, ReadItem<TQuestion, TAnswer>> ask, CancellationToken cancellationToken)
+    {
+        using var span = Tracing.StartShare(name);
+        var item = ask(span);
+        return queue.Writer.TryWrite(item) ? await item.Done.Task.WaitAsync(cancellationToken) : throw new StorageBusyException();
+    }
 
     // A group is limited in rows, so that its memory is bounded and nobody waits long behind it.
     private async Task ReadGroupsAsync<TQuestion, TAnswer>(

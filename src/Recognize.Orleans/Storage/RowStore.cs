@@ -128,6 +128,9 @@ internal sealed class WriteItem(RowWrite write, CancellationToken cancellationTo
 
     public int Bytes { get; } = write.Payload?.Length ?? 0;
 
+    /// <summary>The caller's span, which the group's is linked with.</summary>
+    public Activity? Span { get; init; }
+
     public WriteOutcome Outcome { get; set; }
 
     public TaskCompletionSource<WriteOutcome> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -141,6 +144,9 @@ internal sealed class ReadItem<TQuestion, TAnswer>(TQuestion question, Func<TAns
     public TQuestion Question { get; } = question;
 
     public TAnswer Answer { get; set; } = unanswered();
+
+    /// <summary>The caller's span, which the group's is linked with.</summary>
+    public Activity? Span { get; init; }
 
     public TaskCompletionSource<TAnswer> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 

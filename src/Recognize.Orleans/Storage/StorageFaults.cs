@@ -1,6 +1,7 @@
 using System.Data.Common;
 using System.Net.Sockets;
 using Orleans.Storage;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Storage;
 
@@ -74,18 +75,19 @@ internal sealed partial class StorageFaults(Database database, TimeProvider cloc
 internal sealed class StockStorage(IGrainStorage stock, Database database, StorageFaults faults) : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>
 {
     public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
-        ToldAsync(() => stock.ReadStateAsync(stateName, grainId, grainState), faults.OfRead);
+        ToldAsync("read", () => stock.ReadStateAsync(stateName, grainId, grainState), faults.OfRead);
 
     public Task WriteStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
-        ToldAsync(() => stock.WriteStateAsync(stateName, grainId, grainState), faults.OfWrite);
+        ToldAsync("write", () => stock.WriteStateAsync(stateName, grainId, grainState), faults.OfWrite);
 
     public Task ClearStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState) =>
-        ToldAsync(() => stock.ClearStateAsync(stateName, grainId, grainState), faults.OfWrite);
+        ToldAsync("write", () => stock.ClearStateAsync(stateName, grainId, grainState), faults.OfWrite);
 
     public void Participate(ISiloLifecycle observer) => ((ILifecycleParticipant<ISiloLifecycle>)stock).Participate(observer);
 
-    private async Task ToldAsync(Func<Task> work, Func<Exception, Exception> told)
+    private async Task ToldAsync(string name, Func<Task> work, Func<Exception, Exception> told)
     {
+        using var span = Tracing.StartStatement(name, database.Engine);
         try
         {
             await work();
@@ -93,6 +95,7 @@ internal sealed class StockStorage(IGrainStorage stock, Database database, Stora
         }
         catch (Exception fault) when (fault is not InconsistentStateException && told(fault) is StorageFaultException outage)
         {
+            span.Fail(fault);
             throw outage;
         }
     }

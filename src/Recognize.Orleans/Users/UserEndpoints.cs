@@ -63,7 +63,7 @@ internal static class UserEndpoints
         var count = limit.Count == 0 ? DefaultLimit : int.TryParse(limit is [var text] ? text : "", NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
         var error = ErrorInPath(ref userId)
             ?? OperationLimits.ErrorInLimit(count)
-            ?? (cursor.Count == 0 || (cursor is [{ Length: > 0 } place] && (after = PlaceOf(place)) is not null) ? null : OperationLimits.ErrorInCursor(""))
+            ?? (cursor.Count == 0 || (cursor is [{ Length: > 0 } sent] && (after = DecodeCursor(sent)) is not null) ? null : OperationLimits.ErrorInCursor(""))
             ?? OperationLimits.ErrorInCursor(after)
             ?? (status.Count == 0 || wanted is not null ? null : "status must be one of 'pending', 'approved', 'denied', 'expired' and 'cancelled'.");
         if (error is not null)
@@ -82,11 +82,11 @@ internal static class UserEndpoints
         return ApiContract.Json(body, UserJson.Web.HistoryBody);
     }
 
-    private static string? PlaceOf(string cursor)
+    private static string? DecodeCursor(string cursor)
     {
-        Span<byte> place = stackalloc byte[LongestCursor];
-        return cursor.Length <= LongestCursor && Base64Url.IsValid(cursor) && Base64Url.TryDecodeFromChars(cursor, place, out var length) && Ascii.IsValid(place[..length])
-            ? Encoding.ASCII.GetString(place[..length])
+        Span<byte> position = stackalloc byte[LongestCursor];
+        return cursor.Length <= LongestCursor && Base64Url.IsValid(cursor) && Base64Url.TryDecodeFromChars(cursor, position, out var length) && Ascii.IsValid(position[..length])
+            ? Encoding.ASCII.GetString(position[..length])
             : null;
     }
 

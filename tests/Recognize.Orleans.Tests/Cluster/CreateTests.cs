@@ -177,14 +177,11 @@ public abstract class CreateTests(ClusterFixture cluster)
             Journey.RequestOf(user) with { AuthType = 0 },
         ];
 
-        foreach (var request in requests)
-        {
-            await Assert.ThrowsAsync<ArgumentException>(() => cluster.OneSilo.GetOperation(Journey.Customer, id).CreateAsync(request));
-        }
+        var operation = cluster.OneSilo.GetOperation(Journey.Customer, id);
+        await Assert.AllAsync(requests, request => Assert.ThrowsAsync<ArgumentException>(() => operation.CreateAsync(request)));
 
         Assert.Null(await cluster.OneSilo.ReadAsync(id));
-        var key = cluster.OneSilo.GetOperation(Journey.Customer, id).GetPrimaryKeyString();
-        Assert.DoesNotContain(key, await cluster.TestDatabase.VersionsAsync());
+        Assert.DoesNotContain(operation.GetPrimaryKeyString(), await cluster.TestDatabase.VersionsAsync());
     }
 
     [SkippableFact]

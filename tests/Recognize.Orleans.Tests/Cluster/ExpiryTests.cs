@@ -80,10 +80,8 @@ public abstract class ExpiryTests(ClusterFixture cluster)
     [SkippableFact]
     public async Task Expired_operations_do_not_count_against_the_limit()
     {
-        foreach (var _ in Enumerable.Range(0, ClusterFixture.PendingLimit))
-        {
-            Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, Journey.NewId(), expiresIn: Lifetime));
-        }
+        await InOrder.RepeatAsync(ClusterFixture.PendingLimit, async () =>
+            Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, Journey.NewId(), expiresIn: Lifetime)));
 
         Assert.Equal(OperationOutcome.PendingLimitReached, await cluster.OneSilo.CreateAsync(user, id));
         cluster.Clock.Advance(Lifetime);

@@ -95,23 +95,24 @@ public abstract class HistoryPageTests(ClusterFixture cluster)
     public async Task Pages_of_any_size_are_together_the_whole_history_newest_first_with_ties_by_id()
     {
         // Three in each millisecond, and one more than the operations that may be pending at once.
-        foreach (var number in Enumerable.Range(0, ClusterFixture.PendingLimit + 1))
+        await InOrder.ForEachAsync(Enumerable.Range(0, ClusterFixture.PendingLimit + 1), async number =>
         {
             var id = Journey.NewId();
             Assert.Equal(OperationOutcome.Done, await (number % 2 == 0 ? cluster.OneSilo : cluster.OtherSilo).CreateAsync(user, id));
             await cluster.OneSilo.DecideAsync(user, id, number % 3 == 0 ? Verdict.Approve : Verdict.Deny);
             cluster.Clock.Advance(TimeSpan.FromMilliseconds(number % 3 == 2 ? 1 : 0));
-        }
+        });
 
         var whole = await AllAsync(limit: 100);
 
         Assert.Equal(ClusterFixture.PendingLimit + 1, whole.Count);
         Assert.Equal(whole.OrderByDescending(operation => operation.CreatedAt).ThenByDescending(operation => operation.Id), whole);
         var generated = Gen.Select(Gen.Int[1, 12], Gen.OneOf<OperationStatus?>(null, OperationStatus.Approved, OperationStatus.Denied, OperationStatus.Pending)).Array[6].Single();
-        foreach (var (limit, status) in generated)
+        await Assert.AllAsync(generated, async pages =>
         {
+            var (limit, status) = pages;
             Assert.Equal(whole.Where(operation => status is null || operation.Status == status), await AllAsync(limit, status));
-        }
+        });
     }
 
     [SkippableFact]
@@ -139,19 +140,5 @@ public abstract class HistoryPageTests(ClusterFixture cluster)
     public async Task A_page_that_breaks_a_rule_is_refused(int limit, string? after) =>
         await Assert.ThrowsAsync<ArgumentException>(() => cluster.OneSilo.GetUser(Journey.Customer, user).ListHistoryAsync(null, after, limit));
 
-    private async Task<IReadOnlyList<Operation>> AllAsync(int limit, OperationStatus? status = null)
-    {
-        var all = new List<Operation>();
-        string? next = null;
-        do
-        {
-            var page = await cluster.OtherSilo.GetUser(Journey.Customer, user).ListHistoryAsync(status, next, limit);
-            Assert.True(page.Operations.Length <= limit);
-            all.AddRange(page.Operations);
-            next = page.Next;
-        }
-        while (next is not null);
-
-        return all;
-    }
+    private Task<IReadOnlyList<Operation>> AllAsync(int limit, OperationStatus? status = null) => cluster.OtherSilo.PagedHistoryAsync(user, limit, status);
 }

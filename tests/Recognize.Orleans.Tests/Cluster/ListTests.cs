@@ -26,11 +26,13 @@ public abstract class ListTests(ClusterFixture cluster)
     {
         string[] ids = ["c", "a", "d", "b"];
         ids = [.. ids.Select(id => id + Journey.NewId())];
-        foreach (var (id, silo) in ids.Zip([cluster.OneSilo, cluster.OtherSilo, cluster.OtherSilo, cluster.OneSilo]))
+        IGrainFactory[] silos = [cluster.OneSilo, cluster.OtherSilo, cluster.OtherSilo, cluster.OneSilo];
+        await InOrder.ForEachAsync(ids.Zip(silos), async create =>
         {
+            var (id, silo) = create;
             await silo.CreateAsync(user, id);
             cluster.Clock.Advance(TimeSpan.FromMilliseconds(1));
-        }
+        });
 
         Assert.Equal(ids, await cluster.OneSilo.ListAsync(user));
         await cluster.DeactivateAsync(cluster.OneSilo.GetUser(Journey.Customer, user));
@@ -53,27 +55,19 @@ public abstract class ListTests(ClusterFixture cluster)
         }))).ToList();
         var all = Task.WhenAll(creates);
 
-        var lists = users.Select(one => Task.Run(async () =>
+        var lists = users.Select(one => Task.Run(() => InOrder.RepeatUntilAsync(all, async () =>
         {
-            var finished = false;
-            while (!finished)
+            string[] before = [.. answered[one]];
+            await Assert.AllAsync([cluster.OneSilo, cluster.OtherSilo], async silo =>
             {
-                finished = all.IsCompleted;
-                string[] before = [.. answered[one]];
-                foreach (var silo in new[] { cluster.OneSilo, cluster.OtherSilo })
-                {
-                    var list = await silo.ListAsync(one);
-                    Assert.Empty(before.Except(list));
-                    Assert.Equal(list.Count, list.Distinct().Count());
-                }
-            }
-        })).ToList();
+                var list = await silo.ListAsync(one);
+                Assert.Empty(before.Except(list));
+                Assert.Equal(list.Count, list.Distinct().Count());
+            });
+        }))).ToList();
 
         await Task.WhenAll([all, .. lists]).WaitAsync(ClusterFixture.Patience);
-        foreach (var one in users)
-        {
-            Assert.Equal(answered[one].Order(), (await cluster.OneSilo.ListAsync(one)).Order());
-        }
+        await Assert.AllAsync(users, async one => Assert.Equal(answered[one].Order(), (await cluster.OneSilo.ListAsync(one)).Order()));
     }
 
     [SkippableFact]

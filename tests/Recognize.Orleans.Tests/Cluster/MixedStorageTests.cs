@@ -81,12 +81,12 @@ public abstract class MixedStorageTests(ClusterFixture cluster)
         var done = outcomes.Where(one => one.Outcome is OperationOutcome.Done).ToList();
         Assert.Equal(ids.Order(), done.Select(one => one.Id).Order());
         Assert.All(outcomes.Except(done), one => Assert.Equal(OperationOutcome.Duplicate, one.Outcome));
-        foreach (var owner in (string[])[user, otherUser])
+        await Assert.AllAsync([user, otherUser], async owner =>
         {
             var mine = done.Where(one => one.User == owner).Select(one => one.Id).Order().ToList();
             Assert.Equal(mine, (await cluster.OneSilo.ListAsync(owner)).Order());
             Assert.Equal(mine, (await HistoryAsync(cluster.OtherSilo, owner)).Order());
-        }
+        });
     }
 
     [SkippableTheory]

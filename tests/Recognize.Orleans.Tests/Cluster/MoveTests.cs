@@ -60,11 +60,11 @@ public abstract class MoveTests(ClusterFixture cluster)
         await cluster.OneSilo.CreateAsync(user, id);
         var here = cluster.Cluster.WaitForDeactivationAsync(User);
 
-        for (var call = 0; call < ManyCalls * (othersCalls + 1); call++)
+        await InOrder.ForEachAsync(Enumerable.Range(0, ManyCalls * (othersCalls + 1)), async call =>
         {
             cluster.Clock.Advance(LongTime);
             await (call % (othersCalls + 1) == 0 ? cluster.OneSilo : cluster.OtherSilo).ListAsync(user);
-        }
+        });
 
         Assert.False(here.IsCompleted);
         Assert.Equal(0, cluster.HomeOf(User));
@@ -89,11 +89,11 @@ public abstract class MoveTests(ClusterFixture cluster)
         await Task.WhenAll(ids.Select(one => cluster.OneSilo.CreateAsync(user, one)));
         var here = cluster.Cluster.WaitForDeactivationAsync(User);
 
-        foreach (var one in ids)
+        await Assert.AllAsync(ids, async one =>
         {
             cluster.Clock.Advance(LongTime);
             Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.DecideAsync(user, one));
-        }
+        });
 
         Assert.Empty(await cluster.OneSilo.ListAsync(user));
         Assert.False(here.IsCompleted);
@@ -182,11 +182,11 @@ public abstract class MoveTests(ClusterFixture cluster)
         }))).WaitAsync(ClusterFixture.Patience);
 
         await Task.WhenAll(left).WaitAsync(ClusterFixture.Patience);
-        foreach (var one in users)
+        await Assert.AllAsync(users, async one =>
         {
             Assert.Equal(1, cluster.HomeOf(cluster.OneSilo.GetUser(Journey.Customer, one)));
             Assert.Equal(created[one].Order(), (await cluster.OneSilo.ListAsync(one)).Order());
-        }
+        });
 
         static string FirstOf(string user) => $"first-of-{user}";
     }
@@ -202,9 +202,6 @@ public abstract class MoveTests(ClusterFixture cluster)
     {
         await silo.ListAsync(user);
         cluster.Clock.Advance(LongTime);
-        for (var call = 0; call < ManyCalls; call++)
-        {
-            await silo.ListAsync(user);
-        }
+        await InOrder.RepeatAsync(ManyCalls, () => silo.ListAsync(user));
     }
 }

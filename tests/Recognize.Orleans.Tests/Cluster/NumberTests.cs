@@ -21,12 +21,12 @@ public abstract class NumberTests(ClusterFixture cluster)
     public async Task Numbers_are_positive_and_different_on_all_silos_and_after_every_restart()
     {
         var numbers = new List<long>();
-        foreach (var _ in Enumerable.Range(0, 3))
+        await InOrder.RepeatAsync(3, async () =>
         {
             var silos = new[] { cluster.NewNumbers(0), cluster.NewNumbers(1) };
             numbers.AddRange(await Task.WhenAll(silos.SelectMany(silo => Enumerable.Range(0, 1_500).Select(_ => Task.Run(async () => await silo.NextAsync())))));
             await cluster.DeactivateAsync(Counter);
-        }
+        });
 
         Assert.Equal(9_000, numbers.Distinct().Count());
         Assert.All(numbers, number => Assert.InRange(number, 1, 9_007_199_254_740_991));

@@ -65,19 +65,22 @@ public sealed class CallLimitTests
         await using var service = await StartAsync(limit: 10);
         var quotas = service.Services.GetRequiredService<CustomerQuotas>();
         var page = $"/v2/users/{user}/operations?limit=30";
-        using (await quotas.TakeReadTurnAsync("acme"))
-        {
-            await clock.TurnAskedAsync();
-            var refused = service.Acme.GetAsync(page);
-            await clock.TurnAskedAsync();
-            (await Answered(new ApiClient(service.Api, TestCustomers.GlobexBoth).GetAsync(page))).ShouldBe(200);
-            (await Answered(service.Acme.GetAsync($"/v2/users/{user}/operations?limit=5"))).ShouldBe(200);
-            clock.Advance(Times.LongestTurnWait);
+        var first = await quotas.TakeReadTurnAsync("acme");
+        await clock.TurnAskedAsync();
+        var second = quotas.TakeReadTurnAsync("acme");
+        await clock.TurnAskedAsync();
+        var refused = service.Acme.GetAsync(page);
+        await clock.TurnAskedAsync();
+        (await Answered(new ApiClient(service.Api, TestCustomers.GlobexBoth).GetAsync(page))).ShouldBe(200);
+        (await Answered(service.Acme.GetAsync($"/v2/users/{user}/operations?limit=5"))).ShouldBe(200);
+        first.Dispose();
+        var next = await Answered(second);
+        clock.Advance(Times.LongestTurnWait);
 
-            var answer = await Answered(refused);
-            answer.ShouldBe(Problem.TooManyCalls, "large lists");
-            Assert.Equal("1", answer["Retry-After"]);
-        }
+        var answer = await Answered(refused);
+        answer.ShouldBe(Problem.TooManyCalls, "large lists");
+        Assert.Equal("1", answer["Retry-After"]);
+        next.Dispose();
 
         (await Answered(service.Acme.GetAsync(page))).ShouldBe(200);
     }
@@ -253,14 +256,7 @@ public sealed class CallLimitTests
         Assert.All(refused, answer => ShouldBeTooMany(answer, "3 calls per second"));
         Assert.Equal(refused.Count, calls.TooMany);
         (await new ApiClient(service.Api, TestCustomers.GlobexBoth).ListAsync(user)).ShouldBe(200);
-        await ServedAgainAsync().WaitAsync(ClusterFixture.Patience);
-
-        async Task ServedAgainAsync()
-        {
-            while ((await service.Acme.ListAsync(user)).Status is 429)
-            {
-            }
-        }
+        await service.Acme.ServedAgainAsync(user).WaitAsync(ClusterFixture.Patience);
     }
 
     [Theory]

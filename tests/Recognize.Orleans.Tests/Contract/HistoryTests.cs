@@ -22,10 +22,7 @@ public abstract class HistoryTests(ServiceFixture fixture)
     {
         var api = fixture.Service.Acme;
         string[] ids = [ApiClient.NewId(), ApiClient.NewId(), ApiClient.NewId()];
-        foreach (var id in ids)
-        {
-            (await api.CreateAsync(user, id, "payload")).ShouldBeSuccess();
-        }
+        await api.CreateInOrderAsync(user, ids, "payload");
 
         (await api.DecideAsync(ids[1], user)).ShouldBeSuccess();
         var first = (await ListAsync("?limit=2")).ShouldBe(200).Json;

@@ -92,10 +92,7 @@ public abstract class IdempotencyTests(ServiceFixture fixture)
     {
         var api = fixture.Service.Acme;
         var ids = Enumerable.Range(0, TestService.PendingLimit).Select(n => $"{id}-{n}").ToList();
-        foreach (var each in ids)
-        {
-            (await api.CreateAsync(user, each)).ShouldBeSuccess();
-        }
+        await api.CreateInOrderAsync(user, ids);
 
         (await Create(api)).ShouldBe(Problem.PendingLimitReached);
         (await api.DecideAsync(ids[0], user)).ShouldBeSuccess();

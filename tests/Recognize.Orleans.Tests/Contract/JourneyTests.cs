@@ -101,10 +101,7 @@ public abstract class JourneyTests(ServiceFixture fixture)
     {
         var api = fixture.Service.Acme;
         string[] ids = [$"{id}-c", $"{id}-a", $"{id}-b"];
-        foreach (var each in ids)
-        {
-            (await api.CreateAsync(user, each)).ShouldBeSuccess();
-        }
+        await api.CreateInOrderAsync(user, ids);
 
         Assert.Equal(ids, await api.PendingIdsAsync(user));
         var numbers = new HashSet<long>();

@@ -158,10 +158,7 @@ public abstract class LimitTests(ServiceFixture fixture)
     {
         var api = fixture.Service.Acme;
         var ids = Enumerable.Range(0, TestService.PendingLimit).Select(n => $"{id}-{n}").ToList();
-        foreach (var each in ids)
-        {
-            (await api.CreateAsync(user, each)).ShouldBeSuccess();
-        }
+        await api.CreateInOrderAsync(user, ids);
 
         (await api.CreateAsync(user, id)).ShouldBe(Problem.PendingLimitReached, "decide one of them");
         (await api.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
@@ -180,11 +177,11 @@ public abstract class LimitTests(ServiceFixture fixture)
     public async Task Decided_operations_never_count()
     {
         var api = fixture.Service.Acme;
-        foreach (var each in Enumerable.Range(0, TestService.PendingLimit * 3).Select(n => $"{id}-{n}"))
+        await Assert.AllAsync(Enumerable.Range(0, TestService.PendingLimit * 3).Select(n => $"{id}-{n}"), async each =>
         {
             (await api.CreateAsync(user, each)).ShouldBeSuccess();
             (await api.DecideAsync(each, user)).ShouldBeSuccess();
-        }
+        });
     }
 
     // Every character as \uXXXX, the longest form that JSON has.

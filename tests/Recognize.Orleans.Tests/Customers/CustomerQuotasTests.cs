@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Time.Testing;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.Customers;
@@ -76,6 +77,31 @@ public sealed class CustomerQuotasTests : IDisposable
         await Assert.ThrowsAsync<CustomerBusyException>(() => refused.WaitAsync(ClusterFixture.Patience));
         first.Dispose();
         (await quotas.ReserveUnreadAsync("acme", CustomerQuotas.MostOfCustomer).WaitAsync(ClusterFixture.Patience)).Dispose();
+    }
+
+    [Fact]
+    public async Task Whoever_waits_for_a_turn_to_read_that_nobody_gets_hears_of_the_database_and_not_of_the_customer()
+    {
+        using var unanswered = await quotas.TakeReadTurnAsync("acme");
+        var refused = quotas.TakeReadTurnAsync("acme");
+
+        clock.Advance(Times.LongestTurnWait);
+
+        await Assert.ThrowsAsync<StorageBusyException>(() => refused.WaitAsync(ClusterFixture.Patience));
+    }
+
+    [Fact]
+    public async Task Whoever_waits_too_long_while_turns_go_on_hears_of_the_customer()
+    {
+        var first = await quotas.TakeReadTurnAsync("acme");
+        var second = quotas.TakeReadTurnAsync("acme");
+        var refused = quotas.TakeReadTurnAsync("acme");
+        first.Dispose();
+        using var held = await second.WaitAsync(ClusterFixture.Patience);
+
+        clock.Advance(Times.LongestTurnWait);
+
+        await Assert.ThrowsAsync<CustomerBusyException>(() => refused.WaitAsync(ClusterFixture.Patience));
     }
 
     [Fact]

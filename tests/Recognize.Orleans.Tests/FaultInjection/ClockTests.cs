@@ -7,7 +7,7 @@ using Xunit;
 namespace Recognize.Orleans.FaultInjection;
 
 // The wall clock of a machine with SQLite is set while the service runs, or between two runs.
-[Collection(RealProcesses.Name)]
+[Collection(DisturbedProcesses.Name)]
 public sealed class ClockTests
 {
     private const string User = "A1";

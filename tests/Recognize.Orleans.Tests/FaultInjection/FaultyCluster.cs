@@ -58,17 +58,17 @@ internal sealed class FaultyCluster : IAsyncDisposable
     {
         while (!end.IsCancellationRequested)
         {
+            // A node that is alone must also serve, before its first disturbance as well.
+            await Task.Delay(nodes.Length == 1 ? random.Next(1_000, 3_000) : random.Next(200, 1_500), CancellationToken.None);
             var free = nodes.Where(node => node.Disturbance.IsCompleted).ToList();
             if (free.Count > nodes.Length - 2 && free.Count > 0)
             {
                 var node = free[random.Next(free.Count)];
                 node.Disturbance = Disturb(node);
 
-                // A node that is alone must also serve: on a slow machine its restart takes longer than the time to the next disturbance.
+                // On a slow machine a restart takes longer than the time to the next disturbance.
                 await (nodes.Length == 1 ? node.Disturbance : Task.CompletedTask);
             }
-
-            await Task.Delay(nodes.Length == 1 ? random.Next(1_000, 3_000) : random.Next(200, 1_500), CancellationToken.None);
         }
 
         await Task.WhenAll(nodes.Select(node => node.Disturbance));

@@ -6,7 +6,7 @@ using Xunit;
 namespace Recognize.Orleans.FaultInjection;
 
 // A statement is on its way when its connection, its session or its silo is lost, and arrives when everybody has been told something else.
-[Collection(RealProcesses.Name)]
+[Collection(MeasuredProcesses.Name)]
 public sealed class LateStatementTests
 {
     private const string User = "A1";

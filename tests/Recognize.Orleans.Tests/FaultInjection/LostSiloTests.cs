@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Net;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Processes;
@@ -10,7 +9,7 @@ using Xunit.Abstractions;
 namespace Recognize.Orleans.FaultInjection;
 
 // A silo that the others have given up goes on where it stopped.
-[Collection(RealProcesses.Name)]
+[Collection(MeasuredProcesses.Name)]
 public sealed class LostSiloTests(ITestOutputHelper output)
 {
     private const int Operations = 20;
@@ -28,22 +27,22 @@ public sealed class LostSiloTests(ITestOutputHelper output)
         var client = new ApiClient(frozen.ApiUrl, ServiceProcess.Key);
         ApiClient[] others = [new(two.ApiUrl, ServiceProcess.Key), new(three.ApiUrl, ServiceProcess.Key)];
         var operations = Enumerable.Range(0, Operations).Select(number => (User: $"D{number:X4}", Id: ApiClient.NewId(), Next: ApiClient.NewId())).ToList();
-        foreach (var (user, id, _) in operations)
+        await InOrder.ForEachAsync(operations, async operation =>
         {
             // Whoever is asked first holds the grains.
-            (await client.CreateAsync(user, id)).ShouldBeSuccess();
-            (await client.ReadAsync(id)).ShouldBe(200);
-        }
+            (await client.CreateAsync(operation.User, operation.Id)).ShouldBeSuccess();
+            (await client.ReadAsync(operation.Id)).ShouldBe(200);
+        });
 
         await frozen.FreezeAsync();
         var approvals = operations.Select(operation => client.PostAsync($"/v2/operations/{operation.Id}/decision", Approval(operation.User))).ToList();
         var creates = operations.Select(operation => client.CreateAsync(operation.User, operation.Next)).ToList();
         await Task.WhenAll(two.SeesAsync("Silo node-1 "), three.SeesAsync("Silo node-1 "), two.SeesAsync(" is gone."), three.SeesAsync(" is gone."));
-        foreach (var (user, id, _) in operations)
+        await Assert.AllAsync(operations, async operation =>
         {
-            Assert.Equal("pending", StatusIn(await others[0].ReadAsync(id)));
-            Assert.Equal([id], await others[1].PendingIdsAsync(user));
-        }
+            Assert.Equal("pending", StatusIn(await others[0].ReadAsync(operation.Id)));
+            Assert.Equal([operation.Id], await others[1].PendingIdsAsync(operation.User));
+        });
 
         await frozen.ThawAsync();
         var approved = (await Task.WhenAll(approvals.Select(AnsweredAsync))).Zip(operations).Where(one => one.First is 200).Select(one => one.Second).ToList();
@@ -90,14 +89,14 @@ public sealed class LostSiloTests(ITestOutputHelper output)
         await using var three = services[2];
         var ids = await HoldAsync(frozen);
 
-        foreach (var id in ids)
+        await InOrder.ForEachAsync(ids, async id =>
         {
             await frozen.FreezeAsync();
             var answer = new ApiClient(two.ApiUrl, ServiceProcess.Key).ReadAsync(id);
             await Task.Delay(TimeSpan.FromSeconds(1));
             await frozen.ThawAsync();
             (await answer).ShouldBe(200);
-        }
+        });
 
         Assert.DoesNotContain(services.SelectMany(service => service.Output), line => line.Contains(" is gone.", StringComparison.Ordinal));
         Assert.All(services, service => Assert.False(service.HasExited));
@@ -106,13 +105,7 @@ public sealed class LostSiloTests(ITestOutputHelper output)
     private static async Task<List<string>> HoldAsync(ServiceProcess service)
     {
         var ids = Enumerable.Range(0, Operations).Select(_ => ApiClient.NewId()).ToList();
-        foreach (var id in ids)
-        {
-            // Whoever is asked first holds the grain.
-            Assert.Equal(HttpStatusCode.OK, await service.CreateAsync("A1", id));
-            Assert.Equal(HttpStatusCode.OK, (await service.ReadAsync(id)).Status);
-        }
-
+        await service.CreateAndHoldAsync(ids.Select(id => ("A1", id)));
         return ids;
     }
 

@@ -7,7 +7,7 @@ using Xunit.Abstractions;
 
 namespace Recognize.Orleans.FaultInjection;
 
-[Collection(RealProcesses.Name)]
+[Collection(DisturbedProcesses.Name)]
 public sealed class RandomSchedulesOnPostgreSql(ITestOutputHelper output) : RandomScheduleTests(StorageEngine.PostgreSql, output)
 {
     public static TheoryData<int> Seeds => SeedsOf(3);
@@ -17,7 +17,7 @@ public sealed class RandomSchedulesOnPostgreSql(ITestOutputHelper output) : Rand
     public Task Whatever_happens_between_them_no_two_answers_contradict_each_other(int seed) => RunAsync(seed);
 }
 
-[Collection(RealProcesses.Name)]
+[Collection(DisturbedProcesses.Name)]
 public sealed class RandomSchedulesBehindABalancer(ITestOutputHelper output) : RandomScheduleTests(StorageEngine.PostgreSql, output)
 {
     public static TheoryData<int> Seeds => SeedsOf(2);
@@ -27,7 +27,7 @@ public sealed class RandomSchedulesBehindABalancer(ITestOutputHelper output) : R
     public Task Wherever_requests_are_sent_no_two_answers_contradict_each_other(int seed) => RunAsync(seed, new FickleBalancer(FaultyCluster.Silos, seed));
 }
 
-[Collection(RealProcesses.Name)]
+[Collection(DisturbedProcesses.Name)]
 public sealed class RandomSchedulesOnSqlite(ITestOutputHelper output) : RandomScheduleTests(StorageEngine.Sqlite, output)
 {
     public static TheoryData<int> Seeds => SeedsOf(1);
@@ -81,14 +81,9 @@ public abstract class RandomScheduleTests
 
     private void Report(RandomClients clients, FaultyCluster cluster, IReadOnlyList<string> faults)
     {
-        foreach (var call in clients.Answers.GroupBy(answer => answer.Call).OrderBy(call => call.Key))
-        {
-            output.WriteLine($"{call.Key}: {string.Join(", ", call.CountBy(answer => answer.Status).OrderBy(status => status.Key).Select(status => $"{status.Value} x {status.Key}"))}");
-        }
-
-        foreach (var line in cluster.Disturbances.Concat(faults).Concat(faults.Count == 0 ? [] : cluster.Output.Take(LinesAtMost)))
-        {
-            output.WriteLine(line);
-        }
+        var calls = clients.Answers.GroupBy(answer => answer.Call).OrderBy(call => call.Key)
+            .Select(call => $"{call.Key}: {string.Join(", ", call.CountBy(answer => answer.Status).OrderBy(status => status.Key).Select(status => $"{status.Value} x {status.Key}"))}");
+        var lines = calls.Concat(cluster.Disturbances).Concat(faults).Concat(faults.Count == 0 ? [] : cluster.Output.Take(LinesAtMost));
+        output.WriteLine(string.Join('\n', lines));
     }
 }

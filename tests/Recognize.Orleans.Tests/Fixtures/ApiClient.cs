@@ -54,6 +54,10 @@ internal sealed class ApiClient(Uri api, string? key)
         return PostAsync($"/v2/users/{user}/operations", body, idempotencyKey is null ? [] : [("Idempotency-Key", idempotencyKey)]);
     }
 
+    /// <summary>Creates operations one after the other, each when the one before is there.</summary>
+    public Task CreateInOrderAsync(string user, IEnumerable<string> ids, string? payload = null) =>
+        InOrder.ForEachAsync(ids, async id => (await CreateAsync(user, id, payload)).ShouldBeSuccess());
+
     /// <summary>Creates an operation with a deadline.</summary>
     public Task<Answer> CreateExpiringAsync(string user, string id, int seconds) =>
         PostAsync($"/v2/users/{user}/operations", $$"""{"operationId":"{{id}}","expiresIn":{{seconds}}}""");
@@ -102,6 +106,14 @@ internal sealed class ApiClient(Uri api, string? key)
     public Task<Answer> ReadAsync(string id) => SendRawAsync("GET", $"/v2/operations/{Uri.EscapeDataString(id)}");
 
     public Task<Answer> ListAsync(string user) => GetAsync($"/v2/users/{user}/operations/pending");
+
+    /// <summary>Asks for the list until the calls are not too many any more.</summary>
+    public async Task ServedAgainAsync(string user)
+    {
+        while ((await ListAsync(user)).Status is 429)
+        {
+        }
+    }
 
     /// <summary>The ids of a user's pending operations.</summary>
     public async Task<IReadOnlyList<string?>> PendingIdsAsync(string user) =>

@@ -207,10 +207,12 @@ public abstract class ClusterFixture : IAsyncLifetime
         },
         Silo = new() { Port = 1, GatewayPort = 0, AdvertisedAddress = IPAddress.Loopback, Name = siloName, DrainDelay = TimeSpan.Zero },
         Cluster = new() { ClusterId = "test", ServiceId = "recognize" },
-        Management = new() { Urls = [], Password = null },
+        Management = new() { Urls = [], Password = null, ServesMetrics = false },
         Operations = new() { PendingLimit = PendingLimit, PendingBytes = PendingBytes, Lifetime = null, Retention = Kept },
         Calls = new() { PerCustomer = 1, PerSecond = null },
         Waits = new() { PerCustomer = 1, PerProcess = 1 },
+        Audit = false,
+        TelemetryEndpoint = null,
         ApiUrls = [],
     };
 }

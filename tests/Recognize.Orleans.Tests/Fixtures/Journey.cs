@@ -1,5 +1,6 @@
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Waits;
+using Xunit;
 
 namespace Recognize.Orleans.Fixtures;
 
@@ -33,6 +34,23 @@ internal static class Journey
 
     public static async Task<IReadOnlyList<Operation>> HistoryAsync(this IGrainFactory silo, string userId) =>
         (await silo.GetUser(Customer, userId).ListHistoryAsync(null, null, 100)).Operations;
+
+    /// <summary>The whole history of a user, read page by page.</summary>
+    public static async Task<IReadOnlyList<Operation>> PagedHistoryAsync(this IGrainFactory silo, string userId, int limit, OperationStatus? status = null)
+    {
+        var all = new List<Operation>();
+        string? next = null;
+        do
+        {
+            var page = await silo.GetUser(Customer, userId).ListHistoryAsync(status, next, limit);
+            Assert.True(page.Operations.Length <= limit);
+            all.AddRange(page.Operations);
+            next = page.Next;
+        }
+        while (next is not null);
+
+        return all;
+    }
 
     public static async Task<IReadOnlyList<string>> ListAsync(this IGrainFactory silo, string userId) =>
         [.. (await silo.GetUser(Customer, userId).ListPendingAsync()).Select(operation => operation.OperationId)];

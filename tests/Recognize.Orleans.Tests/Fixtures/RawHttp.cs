@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using Xunit;
 
 namespace Recognize.Orleans.Fixtures;
 
@@ -56,6 +57,29 @@ internal static class RawHttp
         catch (IOException)
         {
             // The service may answer whoever has left, or break the connection.
+        }
+    }
+
+    /// <summary>Reads from a connection until the other side closes it.</summary>
+    public static async Task ReadToEndAsync(Socket client)
+    {
+        var buffer = new byte[1_000_000];
+        while (await client.ReceiveAsync(buffer) > 0)
+        {
+        }
+    }
+
+    /// <summary>Reads so many bytes from a connection in parts, and tells how long each was before it reads the next.</summary>
+    public static async Task ReadInPartsAsync(Socket client, long bytes, int longestPart, Action<int> told)
+    {
+        var buffer = new byte[longestPart];
+        var read = 0L;
+        while (read < bytes)
+        {
+            var count = await client.ReceiveAsync(buffer).WaitAsync(ClusterFixture.Patience);
+            Assert.NotEqual(0, count);
+            told(count);
+            read += count;
         }
     }
 

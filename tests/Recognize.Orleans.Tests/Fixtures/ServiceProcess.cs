@@ -5,6 +5,7 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using Xunit;
 
 namespace Recognize.Orleans.Fixtures;
 
@@ -144,6 +145,16 @@ internal sealed class ServiceProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Completes when the service does not say any more that it is ready.</summary>
+    public async Task NotReadyAsync()
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
+        while ((await Management.GetAsync("/health/ready")).StatusCode is HttpStatusCode.OK)
+        {
+            await timer.WaitForNextTickAsync();
+        }
+    }
+
     /// <summary>Completes when a line with this part has been written, sooner or later than now.</summary>
     public Task SeesAsync(string part)
     {
@@ -200,6 +211,13 @@ internal sealed class ServiceProcess : IAsyncDisposable
         using var answer = await Api.PostAsJsonAsync($"/v2/users/{userId}/operations", new { operationId, operationPayload = payload });
         return answer.StatusCode;
     }
+
+    /// <summary>Creates operations here one after the other, and holds their grains: whoever is asked first does.</summary>
+    public Task CreateAndHoldAsync(IEnumerable<(string User, string Id)> operations) => InOrder.ForEachAsync(operations, async operation =>
+    {
+        Assert.Equal(HttpStatusCode.OK, await CreateAsync(operation.User, operation.Id));
+        Assert.Equal(HttpStatusCode.OK, (await ReadAsync(operation.Id)).Status);
+    });
 
     public async Task<HttpStatusCode> DecideAsync(string userId, string operationId)
     {

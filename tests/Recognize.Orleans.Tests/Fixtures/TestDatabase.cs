@@ -84,6 +84,30 @@ internal abstract class TestDatabase(StorageEngine engine, string connectionStri
         await command.ExecuteNonQueryAsync();
     }
 
+    /// <summary>Runs statements one after the other on one connection, to the end or to the first that fails.</summary>
+    /// <returns>What went wrong.</returns>
+    public async Task<IReadOnlyList<DbException>> ExecuteInOrderAsync(IEnumerable<string> statements, bool goesOnAfterErrors)
+    {
+        await using var database = Open();
+        await using var connection = await database.DataSource.OpenConnectionAsync();
+        var faults = new List<DbException>();
+        foreach (var statement in statements.TakeWhile(_ => goesOnAfterErrors || faults.Count == 0))
+        {
+            await using var command = connection.CreateCommand();
+            command.CommandText = statement;
+            try
+            {
+                await command.ExecuteNonQueryAsync();
+            }
+            catch (DbException fault)
+            {
+                faults.Add(fault);
+            }
+        }
+
+        return faults;
+    }
+
     /// <summary>The rows of a query, each by column name (in any case).</summary>
     public async Task<IReadOnlyList<IReadOnlyDictionary<string, object?>>> QueryAsync(string sql)
     {

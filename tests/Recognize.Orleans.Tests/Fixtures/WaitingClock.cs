@@ -28,6 +28,13 @@ internal sealed class WaitingClock() : FakeTimeProvider(new DateTimeOffset(2025,
     /// <summary>Completes when a client has gone to sleep once more than this was asked before.</summary>
     public Task ParkedAsync() => parked.Reader.ReadAsync().AsTask().WaitAsync(ClusterFixture.Patience);
 
+    /// <summary>Lets time pass so many times, and so many clients wake up and go to sleep again each time.</summary>
+    public Task SleepOnAsync(int times, TimeSpan pause, int clients) => InOrder.RepeatAsync(times, async () =>
+    {
+        Advance(pause);
+        await InOrder.RepeatAsync(clients, ParkedAsync);
+    });
+
     /// <summary>Completes when a large answer has asked for its customer's turn, or for room, once more than this was asked before.</summary>
     public Task TurnAskedAsync() => turns.Reader.ReadAsync().AsTask().WaitAsync(ClusterFixture.Patience);
 

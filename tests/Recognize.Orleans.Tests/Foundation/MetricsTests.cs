@@ -52,12 +52,13 @@ public sealed class MetricsTests
                 "outcome=not-found,verdict=approve", "outcome=payload-mismatch,verdict=approve", "outcome=wrong-user,verdict=approve",
             ],
             Tags("recognize.decisions"));
-        Assert.Subset(Problem.All.Select(problem => $"type={problem.Name}").ToHashSet(), Tags("recognize.refusals").ToHashSet());
-        Assert.Contains("type=invalid-api-key", Tags("recognize.refusals"));
+        Assert.Subset(Problem.All.Select(problem => $"error.type={problem.Name}").ToHashSet(), Tags("recognize.refusals").ToHashSet());
+        Assert.Contains("error.type=invalid-api-key", Tags("recognize.refusals"));
         Assert.Subset(
-            (from call in (string[])["createOperation", "decideOperation", "getOperation", "listPendingOperations"]
+            (from call in (string[])["POST /v2/users/{userId}/operations", "POST /v2/operations/{operationId}/decision", "GET /v2/operations/{operationId}", "GET /v2/users/{userId}/operations/pending"]
              from status in (int[])[200, 400, 404, 409]
-             select $"call={call},status={status}").ToHashSet(),
+             let words = call.Split(' ')
+             select $"http.request.method={words[0]},http.response.status_code={status},http.route={words[1]}").ToHashSet(),
             Tags("recognize.call.duration").ToHashSet());
         Assert.Empty(Tags("recognize.faults"));
 
@@ -75,12 +76,12 @@ public sealed class MetricsTests
         await database.ExecuteAsync("ALTER TABLE OrleansStorage RENAME TO Elsewhere");
         await service.Acme.ReadAsync("txn-1");
         await service.Acme.CreateAsync(ApiClient.NewUser(), "txn-1");
-        Assert.Equal(["kind=storage", "kind=storage"], Faults());
+        Assert.Equal(["error.type=storage", "error.type=storage"], Faults());
 
         await ((GroupCommitStorage)service.Services.GetRequiredService<IGrainStorage>()).StopAsync(CancellationToken.None);
         await service.Services.GetRequiredService<RowReader>().StopAsync(CancellationToken.None);
         await service.Acme.ReadAsync("txn-1");
-        Assert.Equal(["kind=busy", "kind=storage", "kind=storage"], Faults());
+        Assert.Equal(["error.type=busy", "error.type=storage", "error.type=storage"], Faults());
 
         IEnumerable<string> Faults() => seen.Where(each => each.Instrument is "recognize.faults").Select(each => each.Tags).Order(StringComparer.Ordinal);
     }
@@ -102,10 +103,7 @@ public sealed class MetricsTests
         listener.SetMeasurementEventCallback<long>((_, _, tags, _) => names.Add((string)tags[0].Value!));
         listener.Start();
 
-        foreach (var outcome in Enum.GetValues<OperationOutcome>())
-        {
-            metrics.OperationCreated(outcome);
-        }
+        Array.ForEach(Enum.GetValues<OperationOutcome>(), metrics.OperationCreated);
 
         Assert.Equal(Outcomes, names.Order(StringComparer.Ordinal));
     }

@@ -92,7 +92,7 @@ public sealed class SettingsTests
     [InlineData("Recognize:Calls:PerSecond", "none", "from 1 to 1000000")]
     [InlineData("Recognize:Waits:PerProcess", "1", "from 2 to 1000000")]
     [InlineData("Recognize:Waits:PerCustomer", "0", "from 1 to 1000000")]
-    [InlineData("Recognize:Waits:PerCustomer", "10001", "must be at most 10000, which is half of Recognize:Waits:PerProcess, so that one customer can never take every place")]
+    [InlineData("Recognize:Waits:PerCustomer", "10001", "must be at most 10000, which is half of Recognize:Waits:PerProcess, so that one customer can never take all of them")]
     [InlineData("Recognize:Operations:PendingLimt", "5", "is not a setting of this service")]
     [InlineData("Recognize:Storage", "Sqlite", "is not a setting of this service")]
     [InlineData("Recognize:Silo:Port:0", "11111", "is not a setting of this service")]

@@ -35,10 +35,9 @@ public sealed class ManagementTests(SqliteService fixture)
     public async Task The_api_port_serves_none_of_it_whatever_the_host_header_says(string path)
     {
         var service = fixture.Service;
-        foreach (var host in (string[])[service.Api.Authority, service.Management.Authority, $"localhost:{service.Management.Port}"])
-        {
-            (await service.Acme.SendRawAsync("GET", path, null, ("Host", host))).ShouldBe(Problem.RouteNotFound);
-        }
+        string[] hosts = [service.Api.Authority, service.Management.Authority, $"localhost:{service.Management.Port}"];
+
+        await Assert.AllAsync(hosts, async host => (await service.Acme.SendRawAsync("GET", path, null, ("Host", host))).ShouldBe(Problem.RouteNotFound));
     }
 
     [Theory]
@@ -103,7 +102,8 @@ public sealed class ManagementTests(SqliteService fixture)
             ["Recognize:Management:Password"] = Password,
         });
 
-        foreach (var path in (string[])["/dashboard/", "/dashboard/index.html", "/dashboard/DashboardCounters", "/dashboard/ClusterStats"])
+        string[] paths = ["/dashboard/", "/dashboard/index.html", "/dashboard/DashboardCounters", "/dashboard/ClusterStats"];
+        await Assert.AllAsync(paths, async path =>
         {
             var refused = (await Management(service, path)).ShouldBe(401);
             Assert.StartsWith("Basic realm=", refused["WWW-Authenticate"], StringComparison.Ordinal);
@@ -111,7 +111,7 @@ public sealed class ManagementTests(SqliteService fixture)
             (await Management(service, path, headers: Basic("operator:"))).ShouldBe(401);
             (await Management(service, path, headers: ("Authorization", $"Basic {Password}"))).ShouldBe(401);
             (await Management(service, path, headers: ("Authorization", $"Bearer {Password}"))).ShouldBe(401);
-        }
+        });
 
         (await Management(service, "/dashboard/", headers: Basic($"operator:{Password}"))).ShouldBe(200);
         (await Management(service, "/dashboard/DashboardCounters", headers: Basic($":{Password}"))).ShouldBe(200);

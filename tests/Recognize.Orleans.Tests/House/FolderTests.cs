@@ -46,12 +46,7 @@ public sealed class FolderTests(ITestOutputHelper output)
 
     private static string? FolderOf(TypeReference type)
     {
-        var outermost = type.GetElementType();
-        while (outermost.DeclaringType is { } owner)
-        {
-            outermost = owner;
-        }
-
+        var outermost = OutermostOf(type.GetElementType());
         return outermost switch
         {
             { FullName: "Program" } => "Program",
@@ -59,6 +54,8 @@ public sealed class FolderTests(ITestOutputHelper output)
             _ => null,
         };
     }
+
+    private static TypeReference OutermostOf(TypeReference type) => type.DeclaringType is { } owner ? OutermostOf(owner) : type;
 
     private static IEnumerable<TypeReference> UsedBy(TypeDefinition type)
     {

@@ -379,34 +379,9 @@ public sealed class OperationStateTests
     public void The_first_decision_that_is_allowed_counts_and_nothing_changes_after_it() =>
         Gen.Select(Creates, Decisions.Array[0, 8]).Sample((request, decisions) =>
         {
-            var state = Created(request);
-            Decision? first = null;
-            var firstTime = Now;
-            var time = Now;
-            foreach (var decision in decisions)
-            {
-                time += TimeSpan.FromSeconds(1);
-                var (outcome, next) = state.Decide(decision, time);
-
-                var allowed = decision.UserId == request.UserId
-                    && (request.AuthType is null || decision.AuthType == request.AuthType)
-                    && (decision.Payload is null || decision.Payload == request.Payload);
-                var isFirst = allowed && first is null;
-                (first, firstTime) = isFirst ? (decision, time) : (first, firstTime);
-                var repeats = allowed && decision.Verdict == first!.Verdict && decision.AuthType == first.AuthType;
-                Assert.Equal(repeats, outcome is OperationOutcome.Done);
-                Assert.Equal(isFirst, next != state);
-                state = next;
-            }
-
-            var untouched = Created(request).ToOperation();
-            var expected = first is null ? untouched : untouched with
-            {
-                Status = first.Verdict is Verdict.Approve ? OperationStatus.Approved : OperationStatus.Denied,
-                DecidedAt = firstTime,
-                AuthType = first.AuthType,
-            };
-            Assert.Equal(expected, state.ToOperation());
+            var asked = new Asked(request);
+            Array.ForEach(decisions, asked.Decide);
+            asked.ShouldBeAsTheFirstDecisionLeftIt();
         });
 
     private static void AssertRefused(OperationOutcome expected, OperationState state, Decision decision)
@@ -432,4 +407,41 @@ public sealed class OperationStateTests
     private static CreateOperation Request() => new() { UserId = "A1B2C3D4E5F6", Payload = "pay 5", Attempt = "attempt-1" };
 
     private static Decision Approval() => new() { UserId = "A1B2C3D4E5F6", Verdict = Verdict.Approve, AuthType = AuthType.Biom };
+
+    // An operation and what should become of it: the first decision that is allowed, and its time.
+    private sealed class Asked(CreateOperation request)
+    {
+        private OperationState state = Created(request);
+        private Decision? first;
+        private DateTimeOffset firstTime = Now;
+        private DateTimeOffset time = Now;
+
+        public void Decide(Decision decision)
+        {
+            time += TimeSpan.FromSeconds(1);
+            var (outcome, next) = state.Decide(decision, time);
+
+            var allowed = decision.UserId == request.UserId
+                && (request.AuthType is null || decision.AuthType == request.AuthType)
+                && (decision.Payload is null || decision.Payload == request.Payload);
+            var isFirst = allowed && first is null;
+            (first, firstTime) = isFirst ? (decision, time) : (first, firstTime);
+            var repeats = allowed && decision.Verdict == first!.Verdict && decision.AuthType == first.AuthType;
+            Assert.Equal(repeats, outcome is OperationOutcome.Done);
+            Assert.Equal(isFirst, next != state);
+            state = next;
+        }
+
+        public void ShouldBeAsTheFirstDecisionLeftIt()
+        {
+            var untouched = Created(request).ToOperation();
+            var expected = first is null ? untouched : untouched with
+            {
+                Status = first.Verdict is Verdict.Approve ? OperationStatus.Approved : OperationStatus.Denied,
+                DecidedAt = firstTime,
+                AuthType = first.AuthType,
+            };
+            Assert.Equal(expected, state.ToOperation());
+        }
+    }
 }

@@ -57,27 +57,16 @@ public abstract class ClusterProcessTests
         await using var two = services[1];
         await using var killed = services[2];
         var held = Enumerable.Range(0, 6).Select(number => (User: $"D{number:X4}", Id: Journey.NewId())).ToList();
-        foreach (var (user, id) in held)
-        {
-            // Whoever is asked first holds the grains.
-            Assert.Equal(HttpStatusCode.OK, await killed.CreateAsync(user, id));
-            Assert.Equal(HttpStatusCode.OK, (await killed.ReadAsync(id)).Status);
-        }
+        await killed.CreateAndHoldAsync(held);
 
         var tag = (await new ApiClient(killed.ApiUrl, ServiceProcess.Key).ListAsync(held[0].User))["ETag"];
         Assert.Equal(tag, (await new ApiClient(one.ApiUrl, ServiceProcess.Key).ListAsync(held[0].User))["ETag"]);
         var waits = held.SelectMany(operation => new[] { one, two }, (operation, service) => new ApiClient(service.ApiUrl, ServiceProcess.Key).WaitAsync(operation.Id)).ToList();
         var streams = await Task.WhenAll(held.Select((operation, number) => new ApiClient((number % 2 == 0 ? one : two).ApiUrl, ServiceProcess.Key).FollowAsync(operation.User)));
-        foreach (var (stream, operation) in streams.Zip(held))
-        {
-            Assert.Equal([operation.Id], (await stream.NextListAsync()).Operations);
-        }
+        await Assert.AllAsync(streams.Zip(held), async pair => Assert.Equal([pair.Second.Id], (await pair.First.NextListAsync()).Operations));
 
         await killed.KillAsync();
-        foreach (var (user, id) in held)
-        {
-            Assert.Equal(HttpStatusCode.OK, await two.DecideAsync(user, id));
-        }
+        await Assert.AllAsync(held, async operation => Assert.Equal(HttpStatusCode.OK, await two.DecideAsync(operation.User, operation.Id)));
 
         var answers = await Task.WhenAll(waits).WaitAsync(ServiceProcess.Patience);
         Assert.All(answers, answer => Assert.Equal("approved", answer.ShouldBe(200).Json.GetProperty("status").GetString()));
@@ -97,26 +86,10 @@ public abstract class ClusterProcessTests
         var progress = new Progress();
         var ready = true;
 
-        var clients = Enumerable.Range(0, 8).Select(number => Task.Run(async () =>
-        {
-            for (var count = 0; !end.IsCancellationRequested; count++)
-            {
-                // As a load balancer that looks at readiness, and as one that has not looked yet.
-                var wasReady = Volatile.Read(ref ready);
-                var service = wasReady && count % 2 == 0 ? stopping : staying;
-                answers.Add((service.Name, wasReady, await service.CreateAsync($"{number:X4}{count / 100:X4}", Journey.NewId())));
-                progress.Step();
-            }
-        })).ToList();
+        var clients = Load.Start(8, CreateAsync, end.Token);
         await progress.AdvancesBy(100);
         await stopping.TerminateAsync();
-        using (var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(20)))
-        {
-            while ((await stopping.Management.GetAsync("/health/ready")).StatusCode is HttpStatusCode.OK)
-            {
-                await timer.WaitForNextTickAsync();
-            }
-        }
+        await stopping.NotReadyAsync();
 
         // Whoever has not heard of it yet is served like before.
         Assert.Equal(HttpStatusCode.OK, await stopping.CreateAsync("A1", Journey.NewId()));
@@ -128,6 +101,15 @@ public abstract class ClusterProcessTests
         Assert.DoesNotContain(answers, answer => answer.Status is not HttpStatusCode.OK);
         Assert.Contains("Stopped.", stopping.Output[^1], StringComparison.Ordinal);
         output.WriteLine($"{answers.Count} creates, none failed");
+
+        // As a load balancer that looks at readiness, and as one that has not looked yet.
+        async Task CreateAsync(int number, int count)
+        {
+            var wasReady = Volatile.Read(ref ready);
+            var service = wasReady && count % 2 == 0 ? stopping : staying;
+            answers.Add((service.Name, wasReady, await service.CreateAsync($"{number:X4}{count / 100:X4}", Journey.NewId())));
+            progress.Step();
+        }
     }
 
     [SkippableFact]
@@ -156,14 +138,14 @@ public abstract class ClusterProcessTests
         await staying.SeesAsync("Silo node-2 ");
         var before = staying.Output.Count;
 
-        foreach (var number in Enumerable.Range(0, 40))
+        await Assert.AllAsync(Enumerable.Range(0, 40), async number =>
         {
             Assert.Equal(HttpStatusCode.OK, await staying.CreateAsync($"ABCDEF{number:X2}", $"marked-id-{number}", "marked-payload"));
             Assert.Equal(HttpStatusCode.Conflict, await killed.CreateAsync($"ABCDEF{number:X2}", $"marked-id-{number}", "marked-payload"));
             Assert.Equal(HttpStatusCode.BadRequest, await staying.CreateAsync("marked-user", "marked-id", "marked-payload"));
             Assert.Equal(HttpStatusCode.NotFound, (await staying.ReadAsync("marked-unknown")).Status);
             Assert.Equal(HttpStatusCode.OK, await killed.DecideAsync($"ABCDEF{number:X2}", $"marked-id-{number}"));
-        }
+        });
 
         using var strange = new HttpRequestMessage(HttpMethod.Get, new Uri(staying.ApiUrl, "/v2/operations/marked-id-1"));
         strange.Headers.Add("X-Api-Key", "marked-wrong-key");
@@ -214,32 +196,16 @@ public abstract class ClusterProcessTests
     {
         // Grains of many users and operations; a third of them lives on the process that dies.
         var known = Enumerable.Range(0, 60).Select(number => (User: $"B{number:X4}", Id: Journey.NewId())).ToList();
-        foreach (var (user, id) in known)
+        await InOrder.ForEachAsync(known, async one =>
         {
-            Assert.Equal(HttpStatusCode.OK, await killed.CreateAsync(user, id));
-            acknowledged.Add((user, id));
-        }
+            Assert.Equal(HttpStatusCode.OK, await killed.CreateAsync(one.User, one.Id));
+            acknowledged.Add(one);
+        });
 
         using var end = new CancellationTokenSource();
         var failures = new ConcurrentBag<HttpStatusCode>();
         var sent = new Progress();
-        var load = Enumerable.Range(0, 8).Select(worker => Task.Run(async () =>
-        {
-            for (var count = 0; !end.IsCancellationRequested; count++)
-            {
-                var (user, id) = ($"C{worker:X2}{count % 50:X2}", Journey.NewId());
-                var status = await others[count % others.Length].CreateAsync(user, id);
-                sent.Step();
-                if (status is HttpStatusCode.OK)
-                {
-                    acknowledged.Add((user, id));
-                }
-                else
-                {
-                    failures.Add(status);
-                }
-            }
-        })).ToList();
+        var load = Load.Start(8, CreateAsync, end.Token);
         await sent.AdvancesBy(200);
         await killed.KillAsync();
         var clock = Stopwatch.StartNew();
@@ -248,16 +214,13 @@ public abstract class ClusterProcessTests
             Assert.Equal(HttpStatusCode.OK, (await others[number % others.Length].ReadAsync(one.Id)).Status);
             return clock.Elapsed;
         }));
-        foreach (var service in others)
+        await InOrder.ForEachAsync(others, service => Parallel.ForEachAsync(known, async (one, _) =>
         {
-            await Parallel.ForEachAsync(known, async (one, _) =>
-            {
-                var id = Journey.NewId();
-                Assert.Equal(HttpStatusCode.OK, await service.CreateAsync(one.User, id));
-                acknowledged.Add((one.User, id));
-                Assert.Equal(HttpStatusCode.Conflict, await service.CreateAsync(one.User, one.Id));
-            });
-        }
+            var id = Journey.NewId();
+            Assert.Equal(HttpStatusCode.OK, await service.CreateAsync(one.User, id));
+            acknowledged.Add((one.User, id));
+            Assert.Equal(HttpStatusCode.Conflict, await service.CreateAsync(one.User, one.Id));
+        }));
 
         await sent.AdvancesBy(200);
         await end.CancelAsync();
@@ -266,6 +229,21 @@ public abstract class ClusterProcessTests
         output.WriteLine($"after kill -9: everything answers again within {recovered.Max().TotalSeconds:F2} s; {failures.Count} of {sent.Count} creates under load failed");
         Assert.Empty(failures);
         Assert.True(recovered.Max() < TimeSpan.FromSeconds(3), $"It took {recovered.Max()}.");
+
+        async Task CreateAsync(int worker, int count)
+        {
+            var (user, id) = ($"C{worker:X2}{count % 50:X2}", Journey.NewId());
+            var status = await others[count % others.Length].CreateAsync(user, id);
+            sent.Step();
+            if (status is HttpStatusCode.OK)
+            {
+                acknowledged.Add((user, id));
+            }
+            else
+            {
+                failures.Add(status);
+            }
+        }
     }
 
     private static async Task AssertListedOnceAndReadableAsync(ServiceProcess[] services, ConcurrentBag<(string User, string Id)> acknowledged)

@@ -7,11 +7,10 @@ using Xunit;
 namespace Recognize.Orleans.Processes;
 
 /// <summary>A node that the others have gone on without ends by itself and says why.</summary>
-[Collection(RealProcesses.Name)]
+[Collection(MeasuredProcesses.Name)]
 public sealed class FenceTests
 {
     private const string OldClaims = "UPDATE RecognizeCluster SET ClaimedAt = clock_timestamp() - interval '16 seconds'";
-    private const string OldSilos = "UPDATE OrleansMembershipTable SET IAmAliveTime = clock_timestamp() - interval '16 seconds'";
 
     [SkippableTheory]
     [InlineData("UPDATE OrleansMembershipTable SET Status = 6", "declared this one dead")]
@@ -45,7 +44,7 @@ public sealed class FenceTests
 
         await first.KillAsync();
         await database.ExecuteAsync(OldClaims);
-        await database.ExecuteAsync(OldSilos);
+        await Outage.GiveSilosUpAsync(database);
         await using var second = await ServiceProcess.StartAsync(database, "node-2", ("Recognize:Cluster:ClusterId", "other"));
         Assert.Equal(HttpStatusCode.OK, await second.CreateAsync("A1", "txn-1"));
     }

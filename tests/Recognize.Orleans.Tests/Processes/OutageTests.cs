@@ -83,18 +83,7 @@ public abstract class OutageTests
         var lost = Journey.NewId();
 
         await outage();
-        foreach (var _ in Enumerable.Range(0, 3))
-        {
-            using var refused = await service.Api.PostAsJsonAsync("/v2/users/A1/operations", new { operationId = lost });
-            Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
-            Assert.Equal(TimeSpan.FromSeconds(1), refused.Headers.RetryAfter!.Delta);
-            Assert.Equal("application/problem+json", refused.Content.Headers.ContentType!.MediaType);
-
-            using var unknown = await service.Api.GetAsync($"/v2/operations/{Journey.NewId()}");
-            Assert.Equal(HttpStatusCode.ServiceUnavailable, unknown.StatusCode);
-            Assert.Equal(HttpStatusCode.ServiceUnavailable, await service.CreateAsync("B2", Journey.NewId()));
-            Assert.Equal(HttpStatusCode.ServiceUnavailable, await service.DecideAsync("A1", ids[0]));
-        }
+        await InOrder.RepeatAsync(3, () => AssertUnavailableAsync(service, lost, pending: ids[0]));
 
         await service.SeesAsync("Degraded: the database does not answer");
         using (var ready = await service.Management.GetAsync("/health/ready"))
@@ -117,6 +106,19 @@ public abstract class OutageTests
         Assert.Single(service.Output, line => line.Contains("Requests are answered 503", StringComparison.Ordinal));
         Assert.Single(service.Output, line => line.Contains("Degraded: ", StringComparison.Ordinal));
         Assert.InRange(service.Output.Count, 5, 7);
+    }
+
+    private static async Task AssertUnavailableAsync(ServiceProcess service, string lost, string pending)
+    {
+        using var refused = await service.Api.PostAsJsonAsync("/v2/users/A1/operations", new { operationId = lost });
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);
+        Assert.Equal(TimeSpan.FromSeconds(1), refused.Headers.RetryAfter!.Delta);
+        Assert.Equal("application/problem+json", refused.Content.Headers.ContentType!.MediaType);
+
+        using var unknown = await service.Api.GetAsync($"/v2/operations/{Journey.NewId()}");
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, unknown.StatusCode);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await service.CreateAsync("B2", Journey.NewId()));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await service.DecideAsync("A1", pending));
     }
 
     private static async Task<HttpStatusCode> StatusAsync(ServiceProcess service, string id)

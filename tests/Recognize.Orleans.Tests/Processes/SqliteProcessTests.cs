@@ -41,31 +41,31 @@ public sealed class SqliteProcessTests
         await using (var killed = await ServiceProcess.StartAsync(database, "node-1", ("Recognize:Storage:GroupCommit", groupCommit)))
         {
             var progress = new Progress();
-            var load = Enumerable.Range(0, 8).Select(worker => Task.Run(async () =>
-            {
-                // The kill ends it.
-                for (var count = 0; ; count++)
-                {
-                    var (user, id) = ($"{worker:X2}{count % 3:X2}", Journey.NewId());
-                    Assert.Equal(HttpStatusCode.OK, await killed.CreateAsync(user, id));
-                    acknowledged.Add((user, id));
-                    progress.Step();
-                }
-            })).ToList();
+
+            // The kill ends it.
+            var load = Load.Start(8, CreateAsync, CancellationToken.None);
             await progress.AdvancesBy(200);
             await killed.KillAsync();
             await Task.WhenAll(load.Select(worker => Assert.ThrowsAsync<HttpRequestException>(() => worker))).WaitAsync(ServiceProcess.Patience);
+
+            async Task CreateAsync(int worker, int count)
+            {
+                var (user, id) = ($"{worker:X2}{count % 3:X2}", Journey.NewId());
+                Assert.Equal(HttpStatusCode.OK, await killed.CreateAsync(user, id));
+                acknowledged.Add((user, id));
+                progress.Step();
+            }
         }
 
         await using var service = await ServiceProcess.StartAsync(database, "node-2", ("Recognize:Storage:GroupCommit", groupCommit));
 
-        foreach (var user in acknowledged.GroupBy(one => one.User, one => one.Id))
+        await Assert.AllAsync(acknowledged.GroupBy(one => one.User, one => one.Id), async user =>
         {
             // What was written and not answered any more may be there too, and is on the list as well.
             var history = await service.HistoryAsync(user.Key);
             Assert.Subset(history.ToHashSet(), user.ToHashSet());
             Assert.Equal(history.Order(), (await service.ListAsync(user.Key)).Order());
-        }
+        });
     }
 
     [SkippableTheory]

@@ -57,6 +57,7 @@ public sealed class StopTests(ITestOutputHelper output)
         Assert.True(time.Elapsed < Promised, $"It took {time.Elapsed}.");
         Assert.EndsWith("Stopped.", service.Output[^1], StringComparison.Ordinal);
         Assert.Equal(HttpStatusCode.ServiceUnavailable, await lost);
+        await Outage.GiveSilosUpAsync(database);
         await using var next = await ServiceProcess.StartAsync(database, "node-2");
         Assert.Contains("txn-1", await next.ListAsync("A1"));
     }
@@ -204,6 +205,7 @@ public sealed class StopTests(ITestOutputHelper output)
         }
 
         await Outage.AllowConnectionsAsync(database, allowed: true);
+        await Outage.GiveSilosUpAsync(database);
         await using var next = await ServiceProcess.StartAsync(database, "node-2");
         Assert.Equal(ids.Order(), (await next.ListAsync("A1")).Order());
     }

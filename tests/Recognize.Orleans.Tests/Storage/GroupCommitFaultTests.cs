@@ -221,11 +221,11 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultsOnServerT
         await using var storage = await TextStorage.GroupCommitAsync(test);
         await test.ExecuteAsync("ALTER TABLE OrleansStorage RENAME TO Elsewhere");
 
-        foreach (var number in Enumerable.Range(0, 5))
+        await Assert.AllAsync(Enumerable.Range(0, 5), async number =>
         {
             await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync($"op/acme/{number}/"));
             await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync($"op/acme/{number}/"));
-        }
+        });
 
         var others = await test.QueryAsync("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()");
         Assert.InRange(others.Count, 0, 2);
@@ -296,11 +296,8 @@ public abstract class GroupCommitFaultsOnServerTests : GroupCommitFaultTests
         var keys = Enumerable.Range(0, 6).Select(number => $"op/acme/{number}/").ToList();
         await Task.WhenAll(keys.Select(key => other.InsertAsync(key)));
         await using var storage = TextStorage.GroupCommitToStart(test);
-        var writes = new List<Task>();
-        foreach (var key in keys)
-        {
-            writes.Add(storage.WriteAsync(key, await other.ReadAsync(key), """{"by":"group"}"""));
-        }
+        var rows = await Task.WhenAll(keys.Select(key => other.ReadAsync(key)));
+        var writes = keys.Zip(rows, (key, row) => storage.WriteAsync(key, row, """{"by":"group"}""")).ToList();
 
         await using (var database = test.Open())
         await using (var connection = await database.DataSource.OpenConnectionAsync())

@@ -227,7 +227,7 @@ public abstract class GroupCommitTests
         {
             var storage = number % 2 == 0 ? one : other;
             var order = number % 2 == 0 ? keys : keys.AsEnumerable().Reverse();
-            foreach (var _ in Enumerable.Range(0, 5))
+            await InOrder.RepeatAsync(5, async () =>
             {
                 var faults = await Task.WhenAll(order.Select(async key =>
                 {
@@ -237,7 +237,7 @@ public abstract class GroupCommitTests
                     return fault;
                 }));
                 Assert.All(faults, fault => Assert.True(fault is null or InconsistentStateException, fault?.ToString()));
-            }
+            });
         })));
 
         // Each version has one writer, and the last of them is what is stored.

@@ -38,13 +38,13 @@ public sealed class HistoryPlanTests
             """);
 
         await using var engine = database.Open();
-        foreach (var query in OperationHistory.QueriesOf(engine).Append(Newest))
+        await Assert.AllAsync(OperationHistory.QueriesOf(engine).Append(Newest), async query =>
         {
             var plan = await PlanAsync(database, $"EXPLAIN QUERY PLAN {query}", "detail");
 
             // One step: a second one would be a sort ("USE TEMP B-TREE FOR ORDER BY"), and a full scan is no SEARCH.
             Assert.Matches($@"^SEARCH OrleansStorage USING (COVERING )?INDEX {Index} \(ServiceId=\? AND HistoryKey>\? AND HistoryKey<\?\)$", Assert.Single(plan));
-        }
+        });
     }
 
     [SkippableFact]
@@ -65,7 +65,7 @@ public sealed class HistoryPlanTests
         await database.ExecuteAsync("VACUUM ANALYZE OrleansStorage");
 
         await using var engine = database.Open();
-        foreach (var query in OperationHistory.QueriesOf(engine).Append(Newest))
+        await Assert.AllAsync(OperationHistory.QueriesOf(engine).Append(Newest), async query =>
         {
             var plan = await PlanAsync(database, $"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, BUFFERS OFF) {query}", "QUERY PLAN");
 
@@ -73,7 +73,7 @@ public sealed class HistoryPlanTests
             Assert.Matches($@"^  ->  Index (Only )?Scan (Backward )?using {Index} on orleansstorage \(actual rows=20(\.00)? loops=1\)$".ToLowerInvariant(), plan[1].ToLowerInvariant());
             Assert.Matches(@"^ +Index Cond: \(.*serviceid.* = .* AND .*historykey.* > .* AND .*historykey.* < .*\)$", plan[2]);
             Assert.DoesNotContain(plan, step => step.Contains("Filter", StringComparison.Ordinal) || step.Contains("Sort", StringComparison.Ordinal));
-        }
+        });
     }
 
     [Fact]

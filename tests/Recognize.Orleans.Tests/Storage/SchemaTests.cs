@@ -528,24 +528,7 @@ public abstract class SchemaTests
     {
         var separator = test.Engine is StorageEngine.SqlServer ? "\nGO\n" : ";\n\n";
         var parts = Schema.Scripts(test.Engine)[0].Script.Contents.ReplaceLineEndings("\n").Split(separator, StringSplitOptions.RemoveEmptyEntries);
-        await using var database = test.Open();
-        await using var connection = await database.DataSource.OpenConnectionAsync();
-        var faults = new List<DbException>();
-        foreach (var part in parts.TakeWhile(_ => goesOnAfterErrors || faults.Count == 0))
-        {
-            await using var command = connection.CreateCommand();
-            command.CommandText = part;
-            try
-            {
-                await command.ExecuteNonQueryAsync();
-            }
-            catch (DbException fault)
-            {
-                faults.Add(fault);
-            }
-        }
-
-        return faults;
+        return await test.ExecuteInOrderAsync(parts, goesOnAfterErrors);
     }
 
     /// <summary>The schema's version, its queries, and the tables, views and indexes that there are.</summary>

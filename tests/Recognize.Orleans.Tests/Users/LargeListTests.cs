@@ -93,11 +93,7 @@ public abstract class LargeListTests : IAsyncLifetime
         var ids = Enumerable.Range(0, length).Select(number => $"{number}").ToList();
         await using (var before = await StartAsync())
         {
-            foreach (var id in ids)
-            {
-                (await before.Acme.CreateAsync(user, id)).ShouldBeSuccess();
-            }
-
+            await before.Acme.CreateInOrderAsync(user, ids);
             Assert.Equal(ids, await before.Acme.PendingIdsAsync(user));
         }
 
@@ -110,10 +106,7 @@ public abstract class LargeListTests : IAsyncLifetime
     {
         await using var service = await StartAsync();
         var payloads = Enumerable.Range(0, 12).Select(number => string.Concat(Enumerable.Repeat($"{number}\u20AC\0\\\"", 16_384 / 6))).ToList();
-        foreach (var (number, payload) in payloads.Index())
-        {
-            (await service.Acme.CreateAsync(user, $"{number}", payload)).ShouldBeSuccess();
-        }
+        await InOrder.ForEachAsync(payloads.Index(), async one => (await service.Acme.CreateAsync(user, $"{one.Index}", one.Item)).ShouldBeSuccess());
 
         var list = (await service.Acme.ListAsync(user)).ShouldBe(200);
 
@@ -181,10 +174,8 @@ public sealed class UnreadListTests : IAsyncLifetime
     public async Task InitializeAsync()
     {
         service = await WaitingClock.StartServiceAsync(clock, new() { ["Recognize:Operations:PendingBytes"] = "100000000" });
-        foreach (var some in Enumerable.Range(0, 900).Chunk(100))
-        {
-            await Task.WhenAll(some.Select(number => Service.Acme.CreateAsync(user, $"{number}", new string('x', OperationLimits.Payload))));
-        }
+        await InOrder.ForEachAsync(Enumerable.Range(0, 900).Chunk(100), some =>
+            Task.WhenAll(some.Select(number => Service.Acme.CreateAsync(user, $"{number}", new string('x', OperationLimits.Payload)))));
     }
 
     public Task DisposeAsync() => Service.DisposeAsync().AsTask();
@@ -199,15 +190,7 @@ public sealed class UnreadListTests : IAsyncLifetime
 
         await clock.CutOffAsync(cut.MadeAsync());
 
-        Assert.Equal(SocketError.ConnectionReset, (await Assert.ThrowsAsync<SocketException>(() => ReadAllAsync(client))).SocketErrorCode);
-    }
-
-    private static async Task ReadAllAsync(Socket client)
-    {
-        var buffer = new byte[1_000_000];
-        while (await client.ReceiveAsync(buffer) > 0)
-        {
-        }
+        Assert.Equal(SocketError.ConnectionReset, (await Assert.ThrowsAsync<SocketException>(() => RawHttp.ReadToEndAsync(client))).SocketErrorCode);
     }
 
     // In all it takes far longer than the service waits for a client that takes nothing.
@@ -217,16 +200,9 @@ public sealed class UnreadListTests : IAsyncLifetime
     public async Task A_client_that_reads_slowly_but_steadily_gets_everything(string what)
     {
         using var client = await AskAsync(what);
-        var buffer = new byte[500_000];
-        var read = 0L;
 
-        while (read < 900L * OperationLimits.Payload)
-        {
-            var count = await client.ReceiveAsync(buffer).WaitAsync(ClusterFixture.Patience);
-            Assert.NotEqual(0, count);
-            clock.Advance(TimeSpan.FromSeconds(count / (Sending.LeastBytesPerSecond * 1.5)));
-            read += count;
-        }
+        await RawHttp.ReadInPartsAsync(client, 900L * OperationLimits.Payload, longestPart: 500_000, count =>
+            clock.Advance(TimeSpan.FromSeconds(count / (Sending.LeastBytesPerSecond * 1.5))));
     }
 
     private async Task<Socket> AskAsync(string what)

@@ -593,14 +593,7 @@ public sealed class PendingOperationsTests
     // a look tells at least what was acknowledged before it began, and nothing whose end was acknowledged.
     [Fact]
     public void What_is_known_is_what_the_rows_are_in_the_order_of_time_and_number_whatever_comes_when() =>
-        Gen.Select(Gen.Enum<Step>(), Gen.Int[0, Rows.Count - 1]).Array[0, 150].Sample(steps =>
-        {
-            var rows = new Rows();
-            foreach (var (step, number) in steps)
-            {
-                rows.Do(step, number);
-            }
-        });
+        Gen.Select(Gen.Enum<Step>(), Gen.Int[0, Rows.Count - 1]).Array[0, 150].Sample(steps => Array.ForEach(steps, new Rows().Do));
 
     private bool Reserve(params string[] ids) => ids.All(id => pending.Reserve(id, null) is null);
 
@@ -670,8 +663,9 @@ public sealed class PendingOperationsTests
 
         private Operation[] Pending => InOrder(i => creates[i] is Step.CommitCreate or Step.AnswerCreate && ends[i] is not (Step.CommitEnd or Step.AnswerEnd));
 
-        public void Do(Step step, int number)
+        public void Do((Step Step, int Number) next)
         {
+            var (step, number) = next;
             var (operation, create, end) = (operations[number], creates[number], ends[number]);
             switch (step)
             {

@@ -89,12 +89,7 @@ public sealed class WaitTests : IAsyncLifetime
         await clock.ParkedAsync();
 
         // It looks around every ten seconds.
-        foreach (var _ in Enumerable.Range(0, 5))
-        {
-            clock.Advance(10 * Second);
-            await clock.ParkedAsync();
-        }
-
+        await clock.SleepOnAsync(times: 5, 10 * Second, clients: 1);
         clock.Advance((10 * Second) - TimeSpan.FromTicks(1));
         Assert.Equal("pending", Status(await Api.ReadAsync(id)));
         Assert.False(waiting.IsCompleted);

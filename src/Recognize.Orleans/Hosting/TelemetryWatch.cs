@@ -1,0 +1,63 @@
+using System.Diagnostics.Tracing;
+using Recognize.Orleans.Foundation;
+
+namespace Recognize.Orleans.Hosting;
+
+/// <summary>
+/// Says in the log that the receiver of telemetry does not take it. OpenTelemetry drops what it cannot send and tells
+/// only its own event source.
+/// </summary>
+internal sealed partial class TelemetryWatch(Settings settings, TimeProvider clock, ILogger<TelemetryWatch> logger) : IHostedService, IDisposable
+{
+    private Listener? listener;
+
+    public Task StartAsync(CancellationToken cancellationToken)
+    {
+        listener = new(settings.TelemetryEndpoint!, clock, logger);
+        return Task.CompletedTask;
+    }
+
+    // A receiver that stops together with the service is no news.
+    public Task StopAsync(CancellationToken cancellationToken)
+    {
+        Dispose();
+        return Task.CompletedTask;
+    }
+
+    public void Dispose() => listener?.Dispose();
+
+    private sealed class Listener(Uri endpoint, TimeProvider clock, ILogger logger) : EventListener
+    {
+        private const string Source = "OpenTelemetry-Exporter-OpenTelemetryProtocol";
+
+        private static readonly TimeSpan Quiet = TimeSpan.FromMinutes(10);
+
+        private long quietUntil;
+
+        protected override void OnEventSourceCreated(EventSource eventSource)
+        {
+            if (eventSource.Name == Source)
+            {
+                EnableEvents(eventSource, EventLevel.Error);
+            }
+        }
+
+        protected override void OnEventWritten(EventWrittenEventArgs eventData)
+        {
+            var now = clock.GetUtcNow().UtcTicks;
+            var until = Volatile.Read(ref quietUntil);
+            if (now >= until && Interlocked.CompareExchange(ref quietUntil, now + Quiet.Ticks, until) == until)
+            {
+                Log.Refused(logger, endpoint, string.Join("; ", (eventData.Payload ?? []).OfType<string>().Select(FirstLine)), Quiet);
+            }
+        }
+
+        private static string FirstLine(string text) => text.Split('\n', 2)[0].TrimEnd('\r');
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(80, LogLevel.Warning, "The receiver of telemetry at {Endpoint} (OTEL_EXPORTER_OTLP_ENDPOINT) does not take it, and what it does not take is lost: {Reason} (said at most every {Quiet})")]
+        public static partial void Refused(ILogger logger, Uri endpoint, string reason, TimeSpan quiet);
+    }
+}

@@ -1,0 +1,47 @@
+using Recognize.Orleans.Foundation;
+
+namespace Recognize.Orleans.Operations;
+
+/// <summary>
+/// Counts the pending operations of the whole service for the metrics, once a minute and on one silo: it is a look at a
+/// whole index.
+/// </summary>
+internal sealed class PendingCount : BackgroundService
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
+
+    private readonly OperationHistory history;
+    private readonly ISiloStatusOracle silos;
+    private readonly TimeProvider clock;
+    private (long Count, bool IsKnown) last;
+
+    public PendingCount(OperationHistory history, ISiloStatusOracle silos, Metrics metrics, TimeProvider clock)
+    {
+        this.history = history;
+        this.silos = silos;
+        this.clock = clock;
+        metrics.ObservePending(() => last is { IsKnown: true, Count: var count } ? count : null);
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        while (true)
+        {
+            last = silos.IsFirst() ? await CountAsync(stoppingToken) : default;
+            await Task.Delay(Interval, clock, stoppingToken);
+        }
+    }
+
+    private async Task<(long Count, bool IsKnown)> CountAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            return (await history.CountPendingAsync(stoppingToken), true);
+        }
+        catch (Exception) when (!stoppingToken.IsCancellationRequested)
+        {
+            // The database is away, which others report. What is not known is not told.
+            return default;
+        }
+    }
+}
