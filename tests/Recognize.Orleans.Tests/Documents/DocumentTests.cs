@@ -106,7 +106,7 @@ public sealed partial class DocumentTests
         JsonNode.Parse(File.ReadAllText(Repository.PathOf(file)))![member]!.AsObject().Select(package => package.Key);
 
     // Not after a slash, where it is a part of another path or of a URL, and not before what stands for a name.
-    [GeneratedRegex(@"(?<![\w/.<-])(?:src|sql|tests|docs|examples|tools|deploy/(?:compose|kubernetes|systemd)|\.github|\.ci)/[\w./-]*\w(?![\w*…<])")]
+    [GeneratedRegex(@"(?<![\w/.<-])(?:src|sql|tests|docs|examples|tools|deploy|\.github|\.ci)/[\w./-]*\w(?![\w*…<])")]
     private static partial Regex PathFromRoot();
 
     [GeneratedRegex(@"^[\w.-]+\.(?:md|yml|props|sln)$|^LICENSE$|^NOTICE$")]
