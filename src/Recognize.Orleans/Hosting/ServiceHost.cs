@@ -101,7 +101,9 @@ internal static class ServiceHost
         try
         {
             // SettingsFiles reloads the settings files instead.
-            return WebApplication.CreateBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false", .. args], ContentRootPath = root });
+            var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false", .. args], ContentRootPath = root });
+            builder.Configuration.AddSettingsDirectories(builder.Environment.ContentRootPath);
+            return builder;
         }
         catch (InvalidDataException exception)
         {

@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Xunit;
@@ -82,7 +83,9 @@ public sealed partial class DocumentTests
     [Fact]
     public void Every_dependency_is_recorded_with_its_work()
     {
-        var packages = XDocument.Load(Repository.PathOf("Directory.Packages.props")).Descendants("PackageVersion").Select(package => package.Attribute("Include")!.Value);
+        var packages = XDocument.Load(Repository.PathOf("Directory.Packages.props")).Descendants("PackageVersion").Select(package => package.Attribute("Include")!.Value)
+            .Concat(NamesIn("tools/package.json", "devDependencies"))
+            .Concat(NamesIn(".config/dotnet-tools.json", "tools"));
         var recorded = Repository.Read("docs/decisions/022-dependencies.md").RowsUnder("Choice").ToList();
 
         Assert.Equal(packages.Order(StringComparer.Ordinal), recorded.SelectMany(row => row[0].Split(", ")).Order(StringComparer.Ordinal));
@@ -99,8 +102,11 @@ public sealed partial class DocumentTests
         Assert.All(decisions, decision => Assert.Equal(["Choice", "Reason", "What would change it"], Repository.Read(decision).Headings.Skip(1)));
     }
 
+    private static IEnumerable<string> NamesIn(string file, string member) =>
+        JsonNode.Parse(File.ReadAllText(Repository.PathOf(file)))![member]!.AsObject().Select(package => package.Key);
+
     // Not after a slash, where it is a part of another path or of a URL, and not before what stands for a name.
-    [GeneratedRegex(@"(?<![\w/.<-])(?:src|sql|tests|docs|examples|\.github|\.ci)/[\w./-]*\w(?![\w*…<])")]
+    [GeneratedRegex(@"(?<![\w/.<-])(?:src|sql|tests|docs|examples|tools|deploy|\.github|\.ci)/[\w./-]*\w(?![\w*…<])")]
     private static partial Regex PathFromRoot();
 
     [GeneratedRegex(@"^[\w.-]+\.(?:md|yml|props|sln)$|^LICENSE$|^NOTICE$")]
