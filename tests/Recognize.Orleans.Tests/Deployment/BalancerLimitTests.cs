@@ -27,7 +27,7 @@ public sealed class BalancerLimitTests
     {
         await using var nginx = await Nginx.StartAsync(Nobody);
 
-        foreach (var path in (string[])["/v2/users/A1/operations", "/v2/operations/txn-1/decision", "/a.html", "/"])
+        await InOrder.ForEachAsync(["/v2/users/A1/operations", "/v2/operations/txn-1/decision", "/a.html", "/"], async path =>
         {
             var tooLarge = await SendAsync(nginx, path, new byte[Limit + 1]);
             var tooManyChunks = await SendAsync(nginx, path, Chunks(256, "0"), ("Transfer-Encoding", "chunked"));
@@ -38,7 +38,7 @@ public sealed class BalancerLimitTests
 
             (await SendAsync(nginx, path, new byte[Limit])).ShouldBe(Problem.Unavailable);
             (await SendAsync(nginx, path, Chunks(256, ""), ("Transfer-Encoding", "chunked"))).ShouldBe(Problem.Unavailable);
-        }
+        });
 
         Assert.DoesNotContain(await nginx.StopAsync(), line => line.Contains("temporary file", StringComparison.Ordinal));
     }

@@ -49,22 +49,9 @@ public sealed partial class DocumentTests
     public void Whoever_begins_at_the_readme_finds_every_document()
     {
         var found = new HashSet<string>(StringComparer.Ordinal);
-        Follow("README.md");
+        Follow("README.md", found);
 
         Assert.Empty(Repository.Documents.Where(document => !document.StartsWith(".github", StringComparison.Ordinal)).Except(found));
-
-        void Follow(string document)
-        {
-            if (!document.EndsWith(".md", StringComparison.Ordinal) || !found.Add(document))
-            {
-                return;
-            }
-
-            foreach (var (path, _) in Repository.Read(document).RelativeLinks.Where(link => link.Path.Length > 0))
-            {
-                Follow(Path.GetRelativePath(Repository.Root, Path.GetFullPath(Path.Combine(Path.GetDirectoryName(Repository.PathOf(document))!, path))));
-            }
-        }
     }
 
     [Fact]
@@ -106,6 +93,19 @@ public sealed partial class DocumentTests
         JsonNode.Parse(File.ReadAllText(Repository.PathOf(file)))![member]!.AsObject().Select(package => package.Key);
 
     // Not after a slash, where it is a part of another path or of a URL, and not before what stands for a name.
+    private static void Follow(string document, HashSet<string> found)
+    {
+        if (!document.EndsWith(".md", StringComparison.Ordinal) || !found.Add(document))
+        {
+            return;
+        }
+
+        foreach (var (path, _) in Repository.Read(document).RelativeLinks.Where(link => link.Path.Length > 0))
+        {
+            Follow(Path.GetRelativePath(Repository.Root, Path.GetFullPath(Path.Combine(Path.GetDirectoryName(Repository.PathOf(document))!, path))), found);
+        }
+    }
+
     [GeneratedRegex(@"(?<![\w/.<-])(?:src|sql|tests|docs|examples|tools|deploy|\.github|\.ci)/[\w./-]*\w(?![\w*…<])")]
     private static partial Regex PathFromRoot();
 
