@@ -85,10 +85,12 @@ public abstract class OutageTests
         await outage();
         await InOrder.RepeatAsync(3, () => AssertUnavailableAsync(service, lost, pending: ids[0]));
 
-        await service.SeesAsync("Degraded: the database does not answer");
+        // A server that lets nobody in has said so, or has ended the session before it could.
+        await service.SeesAsync("Degraded: the database d");
         using (var ready = await service.Management.GetAsync("/health/ready"))
         {
-            Assert.Equal((HttpStatusCode.OK, "degraded: the database does not answer"), (ready.StatusCode, await ready.Content.ReadAsStringAsync()));
+            Assert.Equal(HttpStatusCode.OK, ready.StatusCode);
+            Assert.Matches("^degraded: the database (does not answer|did not do what it was asked)", await ready.Content.ReadAsStringAsync());
         }
 
         await end();
