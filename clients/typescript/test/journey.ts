@@ -21,7 +21,7 @@ const list = await approver.api.GET("/v2/users/{userId}/operations/pending", { p
 const events = approver.followPending(userId);
 const first = await events.next();
 const outcome = backend.waitForOutcome(operationId, { timeout: 120_000 });
-console.log(JSON.stringify({ created: created.data, listed: list.data?.map((operation) => operation.operationId), seen: ids(first.value) }));
+console.log(JSON.stringify({ listed: list.data?.map((operation) => operation.operationId), seen: ids(first.value) }));
 
 // The service is killed now.
 await told.next();
@@ -41,5 +41,6 @@ let rest: string[];
 do rest = ids((await events.next()).value);
 while (rest.includes(operationId));
 await events.return();
-console.log(JSON.stringify({ withKey: sentAgain.data, decided: decided.data, status, rest }));
+if (!created.data || !sentAgain.data || !decided.data) throw new Error("A call was refused.");
+console.log(JSON.stringify({ status, rest }));
 process.stdin.destroy();
