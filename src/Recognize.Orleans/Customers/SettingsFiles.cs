@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
+using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Customers;
 
@@ -15,8 +16,8 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
 
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
-    private readonly Dictionary<FileConfigurationProvider, string> contents = [];
-    private readonly ConcurrentDictionary<FileConfigurationProvider, string> broken = new();
+    private readonly Dictionary<IConfigurationProvider, string> contents = [];
+    private readonly ConcurrentDictionary<IConfigurationProvider, string> broken = new();
 
     /// <summary>Raised when files have changed, after all that changed at once were read.</summary>
     public event Action? Changed;
@@ -38,14 +39,14 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
     private void Look()
     {
         var changed = false;
-        foreach (var file in ((IConfigurationRoot)configuration).Providers.OfType<FileConfigurationProvider>())
+        foreach (var provider in ((IConfigurationRoot)configuration).Providers.Where(provider => provider is FileConfigurationProvider or SettingPerFile))
         {
             // The content is hashed before it is loaded: a change in between is found the next time.
-            var content = ContentOf(file.Source);
-            if (contents.GetValueOrDefault(file) != content)
+            var content = ContentOf(provider);
+            if (contents.GetValueOrDefault(provider) != content)
             {
-                contents[file] = content;
-                changed |= TryLoad(file);
+                contents[provider] = content;
+                changed |= TryLoad(provider);
             }
         }
 
@@ -55,42 +56,52 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
         }
     }
 
-    /// <returns>Whether the file has news: new content, or a new error.</returns>
-    private bool TryLoad(FileConfigurationProvider file)
+    /// <returns>Whether there is news: new content, or a new error.</returns>
+    private bool TryLoad(IConfigurationProvider provider)
     {
         try
         {
-            // A file that existed at the start and is deleted has no settings any more.
-            file.Source.Optional = true;
-            file.Load();
-            broken.TryRemove(file, out _);
+            if (provider is FileConfigurationProvider file)
+            {
+                // A file that existed at the start and is deleted has no settings any more.
+                file.Source.Optional = true;
+            }
+
+            provider.Load();
+            broken.TryRemove(provider, out _);
             return true;
         }
         catch (Exception exception)
         {
-            // The cause may pass without a change of the content, so the file is tried again.
-            contents.Remove(file);
-            var before = broken.GetValueOrDefault(file);
-            return before != (broken[file] = $"{file.Source.Path} cannot be read: {exception.GetBaseException().Message}");
+            // The cause may pass without a change of the content, so it is tried again.
+            contents.Remove(provider);
+            var before = broken.GetValueOrDefault(provider);
+            var name = provider is SettingPerFile folder ? folder.Directory : ((FileConfigurationProvider)provider).Source.Path;
+            return before != (broken[provider] = $"{name} cannot be read: {exception.GetBaseException().Message}");
         }
     }
 
-    private static string ContentOf(FileConfigurationSource source)
+    private static string ContentOf(IConfigurationProvider provider)
     {
         try
         {
-            var file = source.FileProvider?.GetFileInfo(source.Path ?? "");
-            if (file is not { Exists: true })
-            {
-                return Absent;
-            }
-
-            using var stream = file.CreateReadStream();
-            return Convert.ToHexString(SHA256.HashData(stream));
+            return provider is SettingPerFile folder ? folder.HashOfContents() : ContentOf(((FileConfigurationProvider)provider).Source);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             return exception.Message;
         }
+    }
+
+    private static string ContentOf(FileConfigurationSource source)
+    {
+        var file = source.FileProvider?.GetFileInfo(source.Path ?? "");
+        if (file is not { Exists: true })
+        {
+            return Absent;
+        }
+
+        using var stream = file.CreateReadStream();
+        return Convert.ToHexString(SHA256.HashData(stream));
     }
 }

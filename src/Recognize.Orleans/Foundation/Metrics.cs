@@ -59,6 +59,21 @@ internal sealed class Metrics
 
     private static IReadOnlyList<double> ShortTimes => [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
+    /// <summary>Shows the counters that alerts look at as zero, so that the first event is an increase.</summary>
+    public void Begin()
+    {
+        creates.Add(0, new KeyValuePair<string, object?>("outcome", NameOf(OperationOutcome.Done)));
+        decisions.Add(0, new("verdict", "approve"), new("outcome", NameOf(OperationOutcome.Done)));
+        decisions.Add(0, new("verdict", "deny"), new("outcome", NameOf(OperationOutcome.Done)));
+        foreach (var kind in (string[])["storage", "busy", "silo", "timeout", "program"])
+        {
+            faults.Add(0, new KeyValuePair<string, object?>("error.type", kind));
+        }
+
+        queued.Add(0);
+        waiting.Add(0);
+    }
+
     /// <param name="isDegraded">Whether the shared database is away, or accepts no writes.</param>
     public void ObserveDegraded(Func<bool> isDegraded) =>
         meter.CreateObservableGauge("recognize.degraded", () => isDegraded() ? 1 : 0, "1", "1 while the shared database is away or takes no writes, else 0.");

@@ -54,6 +54,7 @@ internal sealed record Settings
     public static Settings Read(IConfiguration configuration, string contentRoot, ICollection<string> errors, out IReadOnlyDictionary<string, string?> defaults)
     {
         var reader = new SettingsReader(configuration, errors);
+        SettingsDirectories.Check(reader, contentRoot);
         var engine = reader.Choice("Recognize:Storage:Engine", StorageEngine.Sqlite);
         var settings = new Settings
         {

@@ -57,8 +57,9 @@ internal static class CommandLine
             """
             Asks people for approvals: a self-hosted service that speaks the Operations API of PingOne Recognize.
 
-            Settings are read from appsettings.json, environment variables and switches such as --urls http://localhost:9090 or
-            --Recognize:Storage:Engine=PostgreSql, which every command takes. Without a command the service starts.
+            Settings are read from appsettings.json, environment variables, mounted folders and switches such as
+            --urls http://localhost:9090 or --Recognize:Storage:Engine=PostgreSql, which every command takes. Without a
+            command the service starts.
             """)
         {
             Command("serve", "Serve the API. The default.", _ => ServiceHost.ServeAsync(configuration)),

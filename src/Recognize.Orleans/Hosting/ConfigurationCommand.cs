@@ -83,6 +83,7 @@ internal static class ConfigurationCommand
     private static string SourceOf(IConfigurationRoot configuration, string key) => configuration.Providers.Reverse().FirstOrDefault(provider => provider.TryGet(key, out _)) switch
     {
         JsonConfigurationProvider file => file.Source.Path ?? "file",
+        SettingPerFile files => $"file in {files.Directory}",
         EnvironmentVariablesConfigurationProvider => "environment variable",
         CommandLineConfigurationProvider => "command line",
         ChainedConfigurationProvider => "host",

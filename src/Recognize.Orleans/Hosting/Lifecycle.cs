@@ -19,6 +19,7 @@ internal sealed partial class Lifecycle(
     Storage.Fence fence,
     OperatorStop stop,
     Draining draining,
+    Metrics metrics,
     TimeProvider clock,
     ILogger<Lifecycle> logger) : IHostedLifecycleService, ISiloStatusListener
 {
@@ -29,6 +30,7 @@ internal sealed partial class Lifecycle(
     public Task StartedAsync(CancellationToken cancellationToken)
     {
         silos.SubscribeToSiloStatusEvents(this);
+        metrics.Begin();
         var addresses = server.Features.GetRequiredFeature<IServerAddressesFeature>().Addresses;
         var management = settings.Management.Urls.Select(url => url.Port).ToHashSet();
         var api = string.Join(" ", addresses.Where(address => !management.Contains(BindingAddress.Parse(address).Port)));

@@ -101,7 +101,9 @@ internal static class ServiceHost
         try
         {
             // SettingsFiles reloads the settings files instead.
-            return WebApplication.CreateBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false", .. args], ContentRootPath = root });
+            var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false", .. args], ContentRootPath = root });
+            builder.Configuration.AddSettingsDirectories(builder.Environment.ContentRootPath);
+            return builder;
         }
         catch (InvalidDataException exception)
         {
@@ -144,7 +146,6 @@ internal static class ServiceHost
         services.AddTelemetry(settings);
         services.AddDraining();
         services.AddHostedService<Lifecycle>();
-        services.AddHostedService<PendingCount>();
         builder.Logging.AddFilter(Audit.Category, LogLevel.Information);
         services.Configure<HostOptions>(options => options.ShutdownTimeout = OperatorStop.LongestOf(settings));
         builder.Host.UseOrleans(silo =>
@@ -156,6 +157,8 @@ internal static class ServiceHost
             }
         });
 
+        // After the silo, which knows its cluster once it has joined.
+        services.AddHostedService<PendingCount>();
         if (settings.Operations.Retention is not null)
         {
             services.AddHostedService<Retention>();

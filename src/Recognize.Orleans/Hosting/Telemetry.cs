@@ -11,6 +11,7 @@ namespace Recognize.Orleans.Hosting;
 /// <summary>
 /// Metrics for Prometheus on the management port, and metrics and traces over OTLP when the standard variable
 /// <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> says where to. Nothing that is exported holds the id of a user or an operation.
+/// The log, which may name a row that cannot be read, stays on the console.
 /// </summary>
 internal static class Telemetry
 {
@@ -43,6 +44,7 @@ internal static class Telemetry
                     .AddMeter(Metrics.MeterName, "Microsoft.Orleans", "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime", "Npgsql")
                     .AddView(instrument => instrument.Meter.Name == "Microsoft.Orleans" && !OfOrleans.Contains(instrument.Name) ? MetricStreamConfiguration.Drop : null);
                 _ = settings.Management.ServesMetrics ? metrics.AddPrometheusExporter() : metrics;
+                _ = isSent ? metrics.AddOtlpExporter() : metrics;
             });
         if (!isSent)
         {
@@ -50,13 +52,12 @@ internal static class Telemetry
         }
 
         var managementPorts = settings.Management.Urls.Select(url => url.Port).ToHashSet();
-        telemetry
-            .WithTracing(tracing => tracing
-                .SetSampler(provider => new RequestSampler(provider.GetRequiredService<IConfiguration>()))
-                .AddSource("Microsoft.Orleans.Runtime", "Microsoft.Orleans.Application", Tracing.SourceName)
-                .AddAspNetCoreInstrumentation(options => options.Filter = context => !managementPorts.Contains(context.Connection.LocalPort))
-                .AddProcessor(new TagFilter()))
-            .UseOtlpExporter();
+        telemetry.WithTracing(tracing => tracing
+            .SetSampler(provider => new RequestSampler(provider.GetRequiredService<IConfiguration>()))
+            .AddSource("Microsoft.Orleans.Runtime", "Microsoft.Orleans.Application", Tracing.SourceName)
+            .AddAspNetCoreInstrumentation(options => options.Filter = context => !managementPorts.Contains(context.Connection.LocalPort))
+            .AddProcessor(new TagFilter())
+            .AddOtlpExporter());
         services.AddHostedService<TelemetryWatch>();
     }
 

@@ -44,6 +44,12 @@ internal sealed partial class TelemetryWatch(Settings settings, TimeProvider clo
 
         protected override void OnEventWritten(EventWrittenEventArgs eventData)
         {
+            // Counters of the runtime come this way too, and are no errors.
+            if (eventData.Level is not (EventLevel.Error or EventLevel.Critical))
+            {
+                return;
+            }
+
             var now = clock.GetUtcNow().UtcTicks;
             var until = Volatile.Read(ref quietUntil);
             if (now >= until && Interlocked.CompareExchange(ref quietUntil, now + Quiet.Ticks, until) == until)

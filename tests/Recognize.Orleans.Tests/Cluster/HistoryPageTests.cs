@@ -107,7 +107,7 @@ public abstract class HistoryPageTests(ClusterFixture cluster)
 
         Assert.Equal(ClusterFixture.PendingLimit + 1, whole.Count);
         Assert.Equal(whole.OrderByDescending(operation => operation.CreatedAt).ThenByDescending(operation => operation.Id), whole);
-        var generated = Gen.Select(Gen.Int[1, 12], Gen.OneOfConst<OperationStatus?>(null, OperationStatus.Approved, OperationStatus.Denied, OperationStatus.Pending)).Array[6].Single();
+        var generated = Gen.Select(Gen.Int[1, 12], Gen.OneOf<OperationStatus?>(null, OperationStatus.Approved, OperationStatus.Denied, OperationStatus.Pending)).Array[6].Single();
         await Assert.AllAsync(generated, async pages =>
         {
             var (limit, status) = pages;

@@ -79,10 +79,10 @@ public abstract class SweepTests(ClusterFixture cluster)
         var (pending, late, gone) = (Journey.NewId(), Journey.NewId(), Enumerable.Range(0, 3).Select(_ => Journey.NewId()).ToList());
         await cluster.OneSilo.CreateAsync(user, pending);
         await cluster.OneSilo.CreateAsync(user, late);
-        foreach (var one in gone)
+        await InOrder.ForEachAsync(gone, async one =>
         {
             await EndAsync(one, OperationStatus.Denied);
-        }
+        });
 
         cluster.Clock.Advance(TimeSpan.FromMinutes(1));
         await cluster.OtherSilo.DecideAsync(user, late);
@@ -104,11 +104,11 @@ public abstract class SweepTests(ClusterFixture cluster)
         var creates = await Task.WhenAll(owners.Select(async (owner, number) =>
         {
             var all = Enumerable.Range(0, number == 30 ? 110 : 7).Select(_ => Journey.NewId()).ToList();
-            foreach (var one in all)
+            await InOrder.ForEachAsync(all, async one =>
             {
                 await cluster.OneSilo.CreateAsync(owner, one);
                 await cluster.OneSilo.DecideAsync(owner, one);
-            }
+            });
 
             return all;
         }));
@@ -168,11 +168,12 @@ public abstract class SweepTests(ClusterFixture cluster)
     {
         string[] ids = [Journey.NewId(), Journey.NewId(), Journey.NewId()];
         string[] owners = [$"AAAA{user}", $"BBBB{user}", $"CCCC{user}"];
-        foreach (var (owner, one) in owners.Zip(ids))
+        await InOrder.ForEachAsync(owners.Zip(ids), async item =>
         {
+            var (owner, one) = item;
             await cluster.OneSilo.CreateAsync(owner, one);
             await cluster.OneSilo.DecideAsync(owner, one);
-        }
+        });
 
         await cluster.DeactivateAsync([.. ids.Select(one => cluster.OneSilo.GetOperation(Journey.Customer, one))]);
         await cluster.TestDatabase.ExecuteAsync("UPDATE OrleansStorage SET PayloadBinary = @Payload WHERE GrainIdExtensionString = @Key", ("Payload", "not JSON"u8.ToArray()), ("Key", KeyOf(ids[1])));
@@ -219,10 +220,10 @@ public abstract class SweepTests(ClusterFixture cluster)
     public async Task A_row_that_cannot_be_read_keeps_no_other_of_its_user_from_going(string? payload)
     {
         string[] ids = [Journey.NewId(), Journey.NewId(), Journey.NewId()];
-        foreach (var one in ids)
+        await InOrder.ForEachAsync(ids, async one =>
         {
             await EndAsync(one, OperationStatus.Denied);
-        }
+        });
 
         await cluster.TestDatabase.ExecuteAsync(
             $"UPDATE OrleansStorage SET PayloadBinary = {(payload is null ? "NULL" : "@Payload")} WHERE GrainIdExtensionString = @Key",

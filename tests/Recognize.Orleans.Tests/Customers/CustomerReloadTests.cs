@@ -12,6 +12,7 @@ public sealed class CustomerReloadTests : IAsyncLifetime
 {
     private const int Changed = 1;
     private const int Refused = 2;
+    private const int Audited = 90;
     private const string OldKey = "initech-old-key";
     private const string NewKey = "initech-new-key";
 
@@ -23,6 +24,7 @@ public sealed class CustomerReloadTests : IAsyncLifetime
         Write(File(OldKey));
         service = await TestService.StartAsync(
             StorageEngine.Sqlite,
+            new() { ["Recognize:Audit"] = "true" },
             configure: builder => builder.Configuration.AddJsonFile(Path.Combine(folder, "customers.json"), optional: false, reloadOnChange: false));
     }
 
@@ -45,6 +47,9 @@ public sealed class CustomerReloadTests : IAsyncLifetime
         (await ListAsync(OldKey)).ShouldBe(Problem.InvalidKey);
         (await ListAsync(NewKey)).ShouldBe(200);
         (await ListAsync(TestCustomers.AcmeBoth)).ShouldBe(200);
+        Assert.Equal(
+            [$"add-key initech {CustomerDirectory.HashOf(NewKey)[..8]}", $"remove-key initech {CustomerDirectory.HashOf(OldKey)[..8]}"],
+            (await service.Logs.WaitForAsync(Audited, 2)).Select(line => JsonDocument.Parse(line.Message).RootElement).Select(entry => $"{entry.GetProperty("action")} {entry.GetProperty("customer")} {entry.GetProperty("key")}"));
     }
 
     [Fact]

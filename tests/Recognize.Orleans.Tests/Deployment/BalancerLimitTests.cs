@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
@@ -26,7 +27,7 @@ public sealed class BalancerLimitTests
     {
         await using var nginx = await Nginx.StartAsync(Nobody);
 
-        foreach (var path in (string[])["/v2/users/A1/operations", "/v2/operations/txn-1/decision", "/a.html", "/"])
+        await InOrder.ForEachAsync(["/v2/users/A1/operations", "/v2/operations/txn-1/decision", "/a.html", "/"], async path =>
         {
             var tooLarge = await SendAsync(nginx, path, new byte[Limit + 1]);
             var tooManyChunks = await SendAsync(nginx, path, Chunks(256, "0"), ("Transfer-Encoding", "chunked"));
@@ -37,7 +38,7 @@ public sealed class BalancerLimitTests
 
             (await SendAsync(nginx, path, new byte[Limit])).ShouldBe(Problem.Unavailable);
             (await SendAsync(nginx, path, Chunks(256, ""), ("Transfer-Encoding", "chunked"))).ShouldBe(Problem.Unavailable);
-        }
+        });
 
         Assert.DoesNotContain(await nginx.StopAsync(), line => line.Contains("temporary file", StringComparison.Ordinal));
     }
@@ -52,6 +53,29 @@ public sealed class BalancerLimitTests
         answer.ShouldBe(Problem.Unavailable, "unknown");
         Assert.Equal("1", answer["Retry-After"]);
         Assert.Equal("no-store", answer["Cache-Control"]);
+    }
+
+    [SkippableFact]
+    public async Task It_answers_over_tls_with_the_certificate_that_is_mounted()
+    {
+        await using var nginx = await Nginx.StartAsync(Nobody, tls: true);
+        using var handler = new HttpClientHandler { ServerCertificateCustomValidationCallback = (_, certificate, _, _) => certificate!.Subject == $"CN={Nginx.CertificateName}" };
+        using var client = new HttpClient(handler);
+
+        var answer = await client.GetAsync(new Uri(nginx.Url, "/v2/operations/txn-1"));
+
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, answer.StatusCode);
+        Assert.Contains("urn:recognize:service-unavailable", await answer.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+    }
+
+    [SkippableFact]
+    public async Task A_request_without_tls_is_refused_with_a_problem()
+    {
+        await using var nginx = await Nginx.StartAsync(Nobody, tls: true);
+
+        var answer = await new ApiClient(new UriBuilder(nginx.Url) { Scheme = "http" }.Uri, ServiceProcess.Key).SendRawAsync("GET", "/v2/operations/txn-1");
+
+        answer.ShouldBe(Problem.BadRequest);
     }
 
     // nginx decodes a path before anything else, though it passes it on as it came.

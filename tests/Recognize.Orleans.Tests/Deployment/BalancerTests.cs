@@ -21,7 +21,7 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
     public async Task Whatever_is_asked_of_a_user_goes_to_one_silo_and_users_spread_over_all()
     {
         var used = new List<string>();
-        foreach (var one in Enumerable.Range(0, 40).Select(_ => ApiClient.NewUser()))
+        await InOrder.ForEachAsync(Enumerable.Range(0, 40).Select(_ => ApiClient.NewUser()), async one =>
         {
             Answer[] answers =
             [
@@ -32,7 +32,7 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
             ];
 
             used.Add(Assert.Single(answers.Select(answer => silos.SiloOf(answer.ShouldBe(200))).Distinct()));
-        }
+        });
 
         Assert.Equal(["silo-1", "silo-2", "silo-3"], used.Distinct().Order());
     }
@@ -41,7 +41,7 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
     public async Task Whatever_is_asked_of_an_operation_goes_to_one_silo_and_operations_spread_over_all()
     {
         var used = new List<string>();
-        foreach (var one in Enumerable.Range(0, 40).Select(_ => ApiClient.NewId()))
+        await InOrder.ForEachAsync(Enumerable.Range(0, 40).Select(_ => ApiClient.NewId()), async one =>
         {
             (await silos.Api.CreateAsync(user, one)).ShouldBeSuccess();
             Answer[] answers =
@@ -53,7 +53,7 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
             ];
 
             used.Add(Assert.Single(answers.Select(answer => silos.SiloOf(answer.ShouldBe(200))).Distinct()));
-        }
+        });
 
         Assert.Equal(["silo-1", "silo-2", "silo-3"], used.Distinct().Order());
     }
@@ -68,7 +68,7 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
     public async Task Ids_pass_to_the_character_and_choose_the_silo_as_they_are_encoded(string between)
     {
         var used = new List<string>();
-        foreach (var number in Enumerable.Range(0, 25))
+        await InOrder.ForEachAsync(Enumerable.Range(0, 25), async number =>
         {
             var encoded = $"{id}{between}{number}";
             (await silos.Api.CreateAsync(user, Uri.UnescapeDataString(encoded))).ShouldBeSuccess();
@@ -79,7 +79,7 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
             Assert.Equal(first.Body, absolute.ShouldBe(200).Body);
             Assert.Equal(silos.SiloOf(first), silos.SiloOf(absolute));
             used.Add(silos.SiloOf(first));
-        }
+        });
 
         Assert.Equal(["silo-1", "silo-2", "silo-3"], used.Distinct().Order());
     }
@@ -152,20 +152,21 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
         var cluster = own.Silos;
         var users = Enumerable.Range(0, 40).Select(_ => ApiClient.NewUser()).ToList();
         var before = new List<string>();
-        foreach (var one in users)
+        await InOrder.ForEachAsync(users, async one =>
         {
             before.Add(cluster.SiloOf((await cluster.Api.CreateAsync(one, ApiClient.NewId())).ShouldBe(200)));
-        }
+        });
 
         await cluster.Silos[1].KillAsync();
 
-        foreach (var (one, silo) in users.Zip(before))
+        await InOrder.ForEachAsync(users.Zip(before), async item =>
         {
+            var (one, silo) = item;
             var after = await cluster.Api.CreateAsync(one, ApiClient.NewId());
             Assert.NotEqual("silo-2", cluster.SiloOf(after.ShouldBe(200)));
             Assert.True(silo is "silo-2" || silo == cluster.SiloOf(after), "A user of a silo that lives was sent elsewhere.");
             Assert.Equal(2, (await cluster.Api.ListAsync(one)).ShouldBe(200).Json.GetArrayLength());
-        }
+        });
 
         Assert.Contains("silo-2", before);
     }
@@ -178,9 +179,9 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
         var failed = new ConcurrentBag<string>();
         var progress = new Progress();
         using var end = new CancellationTokenSource();
-        var load = Enumerable.Range(0, 4).Select(_ => Task.Run(async () =>
-        {
-            while (!end.IsCancellationRequested)
+        var load = Load.Start(
+            4,
+            async (_, _) =>
             {
                 var (one, operation) = (ApiClient.NewUser(), ApiClient.NewId());
                 Answer[] answers =
@@ -189,20 +190,16 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
                     await cluster.Api.GetAsync($"/v2/operations/{operation}"),
                     await cluster.Api.ListAsync(one),
                 ];
-                foreach (var answer in answers.Where(answer => answer.Status is not 200))
-                {
-                    failed.Add($"{answer.Status} of {answer[Nginx.Asked]}: {answer.Body}");
-                }
-
+                Array.ForEach([.. answers.Where(answer => answer.Status is not 200)], answer => failed.Add($"{answer.Status} of {answer[Nginx.Asked]}: {answer.Body}"));
                 progress.Step();
-            }
-        })).ToList();
+            },
+            end.Token);
 
-        foreach (var number in Enumerable.Range(0, 3))
+        await InOrder.ForEachAsync(Enumerable.Range(0, 3), async number =>
         {
             await progress.AdvancesBy(500);
             await cluster.RestartAsync(number);
-        }
+        });
 
         await progress.AdvancesBy(500);
         await end.CancelAsync();
@@ -217,10 +214,10 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
     {
         const int count = 60;
         var payload = new string('\0', 16_384);
-        foreach (var number in Enumerable.Range(0, count))
+        await InOrder.ForEachAsync(Enumerable.Range(0, count), async number =>
         {
             (await silos.Api.CreateAsync(user, $"{id}-{number}", payload)).ShouldBeSuccess();
-        }
+        });
 
         await using var balancer = await Nginx.StartAsync([.. silos.Silos.Select(silo => silo.ApiUrl)]);
         using var slow = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4096 };
@@ -229,14 +226,12 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
         var buffer = new byte[4096];
         var length = await slow.ReceiveAsync(buffer);
         var others = new ApiClient(balancer.Url, ServiceProcess.Key);
-        foreach (var number in Enumerable.Range(0, count))
+        await InOrder.ForEachAsync(Enumerable.Range(0, count), async number =>
         {
             (await others.ReadAsync($"{id}-{number}")).ShouldBe(200);
-        }
+        });
 
-        for (int read; (read = await slow.ReceiveAsync(buffer)) > 0; length += read)
-        {
-        }
+        length += await RawHttp.ReadToEndAsync(slow);
 
         Assert.InRange(length, 6 * count * payload.Length, 6 * (count + 1) * payload.Length);
         Assert.DoesNotContain(await balancer.StopAsync(), line => line.Contains("temporary file", StringComparison.Ordinal));

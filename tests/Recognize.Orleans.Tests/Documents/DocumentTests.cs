@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Xunit;
@@ -48,22 +49,9 @@ public sealed partial class DocumentTests
     public void Whoever_begins_at_the_readme_finds_every_document()
     {
         var found = new HashSet<string>(StringComparer.Ordinal);
-        Follow("README.md");
+        Follow("README.md", found);
 
         Assert.Empty(Repository.Documents.Where(document => !document.StartsWith(".github", StringComparison.Ordinal)).Except(found));
-
-        void Follow(string document)
-        {
-            if (!document.EndsWith(".md", StringComparison.Ordinal) || !found.Add(document))
-            {
-                return;
-            }
-
-            foreach (var (path, _) in Repository.Read(document).RelativeLinks.Where(link => link.Path.Length > 0))
-            {
-                Follow(Path.GetRelativePath(Repository.Root, Path.GetFullPath(Path.Combine(Path.GetDirectoryName(Repository.PathOf(document))!, path))));
-            }
-        }
     }
 
     [Fact]
@@ -82,7 +70,9 @@ public sealed partial class DocumentTests
     [Fact]
     public void Every_dependency_is_recorded_with_its_work()
     {
-        var packages = XDocument.Load(Repository.PathOf("Directory.Packages.props")).Descendants("PackageVersion").Select(package => package.Attribute("Include")!.Value);
+        var packages = XDocument.Load(Repository.PathOf("Directory.Packages.props")).Descendants("PackageVersion").Select(package => package.Attribute("Include")!.Value)
+            .Concat(NamesIn("tools/package.json", "devDependencies"))
+            .Concat(NamesIn(".config/dotnet-tools.json", "tools"));
         var recorded = Repository.Read("docs/decisions/022-dependencies.md").RowsUnder("Choice").ToList();
 
         Assert.Equal(packages.Order(StringComparer.Ordinal), recorded.SelectMany(row => row[0].Split(", ")).Order(StringComparer.Ordinal));
@@ -99,8 +89,24 @@ public sealed partial class DocumentTests
         Assert.All(decisions, decision => Assert.Equal(["Choice", "Reason", "What would change it"], Repository.Read(decision).Headings.Skip(1)));
     }
 
+    private static IEnumerable<string> NamesIn(string file, string member) =>
+        JsonNode.Parse(File.ReadAllText(Repository.PathOf(file)))![member]!.AsObject().Select(package => package.Key);
+
     // Not after a slash, where it is a part of another path or of a URL, and not before what stands for a name.
-    [GeneratedRegex(@"(?<![\w/.<-])(?:src|sql|tests|docs|examples|\.github|\.ci)/[\w./-]*\w(?![\w*…<])")]
+    private static void Follow(string document, HashSet<string> found)
+    {
+        if (!document.EndsWith(".md", StringComparison.Ordinal) || !found.Add(document))
+        {
+            return;
+        }
+
+        foreach (var (path, _) in Repository.Read(document).RelativeLinks.Where(link => link.Path.Length > 0))
+        {
+            Follow(Path.GetRelativePath(Repository.Root, Path.GetFullPath(Path.Combine(Path.GetDirectoryName(Repository.PathOf(document))!, path))), found);
+        }
+    }
+
+    [GeneratedRegex(@"(?<![\w/.<-])(?:src|sql|tests|docs|examples|tools|deploy|\.github|\.ci)/[\w./-]*\w(?![\w*…<])")]
     private static partial Regex PathFromRoot();
 
     [GeneratedRegex(@"^[\w.-]+\.(?:md|yml|props|sln)$|^LICENSE$|^NOTICE$")]

@@ -75,11 +75,11 @@ public sealed class ClockTests
 
         clock.Set(TimeSpan.FromSeconds(seconds));
 
-        foreach (var number in Enumerable.Range(0, 20))
+        await InOrder.ForEachAsync(Enumerable.Range(0, 20), async number =>
         {
             (await client.CreateAsync($"B{number:X4}", $"new-{number}")).ShouldBeSuccess();
             (await client.ReadAsync($"new-{number}")).ShouldBe(200);
-        }
+        });
 
         (await client.CreateExpiringAsync("C3", "short", 5)).ShouldBeSuccess();
         Assert.Equal("expired", StatusIn(await client.WaitAsync("short").WaitAsync(TimeSpan.FromSeconds(20))));

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
 using System.Text.RegularExpressions;
 using Recognize.Orleans.Deployment;
 using Xunit;
@@ -10,6 +12,11 @@ internal sealed partial class Nginx : IAsyncDisposable
 {
     /// <summary>The header in which it names the addresses that it has asked, the last one of which gave the answer.</summary>
     public const string Asked = "X-Upstream";
+
+    /// <summary>Whose certificate it shows, in place of the one that an operator mounts.</summary>
+    public const string CertificateName = "api.example";
+
+    private const string TlsFolder = "/etc/nginx/tls/";
 
     private const string Program = "/usr/sbin/nginx";
 
@@ -32,12 +39,13 @@ internal sealed partial class Nginx : IAsyncDisposable
 
     /// <summary>Starts it and waits until it listens; skips the test where it is not installed.</summary>
     /// <param name="silos">The three that stand for those of the file.</param>
-    public static async Task<Nginx> StartAsync(IReadOnlyList<Uri> silos)
+    /// <param name="tls">Whether it asks for TLS, as the file has it. Without it, tests can send and see raw requests.</param>
+    public static async Task<Nginx> StartAsync(IReadOnlyList<Uri> silos, bool tls = false)
     {
         Skip.If(WhyUnavailable is not null, WhyUnavailable);
         var folder = Directory.CreateTempSubdirectory("recognize-nginx").FullName;
         var port = FreePorts.Next();
-        await WriteAsync(folder, port, silos);
+        await WriteAsync(folder, port, silos, tls);
         var process = Start(folder);
         var log = new List<string>();
         while (await process.StandardError.ReadLineAsync().WaitAsync(ServiceProcess.Patience) is { } line)
@@ -45,7 +53,7 @@ internal sealed partial class Nginx : IAsyncDisposable
             log.Add(line);
             if (line.Contains("start worker processes", StringComparison.Ordinal))
             {
-                return new(folder, process, log, new($"http://127.0.0.1:{port}"));
+                return new(folder, process, log, new($"{(tls ? "https" : "http")}://127.0.0.1:{port}"));
             }
         }
 
@@ -57,7 +65,7 @@ internal sealed partial class Nginx : IAsyncDisposable
     {
         Skip.If(WhyUnavailable is not null, WhyUnavailable);
         var folder = Directory.CreateTempSubdirectory("recognize-nginx").FullName;
-        await WriteAsync(folder, FreePorts.Next(), silos);
+        await WriteAsync(folder, FreePorts.Next(), silos, tls: true);
         using var process = Start(folder, "-t");
         var said = await process.StandardError.ReadToEndAsync();
         await process.WaitForExitAsync();
@@ -94,11 +102,13 @@ internal sealed partial class Nginx : IAsyncDisposable
     private static Process Start(string folder, params string[] args) =>
         Process.Start(new ProcessStartInfo(Program, ["-p", folder, "-c", "nginx.conf", "-e", "stderr", .. args]) { RedirectStandardError = true })!;
 
-    private static async Task WriteAsync(string folder, int port, IReadOnlyList<Uri> silos)
+    private static async Task WriteAsync(string folder, int port, IReadOnlyList<Uri> silos, bool tls)
     {
         var remaining = new Queue<Uri>(silos);
-        var shipped = Server().Replace(Listen().Replace(ComposeTests.Balancer, $"listen 127.0.0.1:{port};"), _ => $"server {remaining.Dequeue().Authority} ");
+        var shipped = Server().Replace(Listen().Replace(ComposeTests.Balancer, $"listen 127.0.0.1:{port}{(tls ? " ssl" : "")};"), _ => $"server {remaining.Dequeue().Authority} ")
+            .Replace(TlsFolder, $"{folder}/", StringComparison.Ordinal);
         Assert.Empty(remaining);
+        await WriteCertificateAsync(folder);
         await File.WriteAllTextAsync(Path.Combine(folder, "balancer.conf"), shipped);
 
         // What the image's own nginx.conf has, with folders that this user may write to. Only root may name a user, and its
@@ -127,7 +137,15 @@ internal sealed partial class Nginx : IAsyncDisposable
             """);
     }
 
-    [GeneratedRegex("listen 8080;")]
+    private static async Task WriteCertificateAsync(string folder)
+    {
+        using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
+        using var certificate = new CertificateRequest($"CN={CertificateName}", key, HashAlgorithmName.SHA256).CreateSelfSigned(DateTimeOffset.UtcNow.AddDays(-1), DateTimeOffset.UtcNow.AddDays(1));
+        await File.WriteAllTextAsync(Path.Combine(folder, "tls.crt"), certificate.ExportCertificatePem());
+        await File.WriteAllTextAsync(Path.Combine(folder, "tls.key"), key.ExportPkcs8PrivateKeyPem());
+    }
+
+    [GeneratedRegex("listen 8443 ssl;")]
     private static partial Regex Listen();
 
     [GeneratedRegex(@"server [0-9.]+:8080 ")]

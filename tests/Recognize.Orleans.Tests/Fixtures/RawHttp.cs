@@ -61,12 +61,15 @@ internal static class RawHttp
     }
 
     /// <summary>Reads from a connection until the other side closes it.</summary>
-    public static async Task ReadToEndAsync(Socket client)
+    public static async Task<int> ReadToEndAsync(Socket client)
     {
         var buffer = new byte[1_000_000];
-        while (await client.ReceiveAsync(buffer) > 0)
+        var length = 0;
+        for (int read; (read = await client.ReceiveAsync(buffer)) > 0; length += read)
         {
         }
+
+        return length;
     }
 
     /// <summary>Reads so many bytes from a connection in parts, and tells how long each was before it reads the next.</summary>

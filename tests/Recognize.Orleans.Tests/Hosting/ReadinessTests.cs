@@ -1,4 +1,3 @@
-using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
@@ -45,10 +44,7 @@ public sealed class ReadinessTests
         await using var database = await TestDatabase.CreateAsync(StorageEngine.Sqlite);
         await using var service = await TestService.StartAsync(database);
         (await service.Acme.CreateAsync("A1", "txn-1")).ShouldBeSuccess();
-        foreach (var file in Directory.GetFiles(Path.GetDirectoryName(SqliteDatabase.FileOf(database.ConnectionString))!))
-        {
-            File.Delete(file);
-        }
+        Array.ForEach(Directory.GetFiles(Path.GetDirectoryName(SqliteDatabase.FileOf(database.ConnectionString))!), File.Delete);
 
         await using var second = await TestService.StartAsync(database);
         (await second.Acme.CreateAsync("A1", "txn-2")).ShouldBeSuccess();
@@ -95,7 +91,7 @@ public sealed class ReadinessTests
 
         Assert.Contains("No space left on device", Assert.Single(await service.Logs.WaitForAsync(Degraded)).Message, StringComparison.Ordinal);
         Assert.StartsWith("degraded: a write failed", (await HealthAsync(service)).ShouldBe(200).Body, StringComparison.Ordinal);
-        Assert.Equal(1, GaugeOf(service));
+        Assert.Equal(1, Gauge.Read(service, "recognize.degraded"));
         var refused = await service.Acme.CreateAsync("A1", "txn-2");
         refused.ShouldBe(Problem.Unavailable);
         Assert.Equal("1", refused["Retry-After"]);
@@ -106,7 +102,7 @@ public sealed class ReadinessTests
 
         await service.Logs.WaitForAsync(Well);
         Assert.Equal("ready", (await HealthAsync(service)).ShouldBe(200).Body);
-        Assert.Equal(0, GaugeOf(service));
+        Assert.Equal(0, Gauge.Read(service, "recognize.degraded"));
         (await service.Acme.CreateAsync("A1", "txn-2")).ShouldBeSuccess();
     }
 
@@ -147,23 +143,4 @@ public sealed class ReadinessTests
 
     private static Task<Answer> HealthAsync(TestService service) =>
         RawHttp.SendAsync(service.Management, RawHttp.Request("GET", "/health/ready", [("Host", service.Management.Authority)]));
-
-    private static int GaugeOf(TestService service)
-    {
-        var value = -1;
-        using var listener = new MeterListener
-        {
-            InstrumentPublished = (instrument, owner) =>
-            {
-                if (instrument.Name is "recognize.degraded" && instrument.Meter.Scope == service.Services.GetRequiredService<IMeterFactory>())
-                {
-                    owner.EnableMeasurementEvents(instrument);
-                }
-            },
-        };
-        listener.SetMeasurementEventCallback<int>((_, measured, _, _) => value = measured);
-        listener.Start();
-        listener.RecordObservableInstruments();
-        return value;
-    }
 }

@@ -9,19 +9,19 @@ public sealed class OperationStateTests
     private static readonly DateTimeOffset Now = new(2025, 5, 21, 12, 30, 0, TimeSpan.FromHours(2));
 
     private static readonly Gen<CreateOperation> Creates =
-        from userId in Gen.OneOfConst("A1B2C3D4E5F6", "0", "FF")
-        from externalUserId in Gen.OneOf(Gen.OneOfConst<string?>(null, ""), Texts.Any)
-        from payload in Gen.OneOf(Gen.OneOfConst<string?>(null, "pay 5"), Texts.Any)
-        from authType in Gen.OneOfConst<AuthType?>(null, AuthType.Biom, AuthType.Pin)
-        from key in Gen.OneOfConst(null, "key-1", "key-2")
-        from attempt in Gen.OneOfConst("attempt-1", "attempt-2")
+        from userId in Gen.OneOf("A1B2C3D4E5F6", "0", "FF")
+        from externalUserId in Gen.OneOf(Gen.OneOf<string?>(null, ""), Texts.Any)
+        from payload in Gen.OneOf(Gen.OneOf<string?>(null, "pay 5"), Texts.Any)
+        from authType in Gen.OneOf<AuthType?>(null, AuthType.Biom, AuthType.Pin)
+        from key in Gen.OneOf(null, "key-1", "key-2")
+        from attempt in Gen.OneOf("attempt-1", "attempt-2")
         select new CreateOperation { UserId = userId, ExternalUserId = externalUserId, Payload = payload, AuthType = authType, IdempotencyKey = key, Attempt = attempt };
 
     private static readonly Gen<Decision> Decisions =
-        from userId in Gen.OneOfConst("A1B2C3D4E5F6", "0", "FF")
-        from verdict in Gen.OneOfConst(Verdict.Approve, Verdict.Deny)
-        from authType in Gen.OneOfConst(AuthType.Biom, AuthType.Pin)
-        from payload in Gen.OneOfConst(null, "", "pay 5")
+        from userId in Gen.OneOf("A1B2C3D4E5F6", "0", "FF")
+        from verdict in Gen.OneOf(Verdict.Approve, Verdict.Deny)
+        from authType in Gen.OneOf(AuthType.Biom, AuthType.Pin)
+        from payload in Gen.OneOf(null, "", "pay 5")
         select new Decision { UserId = userId, Verdict = verdict, AuthType = authType, Payload = payload };
 
     [Fact]

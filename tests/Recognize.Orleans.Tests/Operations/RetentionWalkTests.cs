@@ -78,7 +78,7 @@ public sealed class RetentionWalkTests
 
     // Positions sort as text, as times do.
     private static Gen<(string Customer, string User, string Position)[]> Histories { get; } =
-        Gen.Select(Gen.OneOfConst("acme", "acme2", "b"), Gen.OneOfConst("A", "A1", "A12", "B2"), Gen.Select(Gen.Int[1, 9], Gen.Int[0, 999], (time, number) => $"{time}/{number:D4}"))
+        Gen.Select(Gen.OneOf("acme", "acme2", "b"), Gen.OneOf("A", "A1", "A12", "B2"), Gen.Select(Gen.Int[1, 9], Gen.Int[0, 999], (time, number) => $"{time}/{number:D4}"))
             .Array[0, 1_200]
             .Select(rows => rows.Distinct().ToArray());
 

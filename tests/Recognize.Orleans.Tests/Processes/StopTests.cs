@@ -140,10 +140,11 @@ public sealed class StopTests(ITestOutputHelper output)
         await using var one = services[0];
         await using var two = services[1];
         await using var three = services[2];
-        foreach (var (stopping, staying) in new[] { (one, two), (two, three), (three, three) })
+        await InOrder.ForEachAsync(new[] { (one, two), (two, three), (three, three) }, async item =>
         {
+            var (stopping, staying) = item;
             await StopUnderLoadAsync(stopping, staying);
-        }
+        });
 
         var lines = services.SelectMany(service => service.Output).Where(line => !line.Contains(" info: ", StringComparison.Ordinal));
         Assert.All(lines, line => Assert.Matches("The silo listens on 127.0.0.1|Silo node-. \\(.*\\) is gone\\.$", line));
@@ -152,24 +153,25 @@ public sealed class StopTests(ITestOutputHelper output)
     private static async Task StopUnderLoadAsync(ServiceProcess stopping, ServiceProcess staying)
     {
         var held = Enumerable.Range(0, 8).Select(number => (User: $"D{number:X4}", Id: Journey.NewId())).ToList();
-        foreach (var (user, id) in held)
+        await InOrder.ForEachAsync(held, async item =>
         {
+            var (user, id) = item;
             // Whoever is asked first holds the grains.
             Assert.Equal(HttpStatusCode.OK, await stopping.CreateAsync(user, id));
             Assert.Equal(HttpStatusCode.OK, (await stopping.ReadAsync(id)).Status);
-        }
+        });
 
         var waits = held.SelectMany(operation => new[] { stopping, staying }, (operation, service) => new ApiClient(service.ApiUrl, ServiceProcess.Key).WaitAsync(operation.Id, 5)).ToList();
         using var end = new CancellationTokenSource();
         var progress = new Progress();
-        var load = Enumerable.Range(0, 8).Select(worker => Task.Run(async () =>
-        {
-            for (var count = 0; !end.IsCancellationRequested; count++)
+        var load = Load.Start(
+            8,
+            async (worker, count) =>
             {
                 Assert.Equal(HttpStatusCode.OK, await staying.CreateAsync($"C{worker:X2}{count % 50:X2}", Journey.NewId()));
                 progress.Step();
-            }
-        })).ToList();
+            },
+            end.Token);
         await progress.AdvancesBy(200);
         if (stopping == staying)
         {
