@@ -25,7 +25,9 @@ console.log(JSON.stringify({ listed: list.data?.map((operation) => operation.ope
 
 // The service is killed now.
 await told.next();
-const withoutKey = await create(`${operationId}-without-key`).then(() => "answered", () => "lost");
+// Whatever is sent again and again is sent for much longer.
+const tooLong = new Promise<string>((resolve) => setTimeout(resolve, 10_000, "sent again").unref());
+const withoutKey = await Promise.race([create(`${operationId}-without-key`).then(() => "answered", () => "lost"), tooLong]);
 const withKey = create(later, later);
 console.log(JSON.stringify({ withoutKey }));
 
