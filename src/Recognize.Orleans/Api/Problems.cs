@@ -9,6 +9,7 @@ namespace Recognize.Orleans.Api;
 public sealed record ProblemBody
 {
     /// <summary>What went wrong, as a stable identifier: <c>urn:recognize:…</c>.</summary>
+    [OpenSet(OpenSet.ProblemType)]
     public required string Type { get; init; }
 
     /// <summary>The type in words.</summary>

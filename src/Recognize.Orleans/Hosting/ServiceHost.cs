@@ -193,7 +193,7 @@ internal static class ServiceHost
         var v2 = app.MapGroup("/v2").WithTags("Operations").AnswersHead();
         v2.MapOperations();
         v2.MapUsers();
-        app.MapApiDocument();
+        app.MapApiDocument(withDemo: DemoCustomer.IsOffered(app.Environment, settings));
     }
 
     private static async Task<OpenDatabase> OpenDatabaseAsync(Settings settings, ServiceClock clock)

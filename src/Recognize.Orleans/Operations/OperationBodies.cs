@@ -43,7 +43,7 @@ public sealed record CreateOperationBody
     public string? OperationPayload { get; init; }
 
     /// <summary>The type of authentication that the operation demands; absent: either will do.</summary>
-    [AllowedValues("biom", "pin")]
+    [OpenSet(OpenSet.AuthType)]
     public string? AuthType { get; init; }
 
     /// <summary>Seconds from the creation on within which it can be decided; absent: as long as the service is set up for, usually without end.</summary>
@@ -67,11 +67,11 @@ public sealed record DecisionBody
     public string? UserId { get; init; }
 
     /// <summary>What the user said.</summary>
-    [Required, AllowedValues("approve", "deny")]
+    [Required, OpenSet(OpenSet.Decision)]
     public string? Decision { get; init; }
 
     /// <summary>How the user was authenticated.</summary>
-    [Required, AllowedValues("biom", "pin")]
+    [Required, OpenSet(OpenSet.AuthType)]
     public string? AuthType { get; init; }
 
     /// <summary>What the user saw; compared with the operation's payload unless it is absent.</summary>
@@ -119,7 +119,7 @@ public sealed record OperationBody
     public required string OperationId { get; init; }
 
     /// <summary>"approved" once the user approved it, "pending" in every other case; see <c>status</c>.</summary>
-    [Required, AllowedValues("approved", "pending")]
+    [Required, OpenSet(OpenSet.OperationState)]
     public required string State { get; init; }
 
     /// <summary>Whether the user approved it.</summary>
@@ -135,14 +135,13 @@ public sealed record OperationBody
     public string? OperationPayload { get; init; }
 
     /// <summary>How the user was authenticated for the decision; before it, what the operation demands.</summary>
-    [AllowedValues("biom", "pin")]
+    [OpenSet(OpenSet.AuthType)]
     public string? AuthType { get; init; }
 
     /// <summary>
-    /// The whole truth, while <c>state</c> knows two values only: <c>state</c> is "approved" and <c>result</c> true when this is "approved",
-    /// "pending" and false otherwise. "expired": the deadline came before a decision.
+    /// The whole truth, while <c>state</c> knows two values only: <c>state</c> is "approved" and <c>result</c> true when this is "approved", "pending" and false otherwise. "expired": the deadline came before a decision.
     /// </summary>
-    [Required, AllowedValues("pending", "approved", "denied", "expired", "cancelled")]
+    [Required, OpenSet(OpenSet.OperationStatus)]
     public required string Status { get; init; }
 
     /// <summary>When it was decided or cancelled, or the deadline of an expired one: UTC without offset, in milliseconds; absent while it is pending.</summary>

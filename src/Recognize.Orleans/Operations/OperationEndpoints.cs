@@ -14,7 +14,12 @@ internal static class OperationEndpoints
             .Demands("createOperation", Scopes.Operations)
             .Accepts<CreateOperationBody>("application/json")
             .Takes(ApiParameters.IdempotencyKey)
+            .ShowsRequests(
+                OperationJson.Web.CreateOperationBody,
+                ("payment", OperationExamples.Payment),
+                ("least", new() { OperationId = "login-2025-0001" }))
             .Produces<SuccessBody>()
+            .ShowsAnswers(OperationJson.Web.SuccessBody, ("created", new()))
             .Refuses(Problem.InvalidRequest, Problem.UnsupportedMediaType, Problem.BodyTooLarge)
             .Refuses(Problem.OperationExists, Problem.IdempotencyKeyReused, Problem.PendingLimitReached, Problem.PendingBytesReached)
             .WithSummary("Create a pending operation")
@@ -23,6 +28,12 @@ internal static class OperationEndpoints
         v2.MapGet("/operations/{operationId}", ReadAsync)
             .Demands("getOperation", Scopes.Operations)
             .Produces<OperationBody>()
+            .ShowsAnswers(
+                OperationJson.Web.OperationBody,
+                ("approved", OperationExamples.Approved),
+                ("pending", OperationExamples.Approved with { State = "pending", Result = false, Status = "pending", DecidedAt = null }),
+                ("denied", OperationExamples.Approved with { State = "pending", Result = false, Status = "denied", Reason = "I did not order this" }))
+            .Tells(ApiHeaders.PreferenceApplied)
             .Takes(ApiParameters.Prefer)
             .Refuses(Problem.InvalidRequest, Problem.OperationNotFound, Problem.TooManyWaits)
             .WithSummary("Read an operation")
@@ -31,7 +42,12 @@ internal static class OperationEndpoints
         v2.MapPost("/operations/{operationId}/decision", DecideAsync)
             .Demands("decideOperation", Scopes.Decisions)
             .Accepts<DecisionBody>("application/json")
+            .ShowsRequests(
+                OperationJson.Web.DecisionBody,
+                ("approve", OperationExamples.Approval),
+                ("deny", OperationExamples.Approval with { Decision = "deny", Reason = "I did not order this" }))
             .Produces<SuccessBody>()
+            .ShowsAnswers(OperationJson.Web.SuccessBody, ("recorded", new()))
             .Refuses(Problem.InvalidRequest, Problem.WrongUser, Problem.AuthTypeNotAllowed, Problem.PayloadMismatch)
             .Refuses(Problem.OperationNotFound, Problem.AlreadyDecided, Problem.OperationExpired, Problem.OperationCancelled)
             .Refuses(Problem.UnsupportedMediaType, Problem.BodyTooLarge)
@@ -41,7 +57,9 @@ internal static class OperationEndpoints
         v2.MapPost("/operations/{operationId}/cancel", CancelAsync)
             .Demands("cancelOperation", Scopes.Operations, bodyIsOptional: true)
             .Accepts<CancelBody>(isOptional: true, "application/json")
+            .ShowsRequests(OperationJson.Web.CancelBody, ("reason", new() { Reason = "The order was changed" }))
             .Produces<SuccessBody>()
+            .ShowsAnswers(OperationJson.Web.SuccessBody, ("cancelled", new()))
             .Refuses(Problem.InvalidRequest, Problem.OperationNotFound, Problem.AlreadyDecided, Problem.OperationExpired)
             .Refuses(Problem.UnsupportedMediaType, Problem.BodyTooLarge)
             .WithSummary("Take a pending operation back")

@@ -2,6 +2,7 @@ using System.Buffers.Text;
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using System.Text;
+using System.Text.Json;
 using System.Text.Json.Serialization;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
@@ -23,11 +24,21 @@ internal static class UserEndpoints
     // Proxies and load balancers close connections that are silent for a minute.
     private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(15);
 
+    private static readonly PendingOperationBody Pending = new()
+    {
+        OperationId = ApiExamples.OperationId,
+        OperationPayload = ApiExamples.Payload,
+        ExternalUserId = ApiExamples.ExternalUserId,
+        AuthType = "biom",
+        ExpiresAt = ApiExamples.ExpiresAt,
+    };
+
     public static void MapUsers(this IEndpointRouteBuilder v2)
     {
         v2.MapGet("/users/{userId}/operations", ListHistoryAsync)
             .Demands("listOperations", Scopes.Operations | Scopes.Decisions)
             .Produces<HistoryBody>()
+            .ShowsAnswers(UserJson.Web.HistoryBody, ("last page", new() { Operations = [OperationExamples.Approved] }))
             .Takes(ApiParameters.Limit, ApiParameters.Cursor, ApiParameters.Status)
             .Refuses(Problem.InvalidRequest)
             .WithSummary("List a user's operations")
@@ -37,7 +48,9 @@ internal static class UserEndpoints
         v2.MapGet("/users/{userId}/operations/pending", ListPendingAsync)
             .Demands("listPendingOperations", Scopes.Operations | Scopes.Decisions)
             .Produces<IReadOnlyList<PendingOperationBody>>()
+            .ShowsAnswers(UserJson.Web.IReadOnlyListPendingOperationBody, ("one", [Pending]), ("none", []))
             .Produces(StatusCodes.Status304NotModified)
+            .Tells(ApiHeaders.ETag, ApiHeaders.PreferenceApplied)
             .Takes(ApiParameters.IfNoneMatch, ApiParameters.Prefer)
             .Refuses(Problem.InvalidRequest, Problem.TooManyWaits)
             .WithSummary("List a user's pending operations")
@@ -46,11 +59,12 @@ internal static class UserEndpoints
 
         v2.MapGet("/users/{userId}/operations/events", StreamPendingAsync)
             .Demands("streamPendingOperations", Scopes.Operations | Scopes.Decisions, answers: EventStream)
-            .Produces<IReadOnlyList<PendingOperationBody>>(StatusCodes.Status200OK, EventStream)
+            .Produces<string>(StatusCodes.Status200OK, EventStream)
+            .ShowsText("one", $"event: pending\nid: LPJNul-wow4m6DsqxbninQ\ndata: {JsonSerializer.Serialize([Pending], UserJson.Web.IReadOnlyListPendingOperationBody)}\n\n")
             .Takes(ApiParameters.LastEventId)
             .Refuses(Problem.InvalidRequest, Problem.TooManyWaits)
             .WithSummary("Follow a user's pending operations")
-            .WithDescription("Server-sent events of the name 'pending': each holds the whole list, the first one at once and another after every change, "
+            .WithDescription("Server-sent events of the name 'pending': the data of each is the whole list, as listPendingOperations answers it, and its id is the list's ETag without quotes. The first one comes at once and another after every change, "
                 + "so that a client that connects again has missed nothing. A comment at least every 15 seconds.");
     }
 
@@ -236,7 +250,7 @@ public sealed record PendingOperationBody
     public string? ExternalUserId { get; init; }
 
     /// <summary>The type of authentication that the operation demands; absent: either will do.</summary>
-    [AllowedValues("biom", "pin")]
+    [OpenSet(OpenSet.AuthType)]
     public string? AuthType { get; init; }
 
     /// <inheritdoc cref="OperationBody.ExpiresAt"/>

@@ -72,7 +72,10 @@ public sealed partial class DocumentTests
     {
         var packages = XDocument.Load(Repository.PathOf("Directory.Packages.props")).Descendants("PackageVersion").Select(package => package.Attribute("Include")!.Value)
             .Concat(NamesIn("tools/package.json", "devDependencies"))
-            .Concat(NamesIn(".config/dotnet-tools.json", "tools"));
+            .Concat(NamesIn("clients/typescript/package.json", "dependencies"))
+            .Concat(NamesIn("clients/typescript/package.json", "devDependencies"))
+            .Concat(NamesIn(".config/dotnet-tools.json", "tools"))
+            .Distinct();
         var recorded = Repository.Read("docs/decisions/022-dependencies.md").RowsUnder("Choice").ToList();
 
         Assert.Equal(packages.Order(StringComparer.Ordinal), recorded.SelectMany(row => row[0].Split(", ")).Order(StringComparer.Ordinal));
@@ -106,7 +109,7 @@ public sealed partial class DocumentTests
         }
     }
 
-    [GeneratedRegex(@"(?<![\w/.<-])(?:src|sql|tests|docs|examples|tools|deploy|\.github|\.ci)/[\w./-]*\w(?![\w*…<])")]
+    [GeneratedRegex(@"(?<![\w/.<-])(?:src|sql|tests|docs|examples|clients|tools|deploy|\.github|\.ci)/[\w./-]*\w(?![\w*…<])")]
     private static partial Regex PathFromRoot();
 
     [GeneratedRegex(@"^[\w.-]+\.(?:md|yml|props|sln)$|^LICENSE$|^NOTICE$")]

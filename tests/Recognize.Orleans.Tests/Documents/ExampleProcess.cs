@@ -77,18 +77,8 @@ internal sealed class ExampleProcess : IAsyncDisposable
         return (process.ExitCode, JsonDocument.Parse(text).RootElement);
     }
 
-    public async ValueTask DisposeAsync()
-    {
-        if (!process.HasExited)
-        {
-            process.Kill(entireProcessTree: true);
-            await process.WaitForExitAsync();
-        }
-
-        process.Dispose();
-    }
-
-    private static async Task<string?> WhyNoNodeAsync()
+    /// <summary>Why no Node.js runs TypeScript here; null where one does.</summary>
+    public static async Task<string?> WhyNoNodeAsync()
     {
         var sentence = $"Install Node.js {LeastNode} or later to run this test.";
         try
@@ -104,5 +94,16 @@ internal sealed class ExampleProcess : IAsyncDisposable
         {
             return sentence;
         }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!process.HasExited)
+        {
+            process.Kill(entireProcessTree: true);
+            await process.WaitForExitAsync();
+        }
+
+        process.Dispose();
     }
 }
