@@ -32,6 +32,8 @@ public sealed partial class ComposeTests
     /// <summary>The load balancer's configuration as its container finds it.</summary>
     internal static string Balancer { get; } = Whole.Configs["balancer"].Content.Replace("$$", "$", StringComparison.Ordinal);
 
+    internal static string Nginx { get; } = Whole.Configs["nginx"].Content.Replace("$$", "$", StringComparison.Ordinal);
+
     public static TheoryData<string> Silos => ["silo-1", "silo-2", "silo-3"];
 
     public static TheoryData<string, string> SilosOnEachServer => new()

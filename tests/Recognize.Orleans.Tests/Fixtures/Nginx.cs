@@ -111,30 +111,25 @@ internal sealed partial class Nginx : IAsyncDisposable
         await WriteCertificateAsync(folder);
         await File.WriteAllTextAsync(Path.Combine(folder, "balancer.conf"), shipped);
 
-        // What the image's own nginx.conf has, with folders that this user may write to. Only root may name a user, and its
-        // workers would be another one, who may not enter the folder.
-        await File.WriteAllTextAsync(Path.Combine(folder, "nginx.conf"), $$"""
-            {{(Environment.IsPrivilegedProcess ? "user root;" : "")}}
-            daemon off;
-            worker_processes 2;
-            pid nginx.pid;
-            error_log stderr notice;
-            events {
-              worker_connections 1024;
-            }
-            http {
-              include /etc/nginx/mime.types;
-              default_type application/octet-stream;
-              access_log off;
-              client_body_temp_path temp-body;
-              proxy_temp_path temp-proxy;
-              fastcgi_temp_path temp-fastcgi;
-              uwsgi_temp_path temp-uwsgi;
-              scgi_temp_path temp-scgi;
-              add_header {{Asked}} $upstream_addr always;
-              include balancer.conf;
-            }
-            """);
+        // With folders that this user may write to. Only root may name a user, and its workers would be another one, who
+        // may not enter the folder. How many files a process may open is the machine's to say.
+        var main = ComposeTests.Nginx
+            .Replace("user nginx;", $"{(Environment.IsPrivilegedProcess ? "user root;" : "")}\ndaemon off;", StringComparison.Ordinal)
+            .Replace("worker_processes auto;", "worker_processes 2;", StringComparison.Ordinal)
+            .Replace("worker_rlimit_nofile 65536;", "", StringComparison.Ordinal)
+            .Replace("worker_connections 32768;", "worker_connections 8192;", StringComparison.Ordinal)
+            .Replace("/run/nginx.pid", "nginx.pid", StringComparison.Ordinal)
+            .Replace("/dev/stderr", "stderr", StringComparison.Ordinal)
+            .Replace("include /etc/nginx/conf.d/*.conf;", $$"""
+                client_body_temp_path temp-body;
+                proxy_temp_path temp-proxy;
+                fastcgi_temp_path temp-fastcgi;
+                uwsgi_temp_path temp-uwsgi;
+                scgi_temp_path temp-scgi;
+                add_header {{Asked}} $upstream_addr always;
+                include balancer.conf;
+                """, StringComparison.Ordinal);
+        await File.WriteAllTextAsync(Path.Combine(folder, "nginx.conf"), main);
     }
 
     private static async Task WriteCertificateAsync(string folder)
