@@ -135,7 +135,7 @@ public sealed class RecognizeClient
     private static TimeSpan PauseBefore(int attempt, Exception? exception) =>
         exception is ApiException { ResponseHeaders: { } headers } && headers.FirstOrDefault(header => header.Key.Equals("Retry-After", StringComparison.OrdinalIgnoreCase)).Value?.FirstOrDefault() is { } text
             && int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
-                ? TimeSpan.FromSeconds(seconds)
+                ? TimeSpan.FromSeconds(Math.Clamp(seconds, 0.25, 30))
                 : TimeSpan.FromMilliseconds(Math.Min(250 * Math.Pow(2, attempt), 5000) * (0.5 + (Random.Shared.NextDouble() / 2)));
 
     private static void Prefer(RequestHeaders headers, int seconds)

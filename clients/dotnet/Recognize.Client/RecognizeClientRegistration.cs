@@ -25,7 +25,7 @@ public static partial class RecognizeClientRegistration
             .Validate(options => options.BaseAddress is { IsAbsoluteUri: true }, $"{nameof(RecognizeClientOptions.BaseAddress)} must be an absolute address.")
             .Validate(options => options.ApiKey is { Length: > 0 }, $"{nameof(RecognizeClientOptions.ApiKey)} must be a key of the service.")
             .Validate(options => options.Retries >= 0, $"{nameof(RecognizeClientOptions.Retries)} must not be negative.");
-        services.AddHttpClient(RecognizeClient.Calls, Configure).AddResilienceHandler("calls", (pipeline, context) =>
+        services.AddHttpClient(RecognizeClient.Calls, Configure).ConfigurePrimaryHttpMessageHandler(NewHandler).SetHandlerLifetime(Timeout.InfiniteTimeSpan).AddResilienceHandler("calls", (pipeline, context) =>
         {
             var retries = context.ServiceProvider.GetRequiredService<IOptions<RecognizeClientOptions>>().Value.Retries;
             if (retries > 0)
@@ -48,7 +48,7 @@ public static partial class RecognizeClientRegistration
         });
 
         // What waits for a user sends its requests again itself, for as long as it is to wait.
-        services.AddHttpClient(RecognizeClient.Waits, Configure);
+        services.AddHttpClient(RecognizeClient.Waits, Configure).ConfigurePrimaryHttpMessageHandler(NewHandler).SetHandlerLifetime(Timeout.InfiniteTimeSpan);
         services.AddTransient<RecognizeClient>();
         return services;
     }
@@ -69,6 +69,10 @@ public static partial class RecognizeClientRegistration
         request.Headers.TryGetValues("Prefer", out var preferences) && WaitPreference().Match(string.Join(',', preferences)) is { Success: true } wait && int.TryParse(wait.Groups[1].ValueSpan, out var seconds)
             ? TimeSpan.FromSeconds(Math.Min(seconds, RecognizeClient.LongestWait))
             : TimeSpan.Zero;
+
+    // A client may live as long as its process, so connections are what is renewed, and with them the address behind a name.
+    // The service never redirects, and nobody else is to see the key.
+    private static SocketsHttpHandler NewHandler() => new() { PooledConnectionLifetime = TimeSpan.FromMinutes(2), AllowAutoRedirect = false };
 
     private static void Configure(IServiceProvider services, HttpClient client)
     {

@@ -80,7 +80,7 @@ const patience = 15_000;
 const longestSilence = 45_000;
 
 export function createRecognizeClient(options: RecognizeOptions): RecognizeClient {
-  const send = options.fetch ?? ((request: Request) => fetch(request));
+  const send = options.fetch ?? ((request: Request) => fetch(request, { redirect: "error" }));
   const settings = { baseUrl: options.baseUrl, headers: { "X-Api-Key": options.apiKey } };
   const once = createFetchClient<paths>({ ...settings, fetch: send });
   return {
@@ -94,6 +94,7 @@ async function waitForOutcome(api: Client<paths>, operationId: string, { timeout
   const end = Date.now() + timeout;
   for (let attempt = 0; ; attempt++) {
     signal?.throwIfAborted();
+    const begun = Date.now();
     const seconds = Math.min(longestWait, Math.floor((end - Date.now()) / 1000));
     let answer: Response | undefined;
     let failure: unknown;
@@ -106,8 +107,8 @@ async function waitForOutcome(api: Client<paths>, operationId: string, { timeout
       if (data !== undefined) {
         if (data.status !== "pending" || Date.now() >= end) return data;
         attempt = 0;
-        // What does not pass the preference on must not be asked without a pause.
-        if (response.headers.has("Preference-Applied")) continue;
+        // A proxy that does not pass the preference on, or a process that stops, must not be asked without a pause.
+        if (Date.now() - begun >= 1000) continue;
       } else {
         failure = new RecognizeError(response.status, error);
         if (!isTransient(response.status)) throw failure;

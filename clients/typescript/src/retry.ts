@@ -1,12 +1,19 @@
 /** What the service, or a proxy before it, answers when the same request may succeed a moment later. */
 const transient = new Set([429, 502, 503, 504]);
 
+const shortestPause = 250;
+const longestPause = 30_000;
+
+// A connection may be lost without a word. The longest answer that the service waits with takes a minute.
+const patience = 75_000;
+
 export const isTransient = (status: number): boolean => transient.has(status);
 
 /** How long to wait before the next attempt, in milliseconds: as long as the answer says, or longer with each failure. */
 export function pauseBefore(attempt: number, answer?: Response): number {
-  const seconds = Number(answer?.headers.get("Retry-After") ?? Number.NaN);
-  if (Number.isFinite(seconds) && seconds >= 0) return seconds * 1000;
+  const seconds = Number(answer?.headers.get("Retry-After") || Number.NaN);
+  // Whoever says zero must not be asked without a pause, nor anybody wait for hours.
+  if (Number.isFinite(seconds) && seconds >= 0) return Math.min(Math.max(seconds * 1000, shortestPause), longestPause);
   // Clients that lost one process must not come back to the next one all at the same moment.
   return Math.min(250 * 2 ** attempt, 5000) * (0.5 + Math.random() / 2);
 }
@@ -43,7 +50,7 @@ export function retrying(fetch: (request: Request) => Promise<Response>, attempt
     for (let attempt = 0; ; attempt++) {
       let answer: Response | undefined;
       try {
-        answer = await fetch(request.clone());
+        answer = await fetch(new Request(request.clone(), { signal: AbortSignal.any([request.signal, AbortSignal.timeout(patience)]) }));
         if (!isTransient(answer.status) || attempt + 1 >= most) return answer;
         await answer.body?.cancel();
       } catch (error) {

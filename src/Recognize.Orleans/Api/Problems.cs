@@ -71,7 +71,7 @@ internal sealed record Problem(int Status, string Name, string Title)
     /// <summary>This problem as the answer of a middleware.</summary>
     public async Task WriteAsync(HttpContext context, string detail)
     {
-        if (Status < StatusCodes.Status500InternalServerError)
+        if (Status < StatusCodes.Status500InternalServerError || this == TooManyWaits)
         {
             context.RequestServices.GetRequiredService<Metrics>().Refused(Name);
         }

@@ -35,17 +35,19 @@ internal sealed partial class Audit(Settings settings, TimeProvider clock, ILogg
             UserId = userId,
             OperationId = operationId,
         };
+        OperationOutcome outcome;
         try
         {
-            var outcome = await call();
-            Write(entry with { Outcome = Metrics.NameOf(outcome) });
-            return outcome;
+            outcome = await call();
         }
         catch
         {
             Write(entry with { Outcome = "unknown" });
             throw;
         }
+
+        Write(entry with { Outcome = Metrics.NameOf(outcome) });
+        return outcome;
     }
 
     /// <summary>Records how a changed configuration changed the keys.</summary>

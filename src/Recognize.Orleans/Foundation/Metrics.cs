@@ -30,7 +30,7 @@ internal sealed class Metrics
         decisions = meter.CreateCounter<long>("recognize.decisions", "{decision}", "Decisions by verdict and outcome.");
         cancels = meter.CreateCounter<long>("recognize.cancels", "{operation}", "Cancels by outcome.");
         removals = meter.CreateCounter<long>("recognize.removals", "{row}", "What was removed for its age, by kind; not what was removed although the database did not answer.");
-        refusals = meter.CreateCounter<long>("recognize.refusals", "{request}", "Requests answered with a 4xx; error.type is the problem type.");
+        refusals = meter.CreateCounter<long>("recognize.refusals", "{request}", "Requests that were refused, with a 4xx or for too many waits; error.type is the problem type.");
         faults = meter.CreateCounter<long>("recognize.faults", "{request}", "Requests that a fault of storage, silo or program ended; error.type is its kind.");
         cutOffs = meter.CreateCounter<long>("recognize.cut_offs", "{connection}", "Connections that were closed because their client did not read what it was sent.");
         queued = meter.CreateUpDownCounter<long>("recognize.calls.queued", "{request}", "Calls that wait for earlier calls of their customer to be answered.");
@@ -53,7 +53,7 @@ internal sealed class Metrics
         commitTime = meter.CreateHistogram(
             "recognize.storage.commit.duration",
             "s",
-            "Time from the statement of a group of writes to the database's answer that they are durable.",
+            "Time from the statement of a group of writes to the database's answer that they are durable; with error.type: until it failed.",
             advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = ShortTimes });
     }
 
@@ -102,13 +102,18 @@ internal sealed class Metrics
             _ => "other",
         }));
 
-    /// <param name="rows">The rows of a group.</param>
+    /// <param name="rows">The rows that a group has written.</param>
     /// <param name="started">A timestamp of <see cref="Stopwatch"/>.</param>
     public void Committed(int rows, long started)
     {
         groupSize.Record(rows);
         commitTime.Record(Stopwatch.GetElapsedTime(started).TotalSeconds);
     }
+
+    /// <param name="fault">What the database answered, or that it did not.</param>
+    /// <param name="started">A timestamp of <see cref="Stopwatch"/>.</param>
+    public void CommitFailed(Exception fault, long started) =>
+        commitTime.Record(Stopwatch.GetElapsedTime(started).TotalSeconds, new KeyValuePair<string, object?>("error.type", fault.GetType().Name));
 
     public void OperationCreated(OperationOutcome outcome) =>
         creates.Add(1, new KeyValuePair<string, object?>("outcome", NameOf(outcome)));
@@ -140,8 +145,18 @@ internal sealed class Metrics
     /// <param name="route">The route, with placeholders for ids.</param>
     /// <param name="status">The HTTP status.</param>
     /// <param name="started">A timestamp of <see cref="Stopwatch"/>.</param>
-    public void Answered(string method, string route, int status, long started) =>
-        duration.Record(Stopwatch.GetElapsedTime(started).TotalSeconds, new("http.request.method", method), new("http.route", route), new("http.response.status_code", status));
+    public void Answered(string method, string route, int status, long started) => duration.Record(
+        Stopwatch.GetElapsedTime(started).TotalSeconds,
+        new("http.request.method", KnownMethod(method)),
+        new("http.route", route),
+        new("http.response.status_code", status));
+
+    // Clients choose the text, and its case.
+    private static string KnownMethod(string method) =>
+        HttpMethods.IsGet(method) ? HttpMethods.Get
+        : HttpMethods.IsPost(method) ? HttpMethods.Post
+        : HttpMethods.IsHead(method) ? HttpMethods.Head
+        : "_OTHER";
 
     /// <summary>The name of an outcome in tags and in the audit log.</summary>
     public static string NameOf(OperationOutcome outcome) => outcome switch

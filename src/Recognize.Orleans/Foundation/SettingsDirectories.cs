@@ -37,7 +37,8 @@ internal static class SettingsDirectories
             sources.Insert(BeforeCommandLine(), new SettingPerFileSource(files));
         }
 
-        int BeforeCommandLine() => sources.TakeWhile(source => source is not CommandLineConfigurationSource).Count();
+        // The host has read the command line once before, for its own settings.
+        int BeforeCommandLine() => sources.Index().LastOrDefault(source => source.Item is CommandLineConfigurationSource, (sources.Count, null!)).Index;
     }
 
     private static IEnumerable<string> Split(string? directories, string contentRoot) => (directories ?? "")

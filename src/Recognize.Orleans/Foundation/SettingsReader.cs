@@ -91,6 +91,34 @@ internal sealed class SettingsReader(IConfiguration configuration, ICollection<s
         return otherwise;
     }
 
+    public string Choice(string key, string otherwise, IReadOnlyList<string> choices)
+    {
+        var text = Text(key, otherwise) ?? otherwise;
+        if (choices.Contains(text, StringComparer.Ordinal))
+        {
+            return text;
+        }
+
+        AddError($"{key} must be one of {string.Join(", ", choices)}; it is '{text}'.");
+        return otherwise;
+    }
+
+    public double Fraction(string key, double otherwise)
+    {
+        if (Text(key, otherwise.ToString(CultureInfo.InvariantCulture)) is not { } text)
+        {
+            return otherwise;
+        }
+
+        if (double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var fraction) && fraction is >= 0 and <= 1)
+        {
+            return fraction;
+        }
+
+        AddError($"{key} must be a number from 0 to 1; it is '{text}'.");
+        return otherwise;
+    }
+
     public string Name(string key, string otherwise, int longest)
     {
         var text = Text(key, otherwise) ?? otherwise;

@@ -151,14 +151,18 @@ internal static class ServiceHost
         builder.Host.UseOrleans(silo =>
         {
             silo.AddRecognize(settings, database.Database);
-            if (settings.TelemetryEndpoint is not null)
+            if (settings.Telemetry.Endpoint is not null)
             {
                 silo.AddActivityPropagation();
             }
         });
 
         // After the silo, which knows its cluster once it has joined.
-        services.AddHostedService<PendingCount>();
+        if (settings.Management.ServesMetrics || settings.Telemetry.Endpoint is not null)
+        {
+            services.AddHostedService<PendingCount>();
+        }
+
         if (settings.Operations.Retention is not null)
         {
             services.AddHostedService<Retention>();

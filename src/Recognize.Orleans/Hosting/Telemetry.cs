@@ -30,7 +30,7 @@ internal static class Telemetry
 
     public static void AddTelemetry(this IServiceCollection services, Settings settings)
     {
-        var isSent = settings.TelemetryEndpoint is not null;
+        var isSent = settings.Telemetry.Endpoint is not null;
         if (!isSent && !settings.Management.ServesMetrics)
         {
             return;
@@ -53,7 +53,7 @@ internal static class Telemetry
 
         var managementPorts = settings.Management.Urls.Select(url => url.Port).ToHashSet();
         telemetry.WithTracing(tracing => tracing
-            .SetSampler(provider => new RequestSampler(provider.GetRequiredService<IConfiguration>()))
+            .SetSampler(new RequestSampler(settings.Telemetry))
             .AddSource("Microsoft.Orleans.Runtime", "Microsoft.Orleans.Application", Tracing.SourceName)
             .AddAspNetCoreInstrumentation(options => options.Filter = context => !managementPorts.Contains(context.Connection.LocalPort))
             .AddProcessor(new TagFilter())
@@ -67,31 +67,30 @@ internal static class Telemetry
     /// Traces requests of the API and what is done for them. Whatever begins by itself is not traced: looks at the
     /// database, calls between silos, timers.
     /// </summary>
-    private sealed class RequestSampler(IConfiguration configuration) : Sampler
+    private sealed class RequestSampler(TelemetrySettings settings) : Sampler
     {
         private const string RequestName = "Microsoft.AspNetCore.Hosting.HttpRequestIn";
 
-        private readonly Sampler requests = configuration["OTEL_TRACES_SAMPLER"] is { } sampler && sampler.EndsWith("traceidratio", StringComparison.OrdinalIgnoreCase)
-            ? new TraceIdRatioBasedSampler(double.TryParse(configuration["OTEL_TRACES_SAMPLER_ARG"], System.Globalization.CultureInfo.InvariantCulture, out var ratio) && ratio is >= 0 and <= 1 ? ratio : 1)
-            : new AlwaysOnSampler();
+        private readonly Sampler requests = new TraceIdRatioBasedSampler(settings.TracedPart);
 
         public override SamplingResult ShouldSample(in SamplingParameters samplingParameters)
         {
-            if (samplingParameters.ParentContext.TraceId != default)
+            var parent = samplingParameters.ParentContext;
+            if (samplingParameters.Name == RequestName)
             {
-                return new(samplingParameters.ParentContext.TraceFlags.HasFlag(ActivityTraceFlags.Recorded));
+                return settings.CallerDecides && parent.TraceId != default ? IsRecorded(parent) : requests.ShouldSample(samplingParameters);
             }
 
             // A statement that requests share belongs to none of them, and is linked with those that are recorded.
-            return samplingParameters.Name == RequestName
-                ? requests.ShouldSample(samplingParameters)
-                : new(samplingParameters.Links?.Any(link => link.Context.TraceFlags.HasFlag(ActivityTraceFlags.Recorded)) is true);
+            return parent.TraceId != default ? IsRecorded(parent) : new(samplingParameters.Links?.Any(link => IsRecorded(link.Context).Decision is SamplingDecision.RecordAndSample) is true);
         }
+
+        private static SamplingResult IsRecorded(ActivityContext context) => new(context.TraceFlags.HasFlag(ActivityTraceFlags.Recorded));
     }
 
     /// <summary>
-    /// Keeps the tags that are known to hold no id. Orleans' name the grain, those of HTTP the path, and any library may
-    /// add others.
+    /// Keeps the tags that are known to hold no id. Orleans' name the grain, those of HTTP the path and whatever host the
+    /// client names, and any library may add others.
     /// </summary>
     private sealed class TagFilter : BaseProcessor<Activity>
     {
@@ -105,13 +104,10 @@ internal static class Telemetry
             "http.response.status_code",
             "http.route",
             "network.protocol.version",
-            "orleans.rpc.method",
             "orleans.rpc.service",
             "rpc.method",
             "rpc.service",
-            "rpc.system",
-            "server.address",
-            "server.port",
+            "rpc.system.name",
             "url.path",
             "url.scheme");
 
@@ -122,6 +118,8 @@ internal static class Telemetry
                 data.SetTag(tag.Key, null);
             }
 
+            // What the caller sent with its trace is the caller's text.
+            data.TraceStateString = null;
             if (data.GetTagItem("url.path") is not null)
             {
                 // The convention demands a path, and the route says as much as may be said.

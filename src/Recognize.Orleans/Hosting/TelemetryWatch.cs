@@ -13,7 +13,7 @@ internal sealed partial class TelemetryWatch(Settings settings, TimeProvider clo
 
     public Task StartAsync(CancellationToken cancellationToken)
     {
-        listener = new(settings.TelemetryEndpoint!, clock, logger);
+        listener = new(settings.Telemetry.Endpoint!, clock, logger);
         return Task.CompletedTask;
     }
 
@@ -38,14 +38,14 @@ internal sealed partial class TelemetryWatch(Settings settings, TimeProvider clo
         {
             if (eventSource.Name == Source)
             {
-                EnableEvents(eventSource, EventLevel.Error);
+                EnableEvents(eventSource, EventLevel.Warning);
             }
         }
 
         protected override void OnEventWritten(EventWrittenEventArgs eventData)
         {
             // Counters of the runtime come this way too, and are no errors.
-            if (eventData.Level is not (EventLevel.Error or EventLevel.Critical))
+            if (eventData.Level is EventLevel.LogAlways || eventData.EventId <= 0)
             {
                 return;
             }

@@ -10,6 +10,9 @@ internal sealed class PendingCount : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
 
+    // How often a silo sees whether it is the one that counts.
+    private static readonly TimeSpan Look = TimeSpan.FromSeconds(5);
+
     private readonly OperationHistory history;
     private readonly ISiloStatusOracle silos;
     private readonly TimeProvider clock;
@@ -25,10 +28,21 @@ internal sealed class PendingCount : BackgroundService
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        var counted = DateTimeOffset.MinValue;
         while (true)
         {
-            last = silos.IsFirst() ? await CountAsync(stoppingToken) : default;
-            await Task.Delay(Interval, clock, stoppingToken);
+            var isFirst = silos.IsFirst();
+            if (!isFirst)
+            {
+                last = default;
+            }
+            else if (!last.IsKnown || clock.GetUtcNow() - counted >= Interval)
+            {
+                last = await CountAsync(stoppingToken);
+                counted = clock.GetUtcNow();
+            }
+
+            await Task.Delay(Look, clock, stoppingToken);
         }
     }
 
@@ -38,9 +52,9 @@ internal sealed class PendingCount : BackgroundService
         {
             return (await history.CountPendingAsync(stoppingToken), true);
         }
-        catch (Exception) when (!stoppingToken.IsCancellationRequested)
+        catch (Exception)
         {
-            // The database is away, which others report. What is not known is not told.
+            // The database is away, which others report, or the service stops. What is not known is not told.
             return default;
         }
     }

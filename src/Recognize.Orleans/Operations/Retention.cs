@@ -28,7 +28,7 @@ internal sealed partial class Retention : BackgroundService
         this.logger = logger;
         walk = new(history.KeysAsync, history.RowsAsync, clock);
         complete = clock.GetUtcNow();
-        metrics.ObserveRetention(() => IsItsTurn ? clock.GetUtcNow() - complete : null);
+        metrics.ObserveRetention(Lag);
     }
 
     /// <summary>
@@ -36,6 +36,13 @@ internal sealed partial class Retention : BackgroundService
     /// twice, which is harmless.
     /// </summary>
     public bool IsItsTurn => silos.IsFirst();
+
+    // What another silo left undone is counted from when this one took its turn over.
+    private TimeSpan? Lag()
+    {
+        complete = IsItsTurn ? complete : clock.GetUtcNow();
+        return IsItsTurn ? clock.GetUtcNow() - complete : null;
+    }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Threading.Channels;
 using Orleans.Storage;
@@ -127,6 +128,19 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
     private async Task WriteAsync(RowWrite write, CancellationToken cancellationToken)
     {
         using var span = Tracing.StartShare("write");
+        try
+        {
+            await WriteAsync(write, span, cancellationToken);
+        }
+        catch (Exception fault)
+        {
+            span.Fail(fault);
+            throw;
+        }
+    }
+
+    private async Task WriteAsync(RowWrite write, Activity? span, CancellationToken cancellationToken)
+    {
         var item = new WriteItem(write, cancellationToken) { Span = span };
         if (Interlocked.Add(ref queuedBytes, item.Bytes) > limits.QueuedBytes || !writes.Writer.TryWrite(item))
         {

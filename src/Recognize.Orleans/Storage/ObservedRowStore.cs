@@ -9,8 +9,17 @@ internal sealed class ObservedRowStore(IRowStore rows, StorageEngine engine, Met
     public async Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken)
     {
         var started = Stopwatch.GetTimestamp();
-        await SpannedAsync("commit", group.Select(item => item.Span), group.Count, () => rows.WriteAsync(group, until, cancellationToken));
-        metrics.Committed(group.Count, started);
+        try
+        {
+            await SpannedAsync("commit", group.Select(item => item.Span), group.Count, () => rows.WriteAsync(group, until, cancellationToken));
+        }
+        catch (Exception fault)
+        {
+            metrics.CommitFailed(fault, started);
+            throw;
+        }
+
+        metrics.Committed(group.Count(item => item.Outcome is WriteOutcome.Written), started);
     }
 
     public Task ReadAsync(IReadOnlyList<ReadItem<RowKey, StoredRow?>> group, CancellationToken cancellationToken) =>

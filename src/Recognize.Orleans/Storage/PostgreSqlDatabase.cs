@@ -11,7 +11,7 @@ namespace Recognize.Orleans.Storage;
 
 /// <summary>A database on a PostgreSQL server.</summary>
 internal sealed class PostgreSqlDatabase(string connectionString)
-    : Database(StorageEngine.PostgreSql, NpgsqlDataSource.Create(WithDefaults(connectionString)))
+    : Database(StorageEngine.PostgreSql, NamedSource(WithDefaults(connectionString)))
 {
     // The number is arbitrary, but nothing else that shares the database may take the same advisory lock.
     private const long SchemaLock = 0x5265636F676E697A;
@@ -21,8 +21,11 @@ internal sealed class PostgreSqlDatabase(string connectionString)
 
     // A statement that times out ends its connection at once, without waiting for the server to confirm the
     // cancellation.
-    private readonly NpgsqlDataSource unpooled = NpgsqlDataSource.Create(
-        new NpgsqlConnectionStringBuilder(WithDefaults(connectionString)) { Pooling = false, CancellationTimeout = -1 });
+    private readonly NpgsqlDataSource unpooled = NamedSource(
+        new NpgsqlConnectionStringBuilder(WithDefaults(connectionString)) { Pooling = false, CancellationTimeout = -1 }.ConnectionString);
+
+    // Without a name the driver's metrics would tell the connection string.
+    private static NpgsqlDataSource NamedSource(string connectionString) => new NpgsqlDataSourceBuilder(connectionString) { Name = "recognize" }.Build();
 
     public override string Invariant => "Npgsql";
 

@@ -74,7 +74,15 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
     {
         using var span = Tracing.StartShare(name);
         var item = ask(span);
-        return queue.Writer.TryWrite(item) ? await item.Done.Task.WaitAsync(cancellationToken) : throw new StorageBusyException();
+        try
+        {
+            return queue.Writer.TryWrite(item) ? await item.Done.Task.WaitAsync(cancellationToken) : throw new StorageBusyException();
+        }
+        catch (Exception fault)
+        {
+            span.Fail(fault);
+            throw;
+        }
     }
 
     // A group is limited in rows, so that its memory is bounded and nobody waits long behind it.

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
@@ -112,6 +113,20 @@ public sealed class SettingsDirectoriesTests : IAsyncLifetime
 
         Assert.Equal("second", configuration["Recognize:Silo:Name"]);
         Assert.Equal("1002", configuration["Recognize:Silo:Port"]);
+    }
+
+    // The logging of every test service is set in appsettings.json; a setting of an environment variable would reach other tests.
+    [Fact]
+    public void A_folder_wins_over_settings_files_and_environment_variables()
+    {
+        File.WriteAllText(Path.Combine(folder, "Logging__LogLevel__Default"), "Trace");
+
+        var configuration = ServiceHost.NewBuilder([$"--Recognize:SettingsDirectories={folder}"]).Configuration;
+
+        Assert.Equal("Trace", configuration["Logging:LogLevel:Default"]);
+        var names = ((IConfigurationRoot)configuration).Providers.Select(provider => provider.GetType().Name).ToList();
+        Assert.True(names.LastIndexOf("EnvironmentVariablesConfigurationProvider") < names.IndexOf(nameof(SettingPerFile)), string.Join(", ", names));
+        Assert.Equal("CommandLineConfigurationProvider", names[names.IndexOf(nameof(SettingPerFile)) + 1]);
     }
 
     [Fact]

@@ -212,7 +212,7 @@ public abstract class ClusterFixture : IAsyncLifetime
         Calls = new() { PerCustomer = 1, PerSecond = null },
         Waits = new() { PerCustomer = 1, PerProcess = 1 },
         Audit = false,
-        TelemetryEndpoint = null,
+        Telemetry = new() { Endpoint = null, TracedPart = 1, CallerDecides = true },
         ApiUrls = [],
     };
 }

@@ -119,7 +119,7 @@ internal sealed partial class Nginx : IAsyncDisposable
             .Replace("worker_rlimit_nofile 65536;", "", StringComparison.Ordinal)
             .Replace("worker_connections 32768;", "worker_connections 8192;", StringComparison.Ordinal)
             .Replace("/run/nginx.pid", "nginx.pid", StringComparison.Ordinal)
-            .Replace("/dev/stderr", "stderr", StringComparison.Ordinal)
+            .Replace("error_log /dev/stderr crit;", "error_log stderr notice;", StringComparison.Ordinal)
             .Replace("include /etc/nginx/conf.d/*.conf;", $$"""
                 client_body_temp_path temp-body;
                 proxy_temp_path temp-proxy;

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using OpenTelemetry.Metrics;
@@ -157,6 +159,42 @@ public sealed class TelemetryTests
         Assert.Contains(spans, span => span.Name is "write" && span.Trace == request.Trace);
         Assert.Contains(spans, span => span.Name is "commit" && span.Links.Contains(request.Trace));
         Assert.Equal(["recognize"], await dashboard.ResourcesAsync());
+    }
+
+    [Fact]
+    public async Task A_receiver_that_says_nothing_is_told_in_the_log_too()
+    {
+        using var silent = new TcpListener(IPAddress.Loopback, 0);
+        silent.Start();
+        await using var service = await TestService.StartAsync(StorageEngine.Sqlite, new()
+        {
+            ["OTEL_EXPORTER_OTLP_ENDPOINT"] = $"http://{silent.LocalEndpoint}",
+            ["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf",
+            ["OTEL_EXPORTER_OTLP_TIMEOUT"] = "300",
+            ["OTEL_BSP_SCHEDULE_DELAY"] = "50",
+        });
+
+        (await service.Acme.CreateAsync(user, id)).ShouldBeSuccess();
+
+        Assert.Contains("is lost: ", Assert.Single(await service.Logs.WaitForAsync(Refused)).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("parentbased_always_on", "00", false)]
+    [InlineData("parentbased_always_on", "01", true)]
+    [InlineData("parentbased_always_off", "01", true)]
+    [InlineData("always_off", "01", false)]
+    [InlineData("always_on", "00", true)]
+    public async Task Whether_a_request_is_traced_is_its_callers_to_say_or_not(string sampler, string flags, bool isTraced)
+    {
+        await using var receiver = await OtlpReceiver.StartAsync();
+        await using var service = await TestService.StartAsync(StorageEngine.Sqlite, new(receiver.Settings) { ["OTEL_TRACES_SAMPLER"] = sampler }, KeepSpans);
+
+        (await service.Acme.SendRawAsync("GET", $"/v2/operations/{id}", null, ("traceparent", $"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}"))).ShouldBe(404);
+        await service.StopAsync();
+
+        Assert.Equal(isTraced, spans.Exists(span => span.DisplayName is "GET /v2/operations/{operationId}"));
+        Assert.Equal(isTraced, spans.Exists(span => span.DisplayName is "read"));
     }
 
     private static void Flush(TestService service)
