@@ -55,10 +55,10 @@ internal sealed class Prometheus : IAsyncDisposable
         return (tool.ExitCode, string.Concat(said));
     }
 
-    /// <summary>How many series a query returns, once it returns any; 0 when it does not within a time of patience.</summary>
+    /// <summary>How many series a query returns, once it returns any; 0 when it does not within a minute.</summary>
     public async Task<int> SeriesAsync(string query)
     {
-        var patience = Task.Delay(TimeSpan.FromSeconds(20));
+        var patience = Task.Delay(ServiceProcess.Patience);
         while (true)
         {
             using var answer = JsonDocument.Parse(await api.GetStringAsync($"/api/v1/query?query={Uri.EscapeDataString(query)}"));
