@@ -4,7 +4,7 @@ using Microsoft.Data.Sqlite;
 namespace Recognize.Orleans.Foundation;
 
 /// <summary>
-/// All settings of the service except its customers, read once at startup. The table in the README documents them.
+/// All settings of the service except its customers, read once at startup. The table in docs/operations.md documents them.
 /// </summary>
 internal sealed record Settings
 {
