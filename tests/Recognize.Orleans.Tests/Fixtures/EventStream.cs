@@ -10,6 +10,9 @@ internal sealed class EventStream(HttpResponseMessage response) : IDisposable
 
     public int Status => (int)response.StatusCode;
 
+    /// <summary>Whether the connection takes no other request after the stream.</summary>
+    public bool IsLast => response.Headers.ConnectionClose is true;
+
     public string? MediaType => response.Content.Headers.ContentType?.MediaType;
 
     /// <summary>The lines up to the next empty one; none at the end of the stream.</summary>

@@ -22,13 +22,13 @@ internal sealed partial class Nginx : IAsyncDisposable
 
     private readonly string folder;
     private readonly Process process;
-    private readonly List<string> log;
+    private readonly Task<List<string>> log;
 
     private Nginx(string folder, Process process, List<string> log, Uri url)
     {
         this.folder = folder;
         this.process = process;
-        this.log = log;
+        this.log = ReadAsync(process, log);
         Url = url;
     }
 
@@ -82,13 +82,8 @@ internal sealed partial class Nginx : IAsyncDisposable
             await Signals.SendAsync("TERM", process.Id);
         }
 
-        while (await process.StandardError.ReadLineAsync().WaitAsync(ServiceProcess.Patience) is { } line)
-        {
-            log.Add(line);
-        }
-
-        await process.WaitForExitAsync();
-        return log;
+        await process.WaitForExitAsync().WaitAsync(ServiceProcess.Patience);
+        return await log.WaitAsync(ServiceProcess.Patience);
     }
 
     public async ValueTask DisposeAsync()
@@ -96,6 +91,17 @@ internal sealed partial class Nginx : IAsyncDisposable
         await StopAsync();
         process.Dispose();
         Directory.Delete(folder, recursive: true);
+    }
+
+    // A worker that cannot write a line stands still with all its clients, and the pipe holds some two hundred lines.
+    private static async Task<List<string>> ReadAsync(Process process, List<string> log)
+    {
+        while (await process.StandardError.ReadLineAsync() is { } line)
+        {
+            log.Add(line);
+        }
+
+        return log;
     }
 
     // -e is the log until the configuration has been read.

@@ -32,6 +32,18 @@ public sealed class WaitEndTests
         Assert.Empty(await stream.NextAsync());
     }
 
+    // A stop ends the stream and closes the connection at the same moment. Whoever put it back into a pool would lose a request on it.
+    [Fact]
+    public async Task A_stream_is_the_last_answer_of_its_connection()
+    {
+        await using var service = await WaitingClock.StartServiceAsync(clock);
+
+        using var stream = await service.Acme.FollowAsync(user);
+
+        Assert.True(stream.IsLast);
+        Assert.Null((await service.Acme.ListAsync(user)).ShouldBe(200)["Connection"]);
+    }
+
     [Fact]
     public async Task There_are_no_more_waits_than_allowed_and_a_client_that_goes_away_makes_room()
     {
