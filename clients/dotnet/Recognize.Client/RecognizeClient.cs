@@ -123,6 +123,13 @@ public sealed class RecognizeClient
     /// <summary>Whether the same request may succeed a moment later, as the service or a proxy before it says.</summary>
     internal static bool IsTransient(int status) => status is 429 or 502 or 503 or 504;
 
+    /// <summary>
+    /// How long to wait for an answer's <c>Retry-After</c>; null when it says no number of seconds. Whoever says zero must not
+    /// be asked without a pause, nor anybody wait for hours.
+    /// </summary>
+    internal static TimeSpan? PauseOf(string? retryAfter) =>
+        double.TryParse(retryAfter, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) ? TimeSpan.FromSeconds(Math.Clamp(seconds, 0.25, 30)) : null;
+
     private static bool MayPass(Exception exception, CancellationToken cancellationToken) => !cancellationToken.IsCancellationRequested && exception switch
     {
         ApiException answer => IsTransient(answer.ResponseStatusCode),
@@ -133,10 +140,10 @@ public sealed class RecognizeClient
     // As long as the answer says, or longer with each failure. Clients that lost one process must not come back to the next
     // one all at the same moment.
     private static TimeSpan PauseBefore(int attempt, Exception? exception) =>
-        exception is ApiException { ResponseHeaders: { } headers } && headers.FirstOrDefault(header => header.Key.Equals("Retry-After", StringComparison.OrdinalIgnoreCase)).Value?.FirstOrDefault() is { } text
-            && int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
-                ? TimeSpan.FromSeconds(Math.Clamp(seconds, 0.25, 30))
-                : TimeSpan.FromMilliseconds(Math.Min(250 * Math.Pow(2, attempt), 5000) * (0.5 + (Random.Shared.NextDouble() / 2)));
+        (exception is ApiException { ResponseHeaders: { } headers }
+            ? PauseOf(headers.FirstOrDefault(header => header.Key.Equals("Retry-After", StringComparison.OrdinalIgnoreCase)).Value?.FirstOrDefault())
+            : null)
+        ?? TimeSpan.FromMilliseconds(Math.Min(250 * Math.Pow(2, attempt), 5000) * (0.5 + (Random.Shared.NextDouble() / 2)));
 
     private static void Prefer(RequestHeaders headers, int seconds)
     {

@@ -37,6 +37,7 @@ public static partial class RecognizeClientRegistration
                     MaxDelay = TimeSpan.FromSeconds(5),
                     BackoffType = DelayBackoffType.Exponential,
                     UseJitter = true,
+                    DelayGenerator = attempt => ValueTask.FromResult(PauseOf(attempt.Outcome.Result)),
                     ShouldHandle = attempt => ValueTask.FromResult(MayRepeat(attempt.Context.GetRequestMessage()!) && IsTransient(attempt.Outcome)),
                 });
             }
@@ -64,6 +65,9 @@ public static partial class RecognizeClientRegistration
     private static bool IsTransient(Outcome<HttpResponseMessage> outcome) =>
         outcome.Exception is HttpRequestException or Polly.Timeout.TimeoutRejectedException
         || (outcome.Result is { } answer && RecognizeClient.IsTransient((int)answer.StatusCode));
+
+    private static TimeSpan? PauseOf(HttpResponseMessage? answer) =>
+        answer is not null && answer.Headers.TryGetValues("Retry-After", out var values) ? RecognizeClient.PauseOf(values.First()) : null;
 
     private static TimeSpan PreferredWait(HttpRequestMessage request) =>
         request.Headers.TryGetValues("Prefer", out var preferences) && WaitPreference().Match(string.Join(',', preferences)) is { Success: true } wait && int.TryParse(wait.Groups[1].ValueSpan, out var seconds)

@@ -20,13 +20,19 @@ internal sealed class TypeScriptJourney : IClientJourney
     }
 
     /// <summary>Skips the test where Node.js or the built client is not there.</summary>
+    public static async Task SkipUnlessBuiltAsync()
+    {
+        var why = await ExampleProcess.WhyNoNodeAsync()
+            ?? (File.Exists(Repository.PathOf("clients/typescript/dist/index.js")) && Directory.Exists(Repository.PathOf("clients/typescript/node_modules"))
+                ? null
+                : "Run 'npm ci && npm run build' in clients/typescript to run this test.");
+        Skip.If(why is not null, why);
+    }
+
     public static async Task<IClientJourney> StartAsync(Uri api, string user, string id)
     {
-        var folder = Repository.PathOf("clients/typescript");
-        var why = await ExampleProcess.WhyNoNodeAsync()
-            ?? (File.Exists(Path.Combine(folder, "dist/index.js")) && Directory.Exists(Path.Combine(folder, "node_modules")) ? null : "Run 'npm ci && npm run build' in clients/typescript to run this test.");
-        Skip.If(why is not null, why);
-        var start = new ProcessStartInfo("node", [Path.Combine(folder, "test/journey.ts"), api.GetLeftPart(UriPartial.Authority), DemoCustomer.BackendKey, DemoCustomer.ApproverKey, user, id])
+        await SkipUnlessBuiltAsync();
+        var start = new ProcessStartInfo("node", [Repository.PathOf("clients/typescript/test/journey.ts"), api.GetLeftPart(UriPartial.Authority), DemoCustomer.BackendKey, DemoCustomer.ApproverKey, user, id])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
