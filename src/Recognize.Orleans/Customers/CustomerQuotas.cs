@@ -32,6 +32,11 @@ internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
     private const int Unit = 1024;
     private const int StepsPerSecond = 20;
 
+    // Whoever reads less than either while another call waits in vain does not take what it may: the database is slow. Half
+    // of what the pace allows, and reads of a tenth of a second.
+    private static readonly long MuchRead = (long)(ReadPerSecond * Times.LongestTurnWait.TotalSeconds / 2);
+    private static readonly long ManyReads = Times.LongestTurnWait.Ticks / TimeSpan.FromMilliseconds(100).Ticks;
+
     // As many as a customer's calls in flight, which are limited too.
     private const int LongestQueue = 256;
 
@@ -41,19 +46,18 @@ internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
 
     /// <summary>Waits for the customer's turn to read a large list.</summary>
     /// <exception cref="CustomerBusyException">Too many calls wait for it, or this one waited too long.</exception>
-    /// <exception cref="StorageBusyException">The database has not answered the read whose turn it is.</exception>
+    /// <exception cref="StorageBusyException">The database answers the customer's reads too slowly.</exception>
     public async Task<RateLimitLease> TakeReadTurnAsync(string customer)
     {
-        var turns = Of(customer).Looks;
-        var before = turns.GetStatistics()!.TotalSuccessfulLeases;
+        var share = Of(customer);
+        var (bytes, reads) = share.ReadSoFar;
         try
         {
-            return await TakeAsync(turns, 1);
+            return await TakeAsync(share.Turns, 1);
         }
-        catch (CustomerBusyException) when (turns.GetStatistics() is { CurrentQueuedCount: < LongestQueue } now && now.TotalSuccessfulLeases == before)
+        catch (CustomerBusyException) when (share.Turns.GetStatistics() is { CurrentQueuedCount: < LongestQueue }
+            && share.ReadSoFar is var now && now.Bytes - bytes < MuchRead && now.Reads - reads < ManyReads)
         {
-            // Reads keep a pace that ends them sooner than this wait. If no turn came up meanwhile, the database holds
-            // up one that was begun, and the customer asks for no more than it may.
             throw new StorageBusyException();
         }
     }
@@ -82,8 +86,13 @@ internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
         }
     }
 
-    /// <summary>Completes when this many more bytes of the customer's large lists may be read.</summary>
-    public ValueTask PaceReadAsync(string customer, long bytes) => PaceAsync(Of(customer).Read, Math.Min(bytes, ReadPerSecond));
+    /// <summary>Counts a read that was answered, and completes when the next one may begin.</summary>
+    public ValueTask PaceReadAsync(string customer, long bytes)
+    {
+        var share = Of(customer);
+        share.Count(bytes);
+        return PaceAsync(share.Read, Math.Min(bytes, ReadPerSecond));
+    }
 
     /// <summary>Completes when this many more bytes of the customer's large lists may be rendered.</summary>
     public ValueTask PaceRenderAsync(string customer, long bytes) => PaceAsync(Of(customer).Rendered, Math.Min(bytes, RenderedPerSecond));
@@ -95,18 +104,13 @@ internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
     {
         foreach (var share in customers.Values)
         {
-            share.Looks.Dispose();
-            share.Renderings.Dispose();
-            share.Unread.Dispose();
-            share.Read.Dispose();
-            share.Rendered.Dispose();
-            share.Sent.Dispose();
+            share.Dispose();
         }
 
         unread.Dispose();
     }
 
-    private Share Of(string customer) => customers.GetOrAdd(customer, static _ => new(Limit(1), Limit(1), Limit(MostOfCustomer / Unit), Rate(ReadPerSecond), Rate(RenderedPerSecond), Rate(SentPerSecond)));
+    private Share Of(string customer) => customers.GetOrAdd(customer, static _ => new());
 
     private static ConcurrencyLimiter Limit(int permits) => new(new() { PermitLimit = permits, QueueLimit = permits * LongestQueue });
 
@@ -140,7 +144,42 @@ internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
         }
     }
 
-    private sealed record Share(ConcurrencyLimiter Looks, ConcurrencyLimiter Renderings, ConcurrencyLimiter Unread, TokenBucketRateLimiter Read, TokenBucketRateLimiter Rendered, TokenBucketRateLimiter Sent);
+    private sealed class Share : IDisposable
+    {
+        private long bytes;
+        private long reads;
+
+        public ConcurrencyLimiter Turns { get; } = Limit(1);
+
+        public ConcurrencyLimiter Renderings { get; } = Limit(1);
+
+        public ConcurrencyLimiter Unread { get; } = Limit(MostOfCustomer / Unit);
+
+        public TokenBucketRateLimiter Read { get; } = Rate(ReadPerSecond);
+
+        public TokenBucketRateLimiter Rendered { get; } = Rate(RenderedPerSecond);
+
+        public TokenBucketRateLimiter Sent { get; } = Rate(SentPerSecond);
+
+        /// <summary>What the database has answered since the start.</summary>
+        public (long Bytes, long Reads) ReadSoFar => (Volatile.Read(ref bytes), Volatile.Read(ref reads));
+
+        public void Count(long read)
+        {
+            Interlocked.Add(ref bytes, read);
+            Interlocked.Increment(ref reads);
+        }
+
+        public void Dispose()
+        {
+            Turns.Dispose();
+            Renderings.Dispose();
+            Unread.Dispose();
+            Read.Dispose();
+            Rendered.Dispose();
+            Sent.Dispose();
+        }
+    }
 
     private sealed class Room(RateLimitLease own, RateLimitLease ofAll) : IDisposable
     {

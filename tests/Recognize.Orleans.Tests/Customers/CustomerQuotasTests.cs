@@ -91,17 +91,33 @@ public sealed class CustomerQuotasTests : IDisposable
     }
 
     [Fact]
-    public async Task Whoever_waits_too_long_while_turns_go_on_hears_of_the_customer()
+    public async Task Whoever_waits_too_long_behind_a_database_that_answers_now_and_then_hears_of_the_database()
     {
         var first = await quotas.TakeReadTurnAsync("acme");
         var second = quotas.TakeReadTurnAsync("acme");
         var refused = quotas.TakeReadTurnAsync("acme");
+        await quotas.PaceReadAsync("acme", 100_000);
         first.Dispose();
-        using var held = await second.WaitAsync(ClusterFixture.Patience);
+        using var unanswered = await second.WaitAsync(ClusterFixture.Patience);
+
+        clock.Advance(Times.LongestTurnWait);
+
+        await Assert.ThrowsAsync<StorageBusyException>(() => refused.WaitAsync(ClusterFixture.Patience));
+    }
+
+    [Theory]
+    [InlineData(2, CustomerQuotas.ReadPerSecond)]
+    [InlineData(30, 1_000)]
+    public async Task Whoever_waits_too_long_while_the_customer_reads_much_or_often_hears_of_the_customer(int reads, int bytes)
+    {
+        using var held = await quotas.TakeReadTurnAsync("acme");
+        var refused = quotas.TakeReadTurnAsync("acme");
+        var read = Enumerable.Range(0, reads).Select(_ => quotas.PaceReadAsync("acme", bytes).AsTask()).ToList();
 
         clock.Advance(Times.LongestTurnWait);
 
         await Assert.ThrowsAsync<CustomerBusyException>(() => refused.WaitAsync(ClusterFixture.Patience));
+        await Task.WhenAll(read);
     }
 
     [Fact]
