@@ -1,12 +1,10 @@
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Processes;
 using Xunit;
 
 namespace Recognize.Orleans.Clients;
 
 /// <summary>The clients of the API, each on the same journey through a real process that is killed in the middle.</summary>
-[Collection(RealProcesses.Name)]
 public sealed class ClientJourneyTests
 {
     private static readonly (string Setting, string Value) WithDemo = ("ASPNETCORE_ENVIRONMENT", "Development");

@@ -5,20 +5,18 @@ using System.Net.Sockets;
 using System.Text;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Processes;
 using Xunit;
 using Xunit.Abstractions;
 
 namespace Recognize.Orleans.Deployment;
 
 /// <summary>Three silos behind the load balancer that docker-compose.yml configures.</summary>
-[Collection(RealProcesses.Name)]
 public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output) : IClassFixture<BalancedSilos>
 {
     private const int Streams = 200;
 
     private static readonly int JourneysPerSecond =
-        int.TryParse(Environment.GetEnvironmentVariable("RECOGNIZE_TEST_JOURNEYS"), CultureInfo.InvariantCulture, out var journeys) ? journeys : 50;
+        int.TryParse(Environment.GetEnvironmentVariable("RECOGNIZE_TEST_JOURNEYS"), CultureInfo.InvariantCulture, out var journeys) ? journeys : 30;
 
     private readonly string user = ApiClient.NewUser();
     private readonly string id = ApiClient.NewId();

@@ -3,14 +3,12 @@ using System.Text.RegularExpressions;
 using Recognize.Orleans.Documents;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Processes;
 using Xunit;
 using Xunit.Abstractions;
 
 namespace Recognize.Orleans.Deployment;
 
 /// <summary>Board and alerts ask for what the service tells.</summary>
-[Collection(RealProcesses.Name)]
 public sealed partial class PrometheusTests(ITestOutputHelper output)
 {
     private static readonly string[] ThreeNodes = ["node-1", "node-2", "node-3"];

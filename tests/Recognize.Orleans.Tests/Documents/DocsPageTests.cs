@@ -1,11 +1,9 @@
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Processes;
 using Xunit;
 
 namespace Recognize.Orleans.Documents;
 
-[Collection(RealProcesses.Name)]
 public sealed class DocsPageTests(ExampleTests.DevelopmentService fixture) : IClassFixture<ExampleTests.DevelopmentService>
 {
     [Fact]

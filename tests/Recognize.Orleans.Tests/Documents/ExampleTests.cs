@@ -1,13 +1,11 @@
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Processes;
 using Xunit;
 
 namespace Recognize.Orleans.Documents;
 
 /// <summary>The relying parties of examples/, each as a process of its own.</summary>
-[Collection(RealProcesses.Name)]
 public sealed class ExampleTests(ExampleTests.DevelopmentService fixture) : IClassFixture<ExampleTests.DevelopmentService>
 {
     // What JSON and a shell must escape.

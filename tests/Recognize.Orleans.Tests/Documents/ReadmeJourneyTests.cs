@@ -1,11 +1,9 @@
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Processes;
 using Xunit;
 
 namespace Recognize.Orleans.Documents;
 
-[Collection(RealProcesses.Name)]
 public sealed class ReadmeJourneyTests
 {
     [Theory]

@@ -1,13 +1,11 @@
 using System.Globalization;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Processes;
 using Xunit;
 
 namespace Recognize.Orleans.FaultInjection;
 
 // The wall clock of a machine with SQLite is set while the service runs, or between two runs.
-[Collection(DisturbedProcesses.Name)]
 public sealed class ClockTests
 {
     private const string User = "A1";

@@ -1,13 +1,19 @@
 using System.Globalization;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Processes;
 using Xunit;
 using Xunit.Abstractions;
 
 namespace Recognize.Orleans.FaultInjection;
 
-[Collection(DisturbedProcesses.Name)]
+/// <summary>Each schedule takes a core or more: they run one after another.</summary>
+[CollectionDefinition(Name)]
+public sealed class RandomSchedules
+{
+    public const string Name = $"{nameof(Recognize)}.{nameof(Orleans)}.{nameof(FaultInjection)}.{nameof(RandomSchedules)}";
+}
+
+[Collection(RandomSchedules.Name)]
 public sealed class RandomSchedulesOnPostgreSql(ITestOutputHelper output) : RandomScheduleTests(StorageEngine.PostgreSql, output)
 {
     public static TheoryData<int> Seeds => SeedsOf(3);
@@ -17,7 +23,7 @@ public sealed class RandomSchedulesOnPostgreSql(ITestOutputHelper output) : Rand
     public Task Whatever_happens_between_them_no_two_answers_contradict_each_other(int seed) => RunAsync(seed);
 }
 
-[Collection(DisturbedProcesses.Name)]
+[Collection(RandomSchedules.Name)]
 public sealed class RandomSchedulesBehindABalancer(ITestOutputHelper output) : RandomScheduleTests(StorageEngine.PostgreSql, output)
 {
     public static TheoryData<int> Seeds => SeedsOf(2);
@@ -27,7 +33,7 @@ public sealed class RandomSchedulesBehindABalancer(ITestOutputHelper output) : R
     public Task Wherever_requests_are_sent_no_two_answers_contradict_each_other(int seed) => RunAsync(seed, new FickleBalancer(FaultyCluster.Silos, seed));
 }
 
-[Collection(DisturbedProcesses.Name)]
+[Collection(RandomSchedules.Name)]
 public sealed class RandomSchedulesOnSqlite(ITestOutputHelper output) : RandomScheduleTests(StorageEngine.Sqlite, output)
 {
     public static TheoryData<int> Seeds => SeedsOf(1);

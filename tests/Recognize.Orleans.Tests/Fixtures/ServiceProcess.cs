@@ -275,6 +275,8 @@ internal sealed class ServiceProcess : IAsyncDisposable
             environment.Remove(variable);
         }
 
+        // As for the tests themselves: see their project file.
+        environment["DOTNET_TieredPGO"] = "0";
         environment["ASPNETCORE_ENVIRONMENT"] = "Production";
         environment["ASPNETCORE_URLS"] = ApiUrl.ToString();
         environment["ConnectionStrings__Recognize"] = database.ConnectionString;

@@ -9,10 +9,8 @@ using Xunit.Abstractions;
 
 namespace Recognize.Orleans.Processes;
 
-[Collection(RealProcesses.Name)]
 public sealed class ProcessesOnPostgreSql(ITestOutputHelper output) : ClusterProcessTests(StorageEngine.PostgreSql, output);
 
-[Collection(RealProcesses.Name)]
 public sealed class ProcessesOnSqlServer(ITestOutputHelper output) : ClusterProcessTests(StorageEngine.SqlServer, output);
 
 // Several service processes on one database are one service.

@@ -6,7 +6,6 @@ using Xunit;
 namespace Recognize.Orleans.Processes;
 
 /// <summary>The service under a language whose calendar counts from another year and whose decimals have a comma.</summary>
-[Collection(RealProcesses.Name)]
 public sealed class CultureTests
 {
     [SkippableTheory]

@@ -9,7 +9,6 @@ using Xunit;
 namespace Recognize.Orleans.Processes;
 
 // What a program of somebody else does with the package of the grain interfaces and Orleans' client.
-[Collection(RealProcesses.Name)]
 public sealed class ExternalClientTests
 {
     [Fact]

@@ -7,7 +7,6 @@ using Xunit;
 
 namespace Recognize.Orleans.Processes;
 
-[Collection(RealProcesses.Name)]
 public sealed class OutagesOnPostgreSql() : OutageTests(StorageEngine.PostgreSql)
 {
     [SkippableFact]
@@ -20,7 +19,6 @@ public sealed class OutagesOnPostgreSql() : OutageTests(StorageEngine.PostgreSql
     }
 }
 
-[Collection(RealProcesses.Name)]
 public sealed class OutagesOnSqlServer() : OutageTests(StorageEngine.SqlServer);
 
 public abstract class OutageTests

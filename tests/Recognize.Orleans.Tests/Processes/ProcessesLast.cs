@@ -1,3 +1,5 @@
+using Recognize.Orleans.Deployment;
+using Recognize.Orleans.FaultInjection;
 using Recognize.Orleans.Processes;
 using Xunit;
 using Xunit.Abstractions;
@@ -6,20 +8,6 @@ using Xunit.Abstractions;
 
 namespace Recognize.Orleans.Processes;
 
-/// <summary>Real processes run one test after another. Most of them wait, so that random faults are tried beside them.</summary>
-[CollectionDefinition(Name)]
-public sealed class RealProcesses
-{
-    public const string Name = "processes";
-}
-
-/// <summary>Processes whose clocks, networks and lives are disturbed, one test after another.</summary>
-[CollectionDefinition(Name)]
-public sealed class DisturbedProcesses
-{
-    public const string Name = "disturbed processes";
-}
-
 /// <summary>Processes of which a test asks how long something takes: nothing runs beside them.</summary>
 [CollectionDefinition(Name, DisableParallelization = true)]
 public sealed class MeasuredProcesses
@@ -27,11 +15,21 @@ public sealed class MeasuredProcesses
     public const string Name = "measured processes";
 }
 
-/// <summary>Processes measure real time, so that what takes both cores comes before them.</summary>
+/// <summary>
+/// Begins with what takes all cores. Tests of real processes mostly wait and depend on real time: they come after it, the
+/// longest first, so that no core is left with one of them alone.
+/// </summary>
 public sealed class ProcessesLast : ITestCollectionOrderer
 {
-    private static readonly string[] Last = [RealProcesses.Name, DisturbedProcesses.Name];
+    private static readonly string[] Folders = [".Processes.", ".FaultInjection.", ".Deployment.", ".Clients.", ".Documents."];
 
-    public IEnumerable<ITestCollection> OrderTestCollections(IEnumerable<ITestCollection> testCollections) =>
-        testCollections.OrderBy(collection => Array.IndexOf(Last, collection.DisplayName));
+    private static readonly string[] Longest =
+        [nameof(RandomSchedules), nameof(StopTests), nameof(ClockTests), nameof(BalancerTests), nameof(SqliteProcessTests), nameof(OutagesOnPostgreSql), nameof(ProcessesOnPostgreSql)];
+
+    public IEnumerable<ITestCollection> OrderTestCollections(IEnumerable<ITestCollection> testCollections) => testCollections
+        .OrderBy(collection => Folders.Any(folder => collection.DisplayName.Contains(folder, StringComparison.Ordinal)))
+        .ThenByDescending(collection => Longest.Any(name => IsOf(collection, name)))
+        .ThenBy(collection => Array.FindIndex(Longest, name => IsOf(collection, name)));
+
+    private static bool IsOf(ITestCollection collection, string name) => collection.DisplayName.EndsWith($".{name}", StringComparison.Ordinal);
 }

@@ -7,7 +7,6 @@ using Xunit;
 namespace Recognize.Orleans.Processes;
 
 /// <summary>What keeps the web server from listening is told in a sentence, by a process that ends.</summary>
-[Collection(RealProcesses.Name)]
 public sealed class RefusedStartTests : IAsyncLifetime
 {
     private const string Password = "of the certificate";

@@ -9,7 +9,6 @@ using Xunit;
 
 namespace Recognize.Orleans.Processes;
 
-[Collection(RealProcesses.Name)]
 public sealed class SqliteProcessTests
 {
     [Fact]
