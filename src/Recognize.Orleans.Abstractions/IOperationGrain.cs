@@ -116,7 +116,7 @@ public sealed record Decision
     public string? Reason { get; init; }
 }
 
-/// <summary>An operation in its current state.</summary>
+/// <summary>A copy of an operation as it was when its grain answered.</summary>
 [GenerateSerializer, Immutable, Alias("recognize.operation")]
 public sealed record Operation
 {

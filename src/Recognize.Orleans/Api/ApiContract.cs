@@ -196,7 +196,7 @@ internal static class ApiContract
             // The time that a client waited for a change says nothing about how long an answer takes.
             if (context.Features.Get<WaitingClient>() is not { HasBegun: true })
             {
-                metrics.Answered(context.Request.Method, ProblemTraces.RouteOf(context), status, started);
+                metrics.Answered(context.Request.Method, context.Route(), status, started);
             }
         }
     }

@@ -56,8 +56,8 @@ internal static class ApiProblems
         Description = description,
         Headers = status switch
         {
-            StatusCodes.Status401Unauthorized => ApiHeaders.Of(document, ApiHeaders.WwwAuthenticate),
-            StatusCodes.Status429TooManyRequests or StatusCodes.Status503ServiceUnavailable => ApiHeaders.Of(document, ApiHeaders.RetryAfter),
+            StatusCodes.Status401Unauthorized => DocumentedHeaders.Of(document, DocumentedHeaders.WwwAuthenticate),
+            StatusCodes.Status429TooManyRequests or StatusCodes.Status503ServiceUnavailable => DocumentedHeaders.Of(document, DocumentedHeaders.RetryAfter),
             _ => null,
         },
         Content = new Dictionary<string, OpenApiMediaType>
@@ -90,7 +90,7 @@ internal static class ApiProblems
 }
 
 /// <summary>The headers of answers in the OpenAPI document.</summary>
-internal static class ApiHeaders
+internal static class DocumentedHeaders
 {
     public const string ETag = "ETag";
     public const string PreferenceApplied = Conditions.Applied;

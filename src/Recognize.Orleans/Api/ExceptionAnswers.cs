@@ -67,7 +67,7 @@ internal static partial class ExceptionAnswers
             metrics.Fault(kind ?? "program");
             if (kind is null)
             {
-                Log.Failed(logger, httpContext.Request.Method, ProblemTraces.RouteOf(httpContext), ProblemTraces.IdOf(httpContext), exception);
+                Log.Failed(logger, httpContext.Request.Method, httpContext.Route(), httpContext.TraceId(), exception);
                 await Problem.Internal.WriteAsync(httpContext, "The error is recorded. Whether the request took effect is unknown; send it again.");
                 return true;
             }
@@ -92,7 +92,7 @@ internal static partial class ExceptionAnswers
             var until = Volatile.Read(ref quietUntil);
             if (now >= until && Interlocked.CompareExchange(ref quietUntil, now + TimeSpan.TicksPerSecond * 10, until) == until)
             {
-                Log.Unavailable(logger, kind, context.Request.Method, ProblemTraces.RouteOf(context), ProblemTraces.IdOf(context), exception.GetType().Name, exception.Message);
+                Log.Unavailable(logger, kind, context.Request.Method, context.Route(), context.TraceId(), exception.GetType().Name, exception.Message);
             }
         }
 

@@ -114,7 +114,7 @@ internal static class OpenApi
             {
                 var ok = status == "200";
                 ((OpenApiResponse)answer).Description = ok ? "Done." : "The client has it already.";
-                ((OpenApiResponse)answer).Headers = ApiHeaders.Of(document, metadata.OfType<AnswerHeaders>().SelectMany(headers => headers.Names));
+                ((OpenApiResponse)answer).Headers = DocumentedHeaders.Of(document, metadata.OfType<AnswerHeaders>().SelectMany(headers => headers.Names));
                 Show(answer.Content, ok ? metadata.OfType<AnswerExamples>().SelectMany(examples => examples.All) : []);
             }
 

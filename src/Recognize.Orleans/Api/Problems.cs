@@ -83,7 +83,7 @@ internal sealed record Problem(int Status, string Name, string Title)
                 Title = Title,
                 Status = Status,
                 Detail = detail,
-                TraceId = ProblemTraces.IdOf(context),
+                TraceId = context.TraceId(),
             },
             ProblemJson.Web.ProblemBody);
 
@@ -100,14 +100,14 @@ internal sealed record Problem(int Status, string Name, string Title)
     }
 }
 
-/// <summary>What an error answer, the log and the metrics have in common.</summary>
-internal static class ProblemTraces
+/// <summary>What error answers, the log and the metrics call a request.</summary>
+internal static class RequestNames
 {
     /// <summary>The id by which an error answer, its line in the log and its trace are matched.</summary>
-    public static string IdOf(HttpContext context) => Activity.Current?.Id ?? context.TraceIdentifier;
+    public static string TraceId(this HttpContext context) => Activity.Current?.Id ?? context.TraceIdentifier;
 
     /// <summary>The route, with placeholders for ids.</summary>
-    public static string RouteOf(HttpContext context) => (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "(no route)";
+    public static string Route(this HttpContext context) => (context.GetEndpoint() as RouteEndpoint)?.RoutePattern.RawText ?? "(no route)";
 }
 
 [JsonSerializable(typeof(ProblemBody))]

@@ -7,10 +7,10 @@ using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 namespace Recognize.Orleans.Hosting;
 
 /// <summary>
-/// Drains the connections of a node before it stops. A load balancer cannot retry a POST that was lost with its
-/// connection, because the node may have executed it.
+/// The sockets that the web server listens with. Before a stop they take no new connection: a load balancer cannot retry
+/// a POST that was lost with its connection, because the node may have executed it.
 /// </summary>
-internal sealed class Draining
+internal sealed class Listeners
 {
     /// <summary>
     /// How long, after the drain delay, no new connection is accepted before the stop: enough to read and answer the
@@ -24,7 +24,7 @@ internal sealed class Draining
 
     // A filter over the TCP header (https://docs.kernel.org/networking/filter.html): drops a packet with SYN and
     // without ACK, which asks for a new connection, and lets all others pass.
-    private static readonly Instruction[] DropsSyn =
+    private static readonly FilterInstruction[] DropsSyn =
     [
         new(0x30, 0, 0, 13),
         new(0x54, 0, 0, 0x12),
@@ -33,15 +33,15 @@ internal sealed class Draining
         new(0x06, 0, 0, uint.MaxValue),
     ];
 
-    private readonly List<Socket> listeners = [];
+    private readonly List<Socket> sockets = [];
 
     /// <summary>Creates a socket that the web server listens with.</summary>
     public Socket Bind(EndPoint address)
     {
         var listener = SocketTransportOptions.CreateDefaultBoundListenSocket(address);
-        lock (listeners)
+        lock (sockets)
         {
-            listeners.Add(listener);
+            sockets.Add(listener);
         }
 
         return listener;
@@ -52,7 +52,7 @@ internal sealed class Draining
     /// established and not yet accepted by the server. An unanswered client asks again a second later and is refused,
     /// and a load balancer then sends to another node.
     /// </summary>
-    public void TakeNoMore()
+    public void IgnoreNewConnections()
     {
         if (!OperatingSystem.IsLinux())
         {
@@ -63,9 +63,9 @@ internal sealed class Draining
         try
         {
             var program = new FilterProgram((ushort)DropsSyn.Length, pinned.AddrOfPinnedObject());
-            lock (listeners)
+            lock (sockets)
             {
-                listeners.ForEach(listener => listener.SetRawSocketOption(SocketLevel, AttachFilter, MemoryMarshal.AsBytes(new ReadOnlySpan<FilterProgram>(in program))));
+                sockets.ForEach(listener => listener.SetRawSocketOption(SocketLevel, AttachFilter, MemoryMarshal.AsBytes(new ReadOnlySpan<FilterProgram>(in program))));
             }
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
@@ -79,7 +79,7 @@ internal sealed class Draining
         }
     }
 
-    private readonly record struct Instruction(ushort Code, byte IfTrue, byte IfFalse, uint Operand);
+    private readonly record struct FilterInstruction(ushort Code, byte IfTrue, byte IfFalse, uint Operand);
 
     private readonly record struct FilterProgram(ushort Length, nint Instructions);
 }
@@ -88,8 +88,8 @@ internal static class DrainingExtensions
 {
     public static void AddDraining(this IServiceCollection services)
     {
-        services.AddSingleton<Draining>();
-        services.AddOptions<SocketTransportOptions>().Configure<Draining>((options, draining) => options.CreateBoundListenSocket = draining.Bind);
+        services.AddSingleton<Listeners>();
+        services.AddOptions<SocketTransportOptions>().Configure<Listeners>((options, listeners) => options.CreateBoundListenSocket = listeners.Bind);
     }
 
     /// <summary>

@@ -18,11 +18,14 @@ internal sealed partial class Lifecycle(
     IHostEnvironment environment,
     Storage.Fence fence,
     OperatorStop stop,
-    Draining draining,
+    Listeners listeners,
     Metrics metrics,
     TimeProvider clock,
     ILogger<Lifecycle> logger) : IHostedLifecycleService, ISiloStatusListener
 {
+    // Orleans calls the listener from one loop.
+    private readonly HashSet<SiloAddress> leaving = [];
+
     public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -102,9 +105,21 @@ internal sealed partial class Lifecycle(
         {
             Log.Joined(logger, name, updatedSilo);
         }
+        else if (status is SiloStatus.ShuttingDown or SiloStatus.Stopping)
+        {
+            leaving.Add(updatedSilo);
+        }
         else if (status is SiloStatus.Dead)
         {
-            Log.Lost(logger, name, updatedSilo);
+            if (leaving.Remove(updatedSilo))
+            {
+                Log.Left(logger, name, updatedSilo);
+            }
+            else
+            {
+                Log.Lost(logger, name, updatedSilo);
+            }
+
             waits.WakeAll();
         }
     }
@@ -114,8 +129,8 @@ internal sealed partial class Lifecycle(
         await Task.Delay(settings.Silo.DrainDelay, clock, cancellationToken);
         if (settings.Silo.DrainDelay > TimeSpan.Zero && !fence.IsClosed && !stop.Hastened.IsCompleted)
         {
-            draining.TakeNoMore();
-            await Task.Delay(Draining.LastCall, clock, cancellationToken);
+            listeners.IgnoreNewConnections();
+            await Task.Delay(Listeners.LastCall, clock, cancellationToken);
         }
     }
 
@@ -147,6 +162,9 @@ internal sealed partial class Lifecycle(
 
         [LoggerMessage(26, LogLevel.Information, "Silo {Name} ({Address}) joined.")]
         public static partial void Joined(ILogger logger, string name, SiloAddress address);
+
+        [LoggerMessage(31, LogLevel.Information, "Silo {Name} ({Address}) left.")]
+        public static partial void Left(ILogger logger, string name, SiloAddress address);
 
         [LoggerMessage(27, LogLevel.Warning, "Silo {Name} ({Address}) is gone.")]
         public static partial void Lost(ILogger logger, string name, SiloAddress address);

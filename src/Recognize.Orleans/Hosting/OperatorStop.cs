@@ -16,7 +16,8 @@ internal sealed partial class OperatorStop(Settings settings, IHostApplicationLi
     // What is given up needs a moment to end: connections are closed, and the silo tells the others that it leaves.
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(5);
 
-    // Ending the process takes a moment too.
+    // Kept free before the end of either: a hastened stop closes what was given up, and a process that is cut off still writes
+    // its last line and exits.
     private static readonly TimeSpan Margin = TimeSpan.FromSeconds(1);
 
     private static readonly TimeSpan LongestHastened = TimeSpan.FromSeconds(3);

@@ -1,5 +1,6 @@
 using System.Reflection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging.Console;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
@@ -146,7 +147,8 @@ internal static class ServiceHost
         services.AddTelemetry(settings);
         services.AddDraining();
         services.AddHostedService<Lifecycle>();
-        builder.Logging.AddFilter(Audit.Category, LogLevel.Information);
+        // The most specific filter, and the last: whoever asks for an audit log has one, whatever levels the rest has.
+        builder.Logging.AddFilter(Audit.Category, LogLevel.Information).AddFilter<ConsoleLoggerProvider>(Audit.Category, LogLevel.Information);
         services.Configure<HostOptions>(options => options.ShutdownTimeout = OperatorStop.LongestOf(settings));
         builder.Host.UseOrleans(silo =>
         {
@@ -165,7 +167,7 @@ internal static class ServiceHost
 
         if (settings.Operations.Retention is not null)
         {
-            services.AddHostedService<Retention>();
+            services.AddHostedService<RetentionSweeps>();
         }
 
         // The URLs already include the ports that the container image sets. Given both, the server would log a warning.
@@ -254,7 +256,7 @@ internal static class ServiceHost
     }
 
     // Only one cluster may run a service: each of two would report the other's operations wrongly.
-    private static async Task<ClusterClaim> ClaimAsync(Database database, ClusterSettings cluster)
+    private static async Task<ClaimResult> ClaimAsync(Database database, ClusterSettings cluster)
     {
         var claim = await database.ClaimAsync(cluster.ServiceId, cluster.ClusterId, CancellationToken.None);
         if (claim.ClusterId != cluster.ClusterId)

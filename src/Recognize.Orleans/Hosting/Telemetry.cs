@@ -56,7 +56,7 @@ internal static class Telemetry
             .SetSampler(new RequestSampler(settings.Telemetry))
             .AddSource("Microsoft.Orleans.Runtime", "Microsoft.Orleans.Application", Tracing.SourceName)
             .AddAspNetCoreInstrumentation(options => options.Filter = context => !managementPorts.Contains(context.Connection.LocalPort))
-            .AddProcessor(new TagFilter())
+            .AddProcessor(new SpanRedactor())
             .AddOtlpExporter());
         services.AddHostedService<TelemetryWatch>();
     }
@@ -92,7 +92,7 @@ internal static class Telemetry
     /// Keeps the tags that are known to hold no id. Orleans' name the grain, those of HTTP the path and whatever host the
     /// client names, and any library may add others.
     /// </summary>
-    private sealed class TagFilter : BaseProcessor<Activity>
+    private sealed class SpanRedactor : BaseProcessor<Activity>
     {
         private static readonly FrozenSet<string> Known = FrozenSet.Create(
             StringComparer.Ordinal,

@@ -33,7 +33,7 @@ internal static class OperationEndpoints
                 ("approved", OperationExamples.Approved),
                 ("pending", OperationExamples.Approved with { State = "pending", Result = false, Status = "pending", DecidedAt = null }),
                 ("denied", OperationExamples.Approved with { State = "pending", Result = false, Status = "denied", Reason = "I did not order this" }))
-            .Tells(ApiHeaders.PreferenceApplied)
+            .Tells(DocumentedHeaders.PreferenceApplied)
             .Takes(ApiParameters.Prefer)
             .Refuses(Problem.InvalidRequest, Problem.OperationNotFound, Problem.TooManyWaits)
             .WithSummary("Read an operation")

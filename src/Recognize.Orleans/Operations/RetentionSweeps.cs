@@ -7,7 +7,7 @@ namespace Recognize.Orleans.Operations;
 /// Finds operations that ended longer ago than they are kept. From time to time one silo scans the histories and calls
 /// the grains of old operations. Each grain decides by the service's clock and removes its own row, as its only writer.
 /// </summary>
-internal sealed partial class Retention : BackgroundService
+internal sealed partial class RetentionSweeps : BackgroundService
 {
     public static readonly TimeSpan Interval = TimeSpan.FromHours(1);
 
@@ -15,11 +15,11 @@ internal sealed partial class Retention : BackgroundService
     private readonly ISiloStatusOracle silos;
     private readonly Settings settings;
     private readonly TimeProvider clock;
-    private readonly ILogger<Retention> logger;
+    private readonly ILogger<RetentionSweeps> logger;
     private readonly RetentionWalk walk;
     private DateTimeOffset complete;
 
-    public Retention(OperationHistory history, IGrainFactory grains, ISiloStatusOracle silos, Settings settings, Metrics metrics, TimeProvider clock, ILogger<Retention> logger)
+    public RetentionSweeps(OperationHistory history, IGrainFactory grains, ISiloStatusOracle silos, Settings settings, Metrics metrics, TimeProvider clock, ILogger<RetentionSweeps> logger)
     {
         this.grains = grains;
         this.silos = silos;

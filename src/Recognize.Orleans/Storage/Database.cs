@@ -146,7 +146,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     /// <summary>
     /// Tries to claim a service id for a cluster. The returned claim names the cluster that owns the service id.
     /// </summary>
-    public async Task<ClusterClaim> ClaimAsync(string serviceId, string clusterId, CancellationToken cancellationToken)
+    public async Task<ClaimResult> ClaimAsync(string serviceId, string clusterId, CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
         await using var command = CommandOf(connection, ClaimText, Id("@ServiceId", serviceId), Id("@ClusterId", clusterId));
@@ -330,4 +330,4 @@ internal enum FaultScope
 /// <param name="ClusterId">The cluster that owns the service id now.</param>
 /// <param name="Newest">The newest time that the database knows of.</param>
 /// <param name="SweepsFrom">Before this time nothing may be removed; null: there is no such limit.</param>
-internal sealed record ClusterClaim(string ClusterId, DateTimeOffset Newest, DateTimeOffset? SweepsFrom);
+internal sealed record ClaimResult(string ClusterId, DateTimeOffset Newest, DateTimeOffset? SweepsFrom);

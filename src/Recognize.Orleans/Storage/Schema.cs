@@ -30,7 +30,7 @@ internal static class Schema
     /// <exception cref="InvalidOperationException">
     /// The database is older than the first script, or a script failed; the database is as it was before that script.
     /// </exception>
-    public static async Task<AppliedSchema> ApplyAsync(Database database, CancellationToken cancellationToken)
+    public static async Task<SchemaUpgrade> ApplyAsync(Database database, CancellationToken cancellationToken)
     {
         await using var connection = await database.DataSource.OpenConnectionAsync(cancellationToken);
         await ExecuteAsync(connection, database.LockSchemaText, cancellationToken);
@@ -193,4 +193,4 @@ internal static class Schema
 /// <param name="Before">The version before; 0: no schema.</param>
 /// <param name="Scripts">The names of the scripts that ran.</param>
 /// <param name="After">The version after.</param>
-internal sealed record AppliedSchema(int Before, IReadOnlyList<string> Scripts, int After);
+internal sealed record SchemaUpgrade(int Before, IReadOnlyList<string> Scripts, int After);

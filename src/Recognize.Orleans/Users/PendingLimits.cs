@@ -74,7 +74,7 @@ internal sealed class PendingLimits(int mostOperations, long mostBytes)
             return;
         }
 
-        // If a refresh has found its row in the meantime, another activation inserted it: it stays counted.
+        // If a refresh has found a row of this id, another activation inserted that row, and the operation stays counted.
         if (reservations.Remove(id) && !unknownOutcomes.Contains(id) && !entries.GetValueOrDefault(id).IsRow)
         {
             Remove(id);

@@ -50,7 +50,7 @@ internal static class UserEndpoints
             .Produces<IReadOnlyList<PendingOperationBody>>()
             .ShowsAnswers(UserJson.Web.IReadOnlyListPendingOperationBody, ("one", [Pending]), ("none", []))
             .Produces(StatusCodes.Status304NotModified)
-            .Tells(ApiHeaders.ETag, ApiHeaders.PreferenceApplied)
+            .Tells(DocumentedHeaders.ETag, DocumentedHeaders.PreferenceApplied)
             .Takes(ApiParameters.IfNoneMatch, ApiParameters.Prefer)
             .Refuses(Problem.InvalidRequest, Problem.TooManyWaits)
             .WithSummary("List a user's pending operations")

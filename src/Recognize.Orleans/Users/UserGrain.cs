@@ -260,7 +260,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
             var number = await numbers.NextAsync();
 
             // The time is taken after the number, in the turn that hands the row to the storage, so that the operations
-            // of a user have the same order by time and by number.
+            // which one activation creates have the same order by time and by number.
             var now = clock.GetUtcNow();
             now = latest is { } last && last.CreatedAt > now ? last.CreatedAt : now;
             first = OperationState.Create(operationId, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);

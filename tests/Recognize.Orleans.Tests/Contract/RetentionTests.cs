@@ -50,7 +50,7 @@ public sealed class RetentionTests
         await clock.SweptAsync();
         clock.Advance(TimeSpan.FromDays(30) - TimeSpan.FromMinutes(1));
         await clock.SweptAsync();
-        clock.Advance(Retention.Interval - TimeSpan.FromTicks(1));
+        clock.Advance(RetentionSweeps.Interval - TimeSpan.FromTicks(1));
         (await api.ReadAsync(id)).ShouldBe(200);
 
         clock.Advance(TimeSpan.FromTicks(1));
@@ -74,7 +74,7 @@ public sealed class RetentionTests
         Assert.Contains("removals failed", Assert.Single(await service.Logs.WaitForAsync(51)).Message, StringComparison.Ordinal);
         await database.ExecuteAsync("ALTER TABLE Hidden RENAME TO OrleansStorage");
 
-        clock.Advance(Retention.Interval);
+        clock.Advance(RetentionSweeps.Interval);
         await clock.SweptAsync();
 
         (await service.Acme.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
@@ -85,7 +85,7 @@ public sealed class RetentionTests
     {
         await using var service = await TestService.StartAsync(StorageEngine.Sqlite);
 
-        Assert.Empty(service.Services.GetServices<IHostedService>().OfType<Retention>());
+        Assert.Empty(service.Services.GetServices<IHostedService>().OfType<RetentionSweeps>());
     }
 
     private static async Task<TestService> StartAsync(SweepingClock clock, TestDatabase? database = null)
@@ -113,7 +113,7 @@ public sealed class RetentionTests
         public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
         {
             var timer = base.CreateTimer(callback, state, dueTime, period);
-            if (dueTime == Retention.Interval)
+            if (dueTime == RetentionSweeps.Interval)
             {
                 waits.Writer.TryWrite(timer);
             }

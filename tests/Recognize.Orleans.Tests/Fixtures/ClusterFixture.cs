@@ -114,7 +114,7 @@ public abstract class ClusterFixture : IAsyncLifetime
     /// <summary>Removes what is too old, as one silo does from time to time.</summary>
     internal Task SweepAsync() => RetentionOn(0).SweepAsync(CancellationToken.None);
 
-    internal Retention RetentionOn(int silo) => ActivatorUtilities.CreateInstance<Retention>(Cluster.Silos[silo].SiloHost.Services);
+    internal RetentionSweeps RetentionOn(int silo) => ActivatorUtilities.CreateInstance<RetentionSweeps>(Cluster.Silos[silo].SiloHost.Services);
 
     /// <summary>The storage itself, past every grain and every trouble.</summary>
     internal IGrainStorage RealStorage =>

@@ -10,14 +10,14 @@ public sealed class DrainingTests
     public async Task The_last_call_keeps_the_connections_that_were_made_and_refuses_whoever_comes_after()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "Only Linux filters what a listener gets.");
-        var draining = new Draining();
-        using var listener = draining.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        var listeners = new Listeners();
+        using var listener = listeners.Bind(new IPEndPoint(IPAddress.Loopback, 0));
         listener.Listen();
         using var early = NewSocket();
         using var late = NewSocket();
         await early.ConnectAsync(listener.LocalEndPoint!);
 
-        draining.TakeNoMore();
+        listeners.IgnoreNewConnections();
         var connecting = late.ConnectAsync(listener.LocalEndPoint!);
         using var accepted = await listener.AcceptAsync();
         await early.SendAsync(new byte[] { 1 });
@@ -34,10 +34,10 @@ public sealed class DrainingTests
     [Fact]
     public void A_listener_that_is_closed_already_is_no_fault()
     {
-        var draining = new Draining();
-        draining.Bind(new IPEndPoint(IPAddress.Loopback, 0)).Dispose();
+        var listeners = new Listeners();
+        listeners.Bind(new IPEndPoint(IPAddress.Loopback, 0)).Dispose();
 
-        draining.TakeNoMore();
+        listeners.IgnoreNewConnections();
     }
 
     private static Socket NewSocket() => new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
