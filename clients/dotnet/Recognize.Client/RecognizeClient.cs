@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net.Http.Headers;
 using System.Runtime.CompilerServices;
 using Microsoft.Kiota.Abstractions;
 using Microsoft.Kiota.Abstractions.Authentication;
@@ -124,11 +125,16 @@ public sealed class RecognizeClient
     internal static bool IsTransient(int status) => status is 429 or 502 or 503 or 504;
 
     /// <summary>
-    /// How long to wait for an answer's <c>Retry-After</c>; null when it says no number of seconds. Whoever says zero must not
-    /// be asked without a pause, nor anybody wait for hours.
+    /// How long to wait for an answer's <c>Retry-After</c> (RFC 9110, 10.2.3); null when it is neither seconds nor a date.
+    /// Whoever says zero must not be asked without a pause, nor anybody wait for hours.
     /// </summary>
-    internal static TimeSpan? PauseOf(string? retryAfter) =>
-        double.TryParse(retryAfter, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds) ? TimeSpan.FromSeconds(Math.Clamp(seconds, 0.25, 30)) : null;
+    internal static TimeSpan? PauseOf(string? retryAfter)
+    {
+        double? seconds = retryAfter is { Length: > 0 } && retryAfter.All(char.IsAsciiDigit) ? double.Parse(retryAfter, CultureInfo.InvariantCulture)
+            : RetryConditionHeaderValue.TryParse(retryAfter, out var condition) && condition.Date is { } date ? (date - DateTimeOffset.UtcNow).TotalSeconds
+            : null;
+        return seconds is { } asked ? TimeSpan.FromSeconds(Math.Clamp(asked, 0.25, 30)) : null;
+    }
 
     private static bool MayPass(Exception exception, CancellationToken cancellationToken) => !cancellationToken.IsCancellationRequested && exception switch
     {

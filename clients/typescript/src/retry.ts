@@ -11,9 +11,10 @@ export const isTransient = (status: number): boolean => transient.has(status);
 
 /** How long to wait before the next attempt, in milliseconds: as long as the answer says, or longer with each failure. */
 export function pauseBefore(attempt: number, answer?: Response): number {
-  const seconds = Number(answer?.headers.get("Retry-After") || Number.NaN);
+  const told = answer?.headers.get("Retry-After") ?? "";
+  const wanted = /^\d+$/.test(told) ? Number(told) * 1000 : Date.parse(told) - Date.now();
   // Whoever says zero must not be asked without a pause, nor anybody wait for hours.
-  if (Number.isFinite(seconds) && seconds >= 0) return Math.min(Math.max(seconds * 1000, shortestPause), longestPause);
+  if (!Number.isNaN(wanted)) return Math.min(Math.max(wanted, shortestPause), longestPause);
   // Clients that lost one process must not come back to the next one all at the same moment.
   return Math.min(250 * 2 ** attempt, 5000) * (0.5 + Math.random() / 2);
 }

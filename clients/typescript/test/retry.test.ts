@@ -18,10 +18,12 @@ test("a pause is as long as the answer says, but neither none nor hours", () => 
   assert.equal(pauseBefore(0, told("7")), 7_000);
   assert.equal(pauseBefore(0, told("0")), 250);
   assert.equal(pauseBefore(0, told("86400")), 30_000);
+  assert.equal(pauseBefore(0, told("Wed, 21 Oct 2015 07:28:00 GMT")), 250);
+  assert.equal(pauseBefore(0, told("Fri, 31 Dec 9999 23:59:59 GMT")), 30_000);
 });
 
-test("an answer that names no seconds leaves the pause to the client", () => {
-  for (const retryAfter of ["", "Wed, 21 Oct 2026 07:28:00 GMT", "-1"]) {
+test("an answer that names neither seconds nor a date leaves the pause to the client", () => {
+  for (const retryAfter of ["", "NaN", "soon"]) {
     const pause = pauseBefore(3, told(retryAfter));
     assert.ok(pause >= 1_000 && pause <= 2_000, `${pause} after '${retryAfter}'`);
   }
@@ -33,10 +35,14 @@ test("a redirect is not followed, so that nobody else gets the key", async (cont
     keys += request.headers["x-api-key"] === undefined ? 0 : 1;
     response.writeHead(200, { "Content-Type": "application/json" }).end("{}");
   });
-  const redirecting = await serve(context, (_, response) => response.writeHead(307, { Location: other }).end());
+  let redirects = 0;
+  const redirecting = await serve(context, (_, response) => {
+    redirects++;
+    response.writeHead(307, { Location: other }).end();
+  });
   const client = createRecognizeClient({ baseUrl: redirecting, apiKey: "a-key", attempts: 1 });
 
   await assert.rejects(client.api.GET("/v2/operations/{operationId}", { params: { path: { operationId: "txn-1" } } }));
 
-  assert.equal(keys, 0);
+  assert.deepEqual([redirects, keys], [1, 0]);
 });

@@ -17,11 +17,32 @@ public sealed class ClientRetryTests
     [InlineData("0", 0.25)]
     [InlineData("86400", 30.0)]
     [InlineData("99999999999999999999", 30.0)]
+    [InlineData("Wed, 21 Oct 2015 07:28:00 GMT", 0.25)]
+    [InlineData("Fri, 31 Dec 9999 23:59:59 GMT", 30.0)]
     [InlineData("-1", null)]
-    [InlineData("Wed, 21 Oct 2026 07:28:00 GMT", null)]
+    [InlineData("NaN", null)]
+    [InlineData("soon", null)]
     [InlineData(null, null)]
     public void A_pause_is_as_long_as_the_answer_says_but_neither_none_nor_hours(string? retryAfter, double? seconds) =>
         Assert.Equal(seconds, RecognizeClient.PauseOf(retryAfter)?.TotalSeconds);
+
+    [Fact]
+    public async Task A_call_that_is_told_to_come_back_at_once_pauses_all_the_same()
+    {
+        var asked = new List<long>();
+        await using var busy = await ServeAsync(context =>
+        {
+            asked.Add(Stopwatch.GetTimestamp());
+            (context.Response.StatusCode, context.Response.Headers.RetryAfter) = (asked.Count == 1 ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status404NotFound, "0");
+            return Task.CompletedTask;
+        });
+        await using var services = Services(busy);
+
+        await Assert.ThrowsAnyAsync<ApiException>(() => services.GetRequiredService<RecognizeClient>().Api.V2.Operations["txn-1"].GetAsync());
+
+        Assert.Equal(2, asked.Count);
+        Assert.True(Stopwatch.GetElapsedTime(asked[0], asked[1]) >= TimeSpan.FromMilliseconds(240));
+    }
 
     [Fact]
     public async Task A_redirect_is_not_followed_so_that_nobody_else_gets_the_key()
@@ -37,9 +58,7 @@ public sealed class ClientRetryTests
             (context.Response.StatusCode, context.Response.Headers.Location) = (StatusCodes.Status307TemporaryRedirect, other.Urls.Single());
             return Task.CompletedTask;
         });
-        await using var services = new ServiceCollection()
-            .AddRecognizeClient(options => (options.BaseAddress, options.ApiKey) = (new(redirecting.Urls.Single()), "a-key"))
-            .BuildServiceProvider();
+        await using var services = Services(redirecting);
 
         var answer = await Assert.ThrowsAnyAsync<ApiException>(() => services.GetRequiredService<RecognizeClient>().Api.V2.Operations["txn-1"].GetAsync());
 
@@ -59,6 +78,10 @@ public sealed class ClientRetryTests
         Assert.True(tests.ExitCode == 0, output);
         Assert.Contains("pass 3", output, StringComparison.Ordinal);
     }
+
+    private static ServiceProvider Services(WebApplication server) => new ServiceCollection()
+        .AddRecognizeClient(options => (options.BaseAddress, options.ApiKey) = (new(server.Urls.Single()), "a-key"))
+        .BuildServiceProvider();
 
     private static async Task<WebApplication> ServeAsync(RequestDelegate answer)
     {
