@@ -51,15 +51,13 @@ internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
     {
         var share = Of(customer);
         var (bytes, reads) = share.ReadSoFar;
-        try
+        if (await TryTakeAsync(share.Turns, 1) is { } turn)
         {
-            return await TakeAsync(share.Turns, 1);
+            return turn;
         }
-        catch (CustomerBusyException) when (share.Turns.GetStatistics() is { CurrentQueuedCount: < LongestQueue }
-            && share.ReadSoFar is var now && now.Bytes - bytes < MuchRead && now.Reads - reads < ManyReads)
-        {
-            throw new StorageBusyException();
-        }
+
+        var now = share.ReadSoFar;
+        throw now.Bytes - bytes < MuchRead && now.Reads - reads < ManyReads ? new StorageBusyException() : new CustomerBusyException();
     }
 
     /// <summary>Waits for the customer's turn to render a large list.</summary>
@@ -86,13 +84,11 @@ internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
         }
     }
 
-    /// <summary>Counts a read that was answered, and completes when the next one may begin.</summary>
-    public ValueTask PaceReadAsync(string customer, long bytes)
-    {
-        var share = Of(customer);
-        share.Count(bytes);
-        return PaceAsync(share.Read, Math.Min(bytes, ReadPerSecond));
-    }
+    /// <summary>Counts what the database has answered to whoever has the turn to read.</summary>
+    public void CountRead(string customer, long bytes) => Of(customer).Count(bytes);
+
+    /// <summary>Completes when this many more bytes of the customer's large lists may be read.</summary>
+    public ValueTask PaceReadAsync(string customer, long bytes) => PaceAsync(Of(customer).Read, Math.Min(bytes, ReadPerSecond));
 
     /// <summary>Completes when this many more bytes of the customer's large lists may be rendered.</summary>
     public ValueTask PaceRenderAsync(string customer, long bytes) => PaceAsync(Of(customer).Rendered, Math.Min(bytes, RenderedPerSecond));
@@ -130,7 +126,10 @@ internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
         async ValueTask WaitAsync() => (await rate.AcquireAsync(units, cancellationToken)).Dispose();
     }
 
-    private async Task<RateLimitLease> TakeAsync(ConcurrencyLimiter limiter, int permits)
+    private async Task<RateLimitLease> TakeAsync(ConcurrencyLimiter limiter, int permits) => await TryTakeAsync(limiter, permits) ?? throw new CustomerBusyException();
+
+    // Null: it waited too long.
+    private async Task<RateLimitLease?> TryTakeAsync(ConcurrencyLimiter limiter, int permits)
     {
         using var patience = new CancellationTokenSource(Times.LongestTurnWait, clock);
         try
@@ -140,7 +139,7 @@ internal sealed class CustomerQuotas(TimeProvider clock) : IDisposable
         }
         catch (OperationCanceledException)
         {
-            throw new CustomerBusyException();
+            return null;
         }
     }
 

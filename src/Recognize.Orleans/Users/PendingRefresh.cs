@@ -118,6 +118,7 @@ internal sealed class PendingRefresh
         while (true)
         {
             var page = await history.ReadPendingAsync(customer, userId, after, NextPage);
+            quotas.CountRead(customer, page.Bytes);
             rows.AddRange(page.Rows.Select(row => row.State).OfType<OperationState>());
             if (page.IsLast)
             {

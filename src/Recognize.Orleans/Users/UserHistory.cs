@@ -82,6 +82,7 @@ internal sealed class UserHistory(string customer, string userId, OperationHisto
 
         using var turn = await quotas.TakeReadTurnAsync(customer);
         var page = await history.ReadAsync(customer, userId, after, count);
+        quotas.CountRead(customer, page.Bytes);
         await quotas.PaceReadAsync(customer, page.Bytes);
         return page;
     }
