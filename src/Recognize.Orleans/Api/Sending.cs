@@ -20,6 +20,19 @@ internal static class Sending
     /// <summary>How long a client may read nothing at all.</summary>
     public static readonly TimeSpan LongestUnread = TimeSpan.FromSeconds(10);
 
+    /// <summary>
+    /// Makes an answer that may outlast a stop the last one of its connection. The service closes its connections just after
+    /// the last answer, and a load balancer that had put this one back into its pool would lose the next request on it.
+    /// HTTP/2 announces the end of its connections by itself.
+    /// </summary>
+    public static void EndConnection(this HttpResponse response)
+    {
+        if (HttpProtocol.IsHttp11(response.HttpContext.Request.Protocol))
+        {
+            response.Headers.Connection = "close";
+        }
+    }
+
     /// <summary>Cuts a body into parts.</summary>
     public static IEnumerable<ReadOnlyMemory<byte>> PartsOf(ReadOnlyMemory<byte> body)
     {
@@ -40,6 +53,11 @@ internal static class Sending
         var clock = context.RequestServices.GetRequiredService<TimeProvider>();
         var customer = context.Customer().Name;
         var patience = LongestUnread;
+        if (!response.HasStarted)
+        {
+            response.EndConnection();
+        }
+
         foreach (var part in parts)
         {
             await quotas.PaceSendAsync(customer, part.Length, context.RequestAborted);

@@ -165,18 +165,12 @@ internal static class UserEndpoints
         var list = await AskAsync();
         context.Response.ContentType = EventStream;
         context.Response.Headers["X-Accel-Buffering"] = "no";
-        if (HttpProtocol.IsHttp11(context.Request.Protocol))
-        {
-            // A stream that began before a stop ends just before its connection. Without this, a load balancer could send
-            // the next request on that connection and lose it.
-            context.Response.Headers.Connection = "close";
-        }
-
         if (isHead)
         {
             return Results.Empty;
         }
 
+        context.Response.EndConnection();
         var spoken = DateTimeOffset.MinValue;
         while (!wait.IsOver)
         {

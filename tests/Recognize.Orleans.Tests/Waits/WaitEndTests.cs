@@ -45,6 +45,16 @@ public sealed class WaitEndTests
     }
 
     [Fact]
+    public async Task A_list_that_is_sent_in_parts_is_the_last_answer_of_its_connection()
+    {
+        await using var service = await WaitingClock.StartServiceAsync(clock);
+        await service.Acme.CreateInOrderAsync(user, Enumerable.Range(0, 5).Select(number => $"{id}-{number}"), new string('x', 16_384));
+
+        Assert.Equal("close", (await service.Acme.ListAsync(user)).ShouldBe(200)["Connection"]);
+        Assert.Equal("close", (await service.Acme.GetAsync($"/v2/users/{user}/operations")).ShouldBe(200)["Connection"]);
+    }
+
+    [Fact]
     public async Task There_are_no_more_waits_than_allowed_and_a_client_that_goes_away_makes_room()
     {
         await using var service = await WaitingClock.StartServiceAsync(clock, new() { ["Recognize:Waits:PerCustomer"] = "1" });
