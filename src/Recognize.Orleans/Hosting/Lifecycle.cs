@@ -23,8 +23,7 @@ internal sealed partial class Lifecycle(
     TimeProvider clock,
     ILogger<Lifecycle> logger) : IHostedLifecycleService, ISiloStatusListener
 {
-    // Orleans calls the listener from one loop.
-    private readonly HashSet<SiloAddress> leaving = [];
+    private readonly Departures departures = new();
 
     public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
@@ -32,6 +31,12 @@ internal sealed partial class Lifecycle(
 
     public Task StartedAsync(CancellationToken cancellationToken)
     {
+        // Those that are ending or have ended already are no news.
+        foreach (var (silo, status) in silos.GetApproximateSiloStatuses())
+        {
+            departures.Note(silo, status);
+        }
+
         silos.SubscribeToSiloStatusEvents(this);
         metrics.Begin();
         var addresses = server.Features.GetRequiredFeature<IServerAddressesFeature>().Addresses;
@@ -105,22 +110,17 @@ internal sealed partial class Lifecycle(
         {
             Log.Joined(logger, name, updatedSilo);
         }
-        else if (status is SiloStatus.ShuttingDown or SiloStatus.Stopping)
-        {
-            leaving.Add(updatedSilo);
-        }
-        else if (status is SiloStatus.Dead)
-        {
-            if (leaving.Remove(updatedSilo))
-            {
-                Log.Left(logger, name, updatedSilo);
-            }
-            else
-            {
-                Log.Lost(logger, name, updatedSilo);
-            }
 
-            waits.WakeAll();
+        switch (departures.Note(updatedSilo, status))
+        {
+            case Departure.Left:
+                Log.Left(logger, name, updatedSilo);
+                waits.WakeAll();
+                break;
+            case Departure.Lost:
+                Log.Lost(logger, name, updatedSilo);
+                waits.WakeAll();
+                break;
         }
     }
 

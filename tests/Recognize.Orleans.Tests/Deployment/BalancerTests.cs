@@ -15,8 +15,7 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
 {
     private const int Streams = 200;
 
-    private static readonly int JourneysPerSecond =
-        int.TryParse(Environment.GetEnvironmentVariable("RECOGNIZE_TEST_JOURNEYS"), CultureInfo.InvariantCulture, out var journeys) ? journeys : 30;
+    private static readonly int JourneysPerSecond = int.Parse(Environment.GetEnvironmentVariable("RECOGNIZE_TEST_JOURNEYS") ?? "30", NumberStyles.None, CultureInfo.InvariantCulture);
 
     private readonly string user = ApiClient.NewUser();
     private readonly string id = ApiClient.NewId();
@@ -203,7 +202,7 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
             },
             end.Token);
 
-        await InOrder.ForEachAsync(Enumerable.Range(0, 3), cluster.RestartAsync);
+        await InOrder.ForEachAsync(followers.Users.Chunk((Streams / 3) + 1).Index(), restart => Task.WhenAll(cluster.RestartAsync(restart.Index), AskAsync(restart.Item)));
         await end.CancelAsync();
         await load;
 
@@ -213,9 +212,17 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
         await InOrder.ForEachAsync(approved.Chunk(50), async operations => Assert.All(
             await Task.WhenAll(operations.Select(cluster.Api.ReadAsync)),
             answer => Assert.Equal("approved", answer.ShouldBe(200).Json.GetProperty("state").GetString())));
-        var seen = followers.Users.Select(one => followers.SeesAsync(one, $"for-{one}")).ToList();
-        await InOrder.ForEachAsync(followers.Users, async one => (await cluster.Api.CreateAsync(one, $"for-{one}")).ShouldBeSuccess());
-        await Task.WhenAll(seen);
+        await AskAsync(followers.Users);
+        Assert.True(followers.Connections > Streams, "No stream ended.");
+        Assert.True(approved.Count > 10 * JourneysPerSecond, "There was no load.");
+
+        Task AskAsync(IEnumerable<string> users) => InOrder.ForEachAsync(users, async one =>
+        {
+            var operation = ApiClient.NewId();
+            var seen = followers.SeesAsync(one, operation);
+            (await cluster.Api.CreateAsync(one, operation)).ShouldBeSuccess();
+            await seen;
+        });
     }
 
     // Six megabytes: Linux holds up to four for a client that does not read.

@@ -187,7 +187,6 @@ public sealed partial class ComposeTests
         Assert.Matches(@"proxy_pass http://silos;\n", Balancer);
     }
 
-    // A create that is sent twice is answered 409 although it was stored.
     // A silo closes them after its drain delay, and a request that is sent on one at that moment is lost.
     [Theory]
     [MemberData(nameof(Silos))]
@@ -196,6 +195,7 @@ public sealed partial class ComposeTests
             TimeSpan.FromSeconds(int.Parse(KeepaliveTimeout().Match(Balancer).Groups[1].Value, CultureInfo.InvariantCulture))
             < Settings.Read(ConfigurationOf(name), "/app", []).Silo.DrainDelay);
 
+    // A create that is sent twice is answered 409 although it was stored.
     [Fact]
     public void The_balancer_sends_nothing_twice_that_changes_something() =>
         Assert.DoesNotMatch(@"(?m)^\s*proxy_next_upstream\s", Balancer);

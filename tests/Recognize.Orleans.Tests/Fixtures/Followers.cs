@@ -34,8 +34,16 @@ internal sealed class Followers : IAsyncDisposable
     {
         var users = Enumerable.Range(0, count).Select(_ => ApiClient.NewUser()).ToList();
         var followers = new Followers(api, users);
-        await Task.WhenAll(users.Select(user => followers.SeesAsync(user, "")));
-        return followers;
+        try
+        {
+            await Task.WhenAll(users.Select(user => followers.SeesAsync(user, "")));
+            return followers;
+        }
+        catch
+        {
+            await followers.DisposeAsync();
+            throw;
+        }
     }
 
     /// <summary>Completes when a user's stream has shown the operation.</summary>
@@ -50,37 +58,41 @@ internal sealed class Followers : IAsyncDisposable
 
     private async Task FollowAsync(string user)
     {
-        // Clients of event streams wait before they connect again, browsers for seconds.
-        for (; !end.IsCancellationRequested; await Task.Delay(Pause))
+        while (!end.IsCancellationRequested)
         {
-            using var stream = await api.FollowAsync(user);
-            Interlocked.Increment(ref connections);
-            if (stream.Status is not 200)
-            {
-                failed.Add($"{stream.Status} to a stream");
-                continue;
-            }
-
-            await using var closing = end.Token.Register(stream.Dispose);
             try
             {
-                while (await stream.NextAsync() is { Count: > 0 } lines)
-                {
-                    Show(user, lines);
-                }
+                using var stream = await api.FollowAsync(user);
+                Interlocked.Increment(ref connections);
+                await (stream.Status is 200 ? ShowAsync(user, stream) : throw new HttpRequestException($"It was answered {stream.Status}."));
             }
             catch (Exception) when (end.IsCancellationRequested)
             {
                 return;
             }
-            catch (TimeoutException)
+            catch (Exception refused) when (refused is HttpRequestException or OperationCanceledException or TimeoutException)
             {
-                failed.Add("a stream without even a comment");
+                failed.Add($"A stream: {refused.Message}");
             }
-            catch (Exception cut) when (cut is IOException or HttpRequestException)
+
+            // Clients of event streams wait before they connect again, browsers for seconds.
+            await Task.Delay(Pause);
+        }
+    }
+
+    private async Task ShowAsync(string user, EventStream stream)
+    {
+        await using var closing = end.Token.Register(stream.Dispose);
+        try
+        {
+            while (await stream.NextAsync() is { Count: > 0 } lines)
             {
-                // Its silo stops, or the balancer has lost it: it is followed again.
+                Show(user, lines);
             }
+        }
+        catch (Exception cut) when (cut is IOException or HttpRequestException)
+        {
+            // The balancer has lost it with its silo: it is followed again.
         }
     }
 

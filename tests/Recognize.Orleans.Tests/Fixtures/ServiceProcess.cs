@@ -9,7 +9,7 @@ using Xunit;
 
 namespace Recognize.Orleans.Fixtures;
 
-/// <summary>The service as a process of its own, as production runs it: environment Production, settings by environment variables.</summary>
+/// <summary>The service as a process of its own, as production runs it but for profiles of methods: environment Production, settings by environment variables.</summary>
 internal sealed class ServiceProcess : IAsyncDisposable
 {
     public const string Key = "key-of-the-relying-party";

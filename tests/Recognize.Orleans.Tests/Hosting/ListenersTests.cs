@@ -4,7 +4,7 @@ using Xunit;
 
 namespace Recognize.Orleans.Hosting;
 
-public sealed class DrainingTests
+public sealed class ListenersTests
 {
     [SkippableFact]
     public async Task The_last_call_keeps_the_connections_that_were_made_and_refuses_whoever_comes_after()
