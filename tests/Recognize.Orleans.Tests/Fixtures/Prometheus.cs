@@ -55,15 +55,17 @@ internal sealed class Prometheus : IAsyncDisposable
         return (tool.ExitCode, string.Concat(said));
     }
 
-    /// <summary>How many series a query returns, once it returns any; 0 when it does not within a minute.</summary>
-    public async Task<int> SeriesAsync(string query)
+    /// <summary>How many series a query returns, once it returns enough; fewer when it does not within a minute.</summary>
+    /// <param name="query">In Prometheus' language.</param>
+    /// <param name="enough">One slow scrape is a node that is down: it may take another one.</param>
+    public async Task<int> SeriesAsync(string query, int enough = 1)
     {
         var patience = Task.Delay(ServiceProcess.Patience);
         while (true)
         {
             using var answer = JsonDocument.Parse(await api.GetStringAsync($"/api/v1/query?query={Uri.EscapeDataString(query)}"));
             var found = answer.RootElement.GetProperty("data").GetProperty("result").EnumerateArray().Count(IsNumber);
-            if (found > 0 || patience.IsCompleted)
+            if (found >= enough || patience.IsCompleted)
             {
                 return found;
             }
