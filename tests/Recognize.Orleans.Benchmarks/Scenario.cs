@@ -1,3 +1,4 @@
+
 namespace Recognize.Orleans.Benchmarks;
 
 /// <summary>What is sent. An iteration is all steps, one after the other on one connection; what is counted and timed are iterations.</summary>

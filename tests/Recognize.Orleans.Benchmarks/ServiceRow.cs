@@ -1,4 +1,5 @@
 using Recognize.Orleans.Operations;
+using Recognize.Orleans.State;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Benchmarks;

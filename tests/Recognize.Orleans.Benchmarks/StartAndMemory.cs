@@ -1,3 +1,4 @@
+
 namespace Recognize.Orleans.Benchmarks;
 
 /// <summary>How soon a started process answers, and what an operation that nobody asks for any more costs in memory.</summary>

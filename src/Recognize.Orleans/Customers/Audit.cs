@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.State;
 
 namespace Recognize.Orleans.Customers;
 
@@ -77,7 +78,7 @@ internal sealed partial class Audit(Settings settings, TimeProvider clock, ILogg
         }
     }
 
-    private static string UtcText(DateTimeOffset time) => Storage.UtcMilliseconds.Text(time);
+    private static string UtcText(DateTimeOffset time) => UtcMilliseconds.Text(time);
 
     private static partial class Log
     {

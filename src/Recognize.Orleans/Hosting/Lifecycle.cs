@@ -1,9 +1,12 @@
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http.Features;
+using Recognize.Orleans.Api;
+using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Waits;
+using Recognize.Orleans.Hosting.Stopping;
+using Recognize.Orleans.Storage.Sqlite;
 
 namespace Recognize.Orleans.Hosting;
 
@@ -16,7 +19,7 @@ internal sealed partial class Lifecycle(
     ISiloStatusOracle silos,
     FrontEndWaits waits,
     IHostEnvironment environment,
-    Storage.Fence fence,
+    Fence fence,
     OperatorStop stop,
     Listeners listeners,
     Metrics metrics,
@@ -55,7 +58,7 @@ internal sealed partial class Lifecycle(
         }
 
         if (settings.Storage.Engine is StorageEngine.Sqlite
-            && Storage.SqliteFiles.OpenToOthers(Storage.SqliteDatabase.FileOf(settings.Storage.ConnectionString)) is { Count: > 0 } open)
+            && SqliteFiles.OpenToOthers(SqliteDatabase.FileOf(settings.Storage.ConnectionString)) is { Count: > 0 } open)
         {
             Log.OpenToOthers(logger, string.Join(' ', open));
         }
@@ -88,7 +91,7 @@ internal sealed partial class Lifecycle(
     {
         if (cancellationToken.IsCancellationRequested)
         {
-            Log.CutOff(logger, fence.IsClosed ? Storage.Fence.ExitCode : Storage.StopDeadline.CutOff);
+            Log.CutOff(logger, fence.IsClosed ? Fence.ExitCode : StopDeadline.CutOff);
         }
         else
         {

@@ -5,8 +5,8 @@ using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Orleans.Dashboard;
 using Recognize.Orleans.Api;
+using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Hosting;
 

@@ -2,12 +2,14 @@ using System.Reflection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging.Console;
 using Recognize.Orleans.Api;
+using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Hosting.Stopping;
 using Recognize.Orleans.Operations;
+using Recognize.Orleans.Operations.Pending;
+using Recognize.Orleans.Operations.Retention;
 using Recognize.Orleans.Storage;
-using Recognize.Orleans.Users;
-using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Hosting;
 

@@ -7,11 +7,13 @@ using Orleans.Providers;
 using Orleans.Runtime.Hosting;
 using Orleans.Runtime.MembershipService;
 using Orleans.Storage;
+using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Hosting.Stopping;
 using Recognize.Orleans.Operations;
+using Recognize.Orleans.State;
 using Recognize.Orleans.Storage;
-using Recognize.Orleans.Users;
 
 namespace Recognize.Orleans.Hosting;
 

@@ -2,6 +2,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Text.Json.Serialization;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
+using Recognize.Orleans.State;
 
 namespace Recognize.Orleans.Operations;
 
@@ -190,7 +191,7 @@ public sealed record OperationBody
         _ => throw new InvalidOperationException($"Status {status} has no name."),
     };
 
-    internal static string Time(DateTimeOffset time) => Storage.UtcMilliseconds.Text(time)[..^1];
+    internal static string Time(DateTimeOffset time) => UtcMilliseconds.Text(time)[..^1];
 }
 
 [JsonSerializable(typeof(CreateOperationBody))]

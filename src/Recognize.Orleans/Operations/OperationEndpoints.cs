@@ -1,7 +1,6 @@
 using Microsoft.Extensions.Primitives;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
-using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Operations;
 

@@ -1,9 +1,11 @@
 using Orleans.Concurrency;
 using Orleans.Placement;
 using Orleans.Storage;
+using Recognize.Orleans.Api;
+using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Storage;
-using Recognize.Orleans.Waits;
+using Recognize.Orleans.Operations.Retention;
+using Recognize.Orleans.State;
 
 namespace Recognize.Orleans.Operations;
 

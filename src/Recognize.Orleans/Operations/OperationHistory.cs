@@ -2,6 +2,7 @@ using System.Data;
 using System.Data.Common;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
+using Recognize.Orleans.State;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Operations;

@@ -1,5 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Recognize.Orleans.Cluster;
+using Recognize.Orleans.State;
 
 namespace Recognize.Orleans.Operations;
 
@@ -92,10 +94,10 @@ internal sealed class NumbersGrain([PersistentState("numbers")] IPersistentState
 }
 
 /// <summary>The first number that was never leased.</summary>
-internal sealed record NumbersState : Storage.IStoredState
+internal sealed record NumbersState : IStoredState
 {
     [JsonPropertyName("v")]
-    public int Format { get; init; } = Storage.StateSerializer.Format;
+    public int Format { get; init; } = StateSerializer.Format;
 
     public long Next { get; init; } = 1;
 
@@ -106,8 +108,8 @@ internal sealed record NumbersState : Storage.IStoredState
 /// <summary>The states that the service stores.</summary>
 [JsonSerializable(typeof(OperationState))]
 [JsonSerializable(typeof(NumbersState))]
-[JsonSerializable(typeof(Storage.ProbeState))]
+[JsonSerializable(typeof(ProbeState))]
 internal sealed partial class StateJson : JsonSerializerContext
 {
-    public static StateJson Stored { get; } = new(Storage.StateSerializer.Options);
+    public static StateJson Stored { get; } = new(StateSerializer.Options);
 }

@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Recognize.Orleans.State;
+using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Operations;
 
@@ -8,13 +10,13 @@ namespace Recognize.Orleans.Operations;
 /// The stored state of an operation, and every rule about it. Immutable, because the storage serializes it outside the
 /// grain's turn.
 /// </summary>
-internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedState
+internal sealed record OperationState : IStoredState, IIndexedState
 {
     /// <summary>The type of its rows.</summary>
     public const string Name = "operation";
 
     [JsonPropertyName("v")]
-    public int Format { get; init; } = Storage.StateSerializer.Format;
+    public int Format { get; init; } = StateSerializer.Format;
 
     public long Id { get; init; }
 
@@ -104,7 +106,7 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
     /// This operation's key in its user's history. It sorts by time and then by id, and never changes.
     /// </summary>
     public string HistoryKey(string customer) =>
-        string.Create(CultureInfo.InvariantCulture, $"{HistoryOf(customer, UserId)}{Storage.UtcMilliseconds.Text(CreatedAt)}/{Id:D16}");
+        string.Create(CultureInfo.InvariantCulture, $"{HistoryOf(customer, UserId)}{UtcMilliseconds.Text(CreatedAt)}/{Id:D16}");
 
     /// <summary>
     /// The number of the operation with this <see cref="HistoryKey"/>; 0 when the text is no such key.
@@ -116,7 +118,7 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
     /// The keys of this row. A pending operation has the same key in the history and among its user's pending
     /// operations. A tombstone is in no user's history: its key sorts behind all of them, in the order of removal.
     /// </summary>
-    public Storage.RowKeys KeysOf(string grainKey, bool isFirst)
+    public RowKeys KeysOf(string grainKey, bool isFirst)
     {
         if (RemovedAt is { } removed)
         {
@@ -138,7 +140,7 @@ internal sealed record OperationState : Storage.IStoredState, Storage.IIndexedSt
     /// <summary>The prefix of the keys of tombstones: it sorts behind every user's history.</summary>
     public const string Tombstones = "~";
 
-    public static string TombstonesAt(DateTimeOffset removed) => Tombstones + Storage.UtcMilliseconds.Text(removed);
+    public static string TombstonesAt(DateTimeOffset removed) => Tombstones + UtcMilliseconds.Text(removed);
 
     /// <summary>The outcome of a create when the operation already exists.</summary>
     public OperationOutcome Replay(CreateOperation request)

@@ -3,6 +3,9 @@ using System.Data.Common;
 using System.Diagnostics.CodeAnalysis;
 using DbUp.Builder;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Storage.PostgreSql;
+using Recognize.Orleans.Storage.Sqlite;
+using Recognize.Orleans.Storage.SqlServer;
 
 namespace Recognize.Orleans.Storage;
 

@@ -1,4 +1,5 @@
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Storage.Sqlite;
 
 namespace Recognize.Orleans.Storage;
 

@@ -1,3 +1,4 @@
+
 namespace Recognize.Orleans.Benchmarks.Servers;
 
 /// <summary>Kestrel and routing with nothing behind them: what a request costs before any work.</summary>

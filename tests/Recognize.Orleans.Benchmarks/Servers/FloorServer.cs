@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Storage;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations;
+using Recognize.Orleans.State;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Benchmarks.Servers;

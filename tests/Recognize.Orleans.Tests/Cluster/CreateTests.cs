@@ -1,6 +1,6 @@
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Operations;
-using Recognize.Orleans.Waits;
 using Xunit;
 
 namespace Recognize.Orleans.Cluster;

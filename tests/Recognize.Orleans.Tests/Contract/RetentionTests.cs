@@ -6,7 +6,7 @@ using Orleans.TestingHost;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Operations;
+using Recognize.Orleans.Operations.Retention;
 using Xunit;
 
 namespace Recognize.Orleans.Contract;

@@ -2,8 +2,9 @@ using System.Globalization;
 using Microsoft.Extensions.Configuration;
 using Recognize.Orleans.Documents;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Hosting;
+using Recognize.Orleans.Hosting.CommandLine;
 using Xunit;
+
 using Settings = Recognize.Orleans.Foundation.Settings;
 
 namespace Recognize.Orleans.Deployment;
@@ -58,7 +59,7 @@ public sealed class SystemdTests
     public void It_is_started_again_after_everything_but_a_mistyped_command_line()
     {
         Assert.Equal("on-failure", Unit["Restart"].Single());
-        Assert.Equal(CommandLine.Misused.ToString(CultureInfo.InvariantCulture), Unit["RestartPreventExitStatus"].Single());
+        Assert.Equal(Commands.Misused.ToString(CultureInfo.InvariantCulture), Unit["RestartPreventExitStatus"].Single());
         Assert.Equal("0", Unit["StartLimitIntervalSec"].Single());
     }
 

@@ -1,3 +1,4 @@
+
 namespace Recognize.Orleans.FaultInjection;
 
 /// <summary>Says in sentences which answers break the promises, whatever happened between them.</summary>

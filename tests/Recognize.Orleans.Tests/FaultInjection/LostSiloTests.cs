@@ -1,8 +1,8 @@
 using System.Diagnostics;
+using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Processes;
-using Recognize.Orleans.Storage;
 using Xunit;
 using Xunit.Abstractions;
 

@@ -1,3 +1,4 @@
+
 namespace Recognize.Orleans.FaultInjection;
 
 /// <summary>What was asked.</summary>

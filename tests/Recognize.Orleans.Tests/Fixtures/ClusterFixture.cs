@@ -6,6 +6,7 @@ using Orleans.TestingHost;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Operations;
+using Recognize.Orleans.Operations.Retention;
 using Recognize.Orleans.Storage;
 using Xunit;
 

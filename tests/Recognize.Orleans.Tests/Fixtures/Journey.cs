@@ -1,5 +1,5 @@
+using Recognize.Orleans.Api;
 using Recognize.Orleans.Operations;
-using Recognize.Orleans.Waits;
 using Xunit;
 
 namespace Recognize.Orleans.Fixtures;

@@ -5,6 +5,7 @@ using Orleans.Configuration;
 using Orleans.Serialization;
 using Orleans.Storage;
 using Recognize.Orleans.Operations;
+using Recognize.Orleans.State;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Fixtures;

@@ -5,7 +5,6 @@ using Microsoft.Extensions.Time.Testing;
 using Orleans.TestingHost;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Waits;
 
 namespace Recognize.Orleans.Fixtures;
 

@@ -1,8 +1,9 @@
 using Microsoft.Extensions.Hosting.Internal;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Hosting.Stopping;
 using Xunit;
 
 namespace Recognize.Orleans.Hosting;

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using Recognize.Orleans.Hosting.Stopping;
 using Xunit;
 
 namespace Recognize.Orleans.Hosting;

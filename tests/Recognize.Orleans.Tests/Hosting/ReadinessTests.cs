@@ -1,8 +1,9 @@
 using Microsoft.Extensions.DependencyInjection;
 using Recognize.Orleans.Api;
+using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Storage.Sqlite;
 using Xunit;
 
 namespace Recognize.Orleans.Hosting;

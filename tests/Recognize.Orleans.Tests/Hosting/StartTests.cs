@@ -4,6 +4,7 @@ using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Hosting.CommandLine;
 using Xunit;
 
 namespace Recognize.Orleans.Hosting;
@@ -191,10 +192,10 @@ public sealed class StartTests : IAsyncLifetime
     public async Task The_command_health_asks_the_service_on_this_machine()
     {
         var arguments = TestService.Arguments(database);
-        Assert.Equal(1, await CommandLine.RunAsync(["health", .. arguments]));
+        Assert.Equal(1, await Commands.RunAsync(["health", .. arguments]));
 
         await using var service = await TestService.StartAsync(database);
-        Assert.Equal(0, await CommandLine.RunAsync(["health", .. TestService.Arguments(database, new() { ["Recognize:Management:Port"] = $"{service.Management.Port}" })]));
+        Assert.Equal(0, await Commands.RunAsync(["health", .. TestService.Arguments(database, new() { ["Recognize:Management:Port"] = $"{service.Management.Port}" })]));
     }
 
     [Theory]
@@ -212,25 +213,25 @@ public sealed class StartTests : IAsyncLifetime
 
         await using var service = await TestService.StartAsync(database, settings);
 
-        Assert.Equal(0, await CommandLine.RunAsync(["health", .. TestService.Arguments(database, settings)]));
+        Assert.Equal(0, await Commands.RunAsync(["health", .. TestService.Arguments(database, settings)]));
     }
 
     [Fact]
     public async Task The_command_apply_schema_makes_the_database_usable_and_may_be_repeated()
     {
-        Assert.Equal(0, await CommandLine.RunAsync(["apply-schema", .. TestService.Arguments(database)]));
-        Assert.Equal(0, await CommandLine.RunAsync(["apply-schema", "--create-database", .. TestService.Arguments(database)]));
+        Assert.Equal(0, await Commands.RunAsync(["apply-schema", .. TestService.Arguments(database)]));
+        Assert.Equal(0, await Commands.RunAsync(["apply-schema", "--create-database", .. TestService.Arguments(database)]));
 
         await using var service = await TestService.StartAsync(database, new() { ["Recognize:Storage:ApplySchema"] = "false" });
         (await service.Acme.CreateAsync(ApiClient.NewUser(), "txn-1")).ShouldBeSuccess();
     }
 
     [Fact]
-    public async Task An_unknown_command_does_nothing() => Assert.Equal(2, await CommandLine.RunAsync(["server", .. TestService.Arguments(database)]));
+    public async Task An_unknown_command_does_nothing() => Assert.Equal(2, await Commands.RunAsync(["server", .. TestService.Arguments(database)]));
 
     [Fact]
     public async Task A_refused_start_ends_with_1() =>
-        Assert.Equal(1, await CommandLine.RunAsync(TestService.Arguments(database, new() { ["Recognize:Silo:Port"] = "none" })));
+        Assert.Equal(1, await Commands.RunAsync(TestService.Arguments(database, new() { ["Recognize:Silo:Port"] = "none" })));
 
     private async Task<string> RefusalAsync(Dictionary<string, string?> settings)
     {

@@ -1,6 +1,6 @@
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Storage.Sqlite;
 using Xunit;
 
 namespace Recognize.Orleans.Hosting;

@@ -11,7 +11,7 @@ public sealed class FolderTests(ITestOutputHelper output)
     private const string Root = "Recognize.Orleans.";
 
     // The highest first.
-    private static readonly string[] Folders = ["Program", "Hosting", "Users", "Operations", "Waits", "Api", "Customers", "Storage", "Foundation"];
+    private static readonly string[] Folders = ["Program", "Hosting", "Operations", "Api", "Customers", "State", "Cluster", "Storage", "Foundation"];
 
     // Counted in the source of the last version without an order.
     private const int PairsBefore = 12;
@@ -50,7 +50,7 @@ public sealed class FolderTests(ITestOutputHelper output)
         return outermost switch
         {
             { FullName: "Program" } => "Program",
-            { Namespace: var name } when name.StartsWith(Root, StringComparison.Ordinal) && outermost.Scope is ModuleDefinition => name[Root.Length..],
+            { Namespace: var name } when name.StartsWith(Root, StringComparison.Ordinal) && outermost.Scope is ModuleDefinition => name[Root.Length..].Split('.')[0],
             _ => null,
         };
     }

@@ -1,5 +1,6 @@
 using CsCheck;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.State;
 using Xunit;
 
 namespace Recognize.Orleans.Operations;
@@ -91,7 +92,7 @@ public sealed class OperationStateTests
 
             Assert.Equal(
                 """{"v":3,"id":8819,"removedAt":"2025-06-20T10:30:00.000Z"}""",
-                new Storage.StateSerializer(StateJson.Stored).Serialize(tombstone).ToString());
+                new StateSerializer(StateJson.Stored).Serialize(tombstone).ToString());
             Assert.Equal(OperationOutcome.Duplicate, tombstone.Replay(other));
             Assert.False(tombstone.HadEndedBy(Now.AddYears(100)));
             Assert.Equal(new("~2025-06-20T10:30:00.000Z/0000000000008819", Pending: null), tombstone.KeysOf("op/acme/txn-1/", isFirst: false));

@@ -1,7 +1,7 @@
 using System.Net;
+using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.Processes;

@@ -4,7 +4,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Versioning;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Storage.Sqlite;
 using Xunit;
 
 namespace Recognize.Orleans.Processes;

@@ -1,9 +1,9 @@
 using System.Diagnostics;
 using System.Net;
+using Recognize.Orleans.Cluster;
 using Recognize.Orleans.FaultInjection;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Storage;
 using Xunit;
 using Xunit.Abstractions;
 

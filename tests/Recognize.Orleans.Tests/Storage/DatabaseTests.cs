@@ -2,6 +2,7 @@ using Microsoft.Data.SqlClient;
 using Microsoft.Data.Sqlite;
 using Npgsql;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Storage.SqlServer;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;

@@ -2,6 +2,7 @@ using Microsoft.Extensions.Time.Testing;
 using Recognize.Orleans.FaultInjection;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Storage.Sqlite;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;

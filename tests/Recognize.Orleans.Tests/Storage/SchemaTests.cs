@@ -6,6 +6,7 @@ using Orleans.Storage;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations;
+using Recognize.Orleans.State;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;

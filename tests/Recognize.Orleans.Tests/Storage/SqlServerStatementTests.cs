@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Storage.SqlServer;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;

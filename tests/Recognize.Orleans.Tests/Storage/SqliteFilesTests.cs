@@ -1,6 +1,7 @@
 using System.Runtime.Versioning;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Storage.Sqlite;
 using Xunit;
 
 namespace Recognize.Orleans.Storage;

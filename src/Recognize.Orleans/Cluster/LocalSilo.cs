@@ -1,0 +1,36 @@
+using System.Net;
+using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Storage;
+
+namespace Recognize.Orleans.Cluster;
+
+/// <summary>
+/// The silo's own address and name, with a generation from the service's clock. Orleans would take it from the
+/// machine's clock: a silo that restarts after that clock was set back would find a newer silo at its address and give
+/// way to it.
+/// </summary>
+internal sealed class LocalSilo : ILocalSiloDetails
+{
+    private static readonly DateTimeOffset Epoch = new(2022, 1, 1, 0, 0, 0, TimeSpan.Zero);
+
+    public LocalSilo(Settings settings, ServiceClock clock)
+    {
+        Name = settings.Silo.Name;
+        ClusterId = settings.Cluster.ClusterId;
+        SiloAddress = SiloAddress.New(settings.Silo.AdvertisedAddress, settings.Silo.Port, (int)(clock.GetUtcNow() - Epoch).TotalSeconds);
+        GatewayAddress = settings.Silo.GatewayPort == 0 ? null! : SiloAddress.New(settings.Silo.AdvertisedAddress, settings.Silo.GatewayPort, 0);
+        Identity = new(ClusterId, SiloAddress.Endpoint.Address.ToString(), SiloAddress.Endpoint.Port, SiloAddress.Generation);
+    }
+
+    public string Name { get; }
+
+    public string DnsHostName { get; } = Dns.GetHostName();
+
+    public string ClusterId { get; }
+
+    public SiloAddress SiloAddress { get; }
+
+    public SiloAddress GatewayAddress { get; }
+
+    public SiloIdentity Identity { get; }
+}

@@ -1,0 +1,62 @@
+using Recognize.Orleans.Cluster;
+using Recognize.Orleans.Foundation;
+
+namespace Recognize.Orleans.Operations.Pending;
+
+/// <summary>
+/// Counts the pending operations of the whole service for the metrics, once a minute and on one silo: it is a look at a
+/// whole index.
+/// </summary>
+internal sealed class PendingCount : BackgroundService
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromMinutes(1);
+
+    // How often a silo sees whether it is the one that counts.
+    private static readonly TimeSpan Look = TimeSpan.FromSeconds(5);
+
+    private readonly OperationHistory history;
+    private readonly ISiloStatusOracle silos;
+    private readonly TimeProvider clock;
+    private (long Count, bool IsKnown) last;
+
+    public PendingCount(OperationHistory history, ISiloStatusOracle silos, Metrics metrics, TimeProvider clock)
+    {
+        this.history = history;
+        this.silos = silos;
+        this.clock = clock;
+        metrics.ObservePending(() => last is { IsKnown: true, Count: var count } ? count : null);
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        var counted = DateTimeOffset.MinValue;
+        while (true)
+        {
+            var isFirst = silos.IsFirst();
+            if (!isFirst)
+            {
+                last = default;
+            }
+            else if (!last.IsKnown || clock.GetUtcNow() - counted >= Interval)
+            {
+                last = await CountAsync(stoppingToken);
+                counted = clock.GetUtcNow();
+            }
+
+            await Task.Delay(Look, clock, stoppingToken);
+        }
+    }
+
+    private async Task<(long Count, bool IsKnown)> CountAsync(CancellationToken stoppingToken)
+    {
+        try
+        {
+            return (await history.CountPendingAsync(stoppingToken), true);
+        }
+        catch (Exception)
+        {
+            // The database is away, which others report, or the service stops. What is not known is not told.
+            return default;
+        }
+    }
+}

@@ -1,0 +1,274 @@
+using System.Buffers.Text;
+using System.ComponentModel.DataAnnotations;
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Recognize.Orleans.Api;
+using Recognize.Orleans.Customers;
+using Recognize.Orleans.Operations.Pending;
+
+namespace Recognize.Orleans.Operations;
+
+/// <summary>The routes of users.</summary>
+internal static class UserEndpoints
+{
+    private const int DefaultLimit = 20;
+    private const int LongestCursor = 100;
+    private const string EventStream = "text/event-stream";
+
+    private static readonly byte[] Comment = ":\n\n"u8.ToArray();
+    private static readonly byte[] EndOfEvent = "\n\n"u8.ToArray();
+
+    // Proxies and load balancers close connections that are silent for a minute.
+    private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(15);
+
+    private static readonly PendingOperationBody Pending = new()
+    {
+        OperationId = ApiExamples.OperationId,
+        OperationPayload = ApiExamples.Payload,
+        ExternalUserId = ApiExamples.ExternalUserId,
+        AuthType = "biom",
+        ExpiresAt = ApiExamples.ExpiresAt,
+    };
+
+    public static void MapUsers(this IEndpointRouteBuilder v2)
+    {
+        v2.MapGet("/users/{userId}/operations", ListHistoryAsync)
+            .Demands("listOperations", Scopes.Operations | Scopes.Decisions)
+            .Produces<HistoryBody>()
+            .ShowsAnswers(UserJson.Web.HistoryBody, ("last page", new() { Operations = [OperationExamples.Approved] }))
+            .Takes(ApiParameters.Limit, ApiParameters.Cursor, ApiParameters.Status)
+            .Refuses(Problem.InvalidRequest)
+            .WithSummary("List a user's operations")
+            .WithDescription("Newest first, of any status. The cursor of a page leads to the next one; the last page has none. "
+                + "With a status, a page looks at 1,000 operations at most: it may hold fewer than its limit, or none, and still have a cursor.");
+
+        v2.MapGet("/users/{userId}/operations/pending", ListPendingAsync)
+            .Demands("listPendingOperations", Scopes.Operations | Scopes.Decisions)
+            .Produces<IReadOnlyList<PendingOperationBody>>()
+            .ShowsAnswers(UserJson.Web.IReadOnlyListPendingOperationBody, ("one", [Pending]), ("none", []))
+            .Produces(StatusCodes.Status304NotModified)
+            .Tells(DocumentedHeaders.ETag, DocumentedHeaders.PreferenceApplied)
+            .Takes(ApiParameters.IfNoneMatch, ApiParameters.Prefer)
+            .Refuses(Problem.InvalidRequest, Problem.TooManyWaits)
+            .WithSummary("List a user's pending operations")
+            .WithDescription("The oldest first. A user that nobody has asked anything has an empty list. "
+                + "With If-None-Match and Prefer: wait, it is answered as soon as the list is another one, or 304 when the time is over.");
+
+        v2.MapGet("/users/{userId}/operations/events", StreamPendingAsync)
+            .Demands("streamPendingOperations", Scopes.Operations | Scopes.Decisions, answers: EventStream)
+            .Produces<string>(StatusCodes.Status200OK, EventStream)
+            .ShowsText("one", $"event: pending\nid: LPJNul-wow4m6DsqxbninQ\ndata: {JsonSerializer.Serialize([Pending], UserJson.Web.IReadOnlyListPendingOperationBody)}\n\n")
+            .Takes(ApiParameters.LastEventId)
+            .Refuses(Problem.InvalidRequest, Problem.TooManyWaits)
+            .WithSummary("Follow a user's pending operations")
+            .WithDescription("Server-sent events of the name 'pending': the data of each is the whole list, as listPendingOperations answers it, and its id is the list's ETag without quotes. The first one comes at once and another after every change, "
+                + "so that a client that connects again has missed nothing. A comment at least every 15 seconds.");
+    }
+
+    private static async Task<IResult> ListHistoryAsync(string userId, HttpContext context, IGrainFactory grains, TimeProvider clock)
+    {
+        var query = context.Request.Query;
+        var (limit, cursor, status) = (query["limit"], query["cursor"], query["status"]);
+        string? after = null;
+        var wanted = OperationBody.StatusOf(status);
+        var count = limit.Count == 0 ? DefaultLimit : int.TryParse(limit is [var text] ? text : "", NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
+        var error = ErrorInPath(ref userId)
+            ?? OperationLimits.ErrorInLimit(count)
+            ?? (cursor.Count == 0 || (cursor is [{ Length: > 0 } sent] && (after = DecodeCursor(sent)) is not null) ? null : OperationLimits.ErrorInCursor(""))
+            ?? OperationLimits.ErrorInCursor(after)
+            ?? (status.Count == 0 || wanted is not null ? null : "status must be one of 'pending', 'approved', 'denied', 'expired' and 'cancelled'.");
+        if (error is not null)
+        {
+            return Problem.InvalidRequest.Because(error);
+        }
+
+        var customer = context.Customer();
+        var user = grains.GetUser(customer.Name, userId);
+        var page = await GrainRetry.CallAsync(clock, () => user.ListHistoryAsync(wanted, after, count), context.RequestAborted);
+        var body = new HistoryBody
+        {
+            Operations = [.. page.Operations.Select(operation => OperationBody.From(operation, customer))],
+            Cursor = page.Next is null ? null : Base64Url.EncodeToString(Encoding.ASCII.GetBytes(page.Next)),
+        };
+        return ApiContract.Json(body, UserJson.Web.HistoryBody);
+    }
+
+    private static string? DecodeCursor(string cursor)
+    {
+        Span<byte> position = stackalloc byte[LongestCursor];
+        return cursor.Length <= LongestCursor && Base64Url.IsValid(cursor) && Base64Url.TryDecodeFromChars(cursor, position, out var length) && Ascii.IsValid(position[..length])
+            ? Encoding.ASCII.GetString(position[..length])
+            : null;
+    }
+
+    private static async Task<IResult> ListPendingAsync(string userId, HttpContext context, PendingLists lists, FrontEndWaits waits, TimeProvider clock)
+    {
+        if (ErrorInPath(ref userId) is { } error)
+        {
+            return Problem.InvalidRequest.Because(error);
+        }
+
+        var isKnown = Conditions.KnownTags(context);
+        using var reader = lists.Join(context.Customer().Name, userId);
+        var list = await AskAsync();
+        if (isKnown(list.Tag) && Conditions.PreferredWait(context) is { } patience)
+        {
+            using var wait = waits.Begin(context.Waiting(), reader.User);
+            if (wait is null)
+            {
+                return ApiContract.TooManyWaits(context);
+            }
+
+            list = await wait.UntilAsync(clock.GetUtcNow() + patience, AskAsync, now => !isKnown(now.Tag), now => now.Due);
+            if (!wait.IsKeyInForce)
+            {
+                return ApiContract.InvalidKey(context);
+            }
+        }
+
+        var response = context.Response;
+        response.Headers.ETag = $"\"{list.Tag}\"";
+        if (isKnown(list.Tag))
+        {
+            return Results.StatusCode(StatusCodes.Status304NotModified);
+        }
+
+        response.ContentType = "application/json";
+        response.ContentLength = list.Length;
+        await SendAsync(response, list);
+        return Results.Empty;
+
+        Task<RenderedList> AskAsync() => reader.AskAsync(isKnown);
+    }
+
+    private static async Task<IResult> StreamPendingAsync(string userId, HttpContext context, PendingLists lists, FrontEndWaits waits, TimeProvider clock)
+    {
+        if (ErrorInPath(ref userId) is { } error)
+        {
+            return Problem.InvalidRequest.Because(error);
+        }
+
+        using var reader = lists.Join(context.Customer().Name, userId);
+        using var wait = waits.Begin(context.Waiting(), reader.User);
+        if (wait is null)
+        {
+            return ApiContract.TooManyWaits(context);
+        }
+
+        // Asked before the answer begins, so that a failure can still become an error answer.
+        var shown = context.Request.Headers["Last-Event-ID"].ToString();
+        var isHead = HttpMethods.IsHead(context.Request.Method);
+        await (isHead ? Task.CompletedTask : wait.WatchAsync());
+        var list = await AskAsync();
+        context.Response.ContentType = EventStream;
+        context.Response.Headers["X-Accel-Buffering"] = "no";
+        if (isHead)
+        {
+            return Results.Empty;
+        }
+
+        context.Response.EndConnection();
+        var spoken = DateTimeOffset.MinValue;
+        while (!wait.IsOver)
+        {
+            if (list.Tag != shown)
+            {
+                await context.Response.SendAsync(Encoding.ASCII.GetBytes($"event: pending\nid: {list.Tag}\ndata: "));
+                await SendAsync(context.Response, list);
+                await context.Response.SendAsync(EndOfEvent);
+                (shown, spoken) = (list.Tag, clock.GetUtcNow());
+            }
+            else if (clock.GetUtcNow() - spoken >= LongestSilence)
+            {
+                await context.Response.SendAsync(Comment);
+                spoken = clock.GetUtcNow();
+            }
+
+            // A client that only listens holds no bytes, so that it uses no quota that other answers need.
+            reader.Release();
+            await wait.PauseAsync(Wait.Earlier(spoken + LongestSilence, list.Due));
+            try
+            {
+                await wait.WatchAsync();
+                list = await AskAsync();
+            }
+            catch (Exception outage) when (ExceptionAnswers.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status429TooManyRequests)
+            {
+                // The client connects again, and gets an error or the list then.
+                break;
+            }
+        }
+
+        return Results.Empty;
+
+        // The tag that is shown now: the check may run later, when another one is shown.
+        Task<RenderedList> AskAsync()
+        {
+            var has = shown;
+            return reader.AskAsync(tag => tag == has);
+        }
+    }
+
+    // A list contains no line break, which would end the line of the event.
+    private static Task SendAsync(HttpResponse response, RenderedList list) =>
+        list.Parts is [var only] ? response.SendAsync(only).AsTask() : response.SendLargeAsync(list.Parts.Select(part => new ReadOnlyMemory<byte>(part)));
+
+    private static string? ErrorInPath(ref string userId)
+    {
+        RequestTarget.TryDecode(userId, out userId);
+        return OperationLimits.ErrorInUserId(userId);
+    }
+}
+
+/// <summary>A page of a user's operations.</summary>
+public sealed record HistoryBody
+{
+    /// <summary>The operations, newest first.</summary>
+    [Required]
+    public required IReadOnlyList<OperationBody> Operations { get; init; }
+
+    /// <summary>Leads to the next page; absent on the last one. It stays valid, and means nothing to the client.</summary>
+    public string? Cursor { get; init; }
+}
+
+/// <summary>An operation as an approver sees it.</summary>
+public sealed record PendingOperationBody
+{
+    /// <inheritdoc cref="CreateOperationBody.OperationId"/>
+    [Required, MinLength(1), MaxLength(OperationLimits.OperationId)]
+    public required string OperationId { get; init; }
+
+    /// <inheritdoc cref="CreateOperationBody.OperationPayload"/>
+    [MaxLength(OperationLimits.Payload)]
+    public string? OperationPayload { get; init; }
+
+    /// <inheritdoc cref="CreateOperationBody.ExternalUserId"/>
+    [MaxLength(OperationLimits.ExternalUserId)]
+    public string? ExternalUserId { get; init; }
+
+    /// <summary>The type of authentication that the operation demands; absent: either will do.</summary>
+    [OpenSet(OpenSet.AuthType)]
+    public string? AuthType { get; init; }
+
+    /// <inheritdoc cref="OperationBody.ExpiresAt"/>
+    [RegularExpression(OperationBody.TimePattern)]
+    public string? ExpiresAt { get; init; }
+
+    internal static PendingOperationBody From(Operation operation) => new()
+    {
+        OperationId = operation.OperationId,
+        OperationPayload = operation.Payload,
+        ExternalUserId = operation.ExternalUserId,
+        AuthType = AuthTypeText.Of(operation.AuthType),
+        ExpiresAt = operation.ExpiresAt is { } expiresAt ? OperationBody.Time(expiresAt) : null,
+    };
+}
+
+[JsonSerializable(typeof(HistoryBody))]
+[JsonSerializable(typeof(IReadOnlyList<PendingOperationBody>))]
+internal sealed partial class UserJson : JsonSerializerContext
+{
+    public static UserJson Web { get; } = new(ApiJson.NewOptions());
+}

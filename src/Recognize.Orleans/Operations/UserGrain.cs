@@ -1,0 +1,315 @@
+using System.Collections.Immutable;
+using Orleans.Concurrency;
+using Orleans.Placement;
+using Orleans.Runtime.Placement;
+using Orleans.Storage;
+using Recognize.Orleans.Api;
+using Recognize.Orleans.Cluster;
+using Recognize.Orleans.Customers;
+using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Operations.Pending;
+using Recognize.Orleans.Storage;
+
+namespace Recognize.Orleans.Operations;
+
+[GrainType("recognize.user")]
+// A user is asked something occasionally. Reading the rows again costs less than keeping them for Orleans' default of
+// 15 minutes.
+[CollectionAgeLimit(Minutes = 2)]
+// Creates of one user share a commit, and operations call back into the user's grain while it calls them.
+[Reentrant]
+// On the silo of the front end that asks first. Where the load balancer sends a user to one silo, all calls come from
+// there.
+[PreferLocalPlacement]
+internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPendingListGrain, IWatchedGrain, IIncomingGrainCallFilter
+{
+    private readonly IGrainStorage storage;
+    private readonly OperationNumbers numbers;
+    private readonly Settings settings;
+    private readonly TimeProvider clock;
+    private readonly Metrics metrics;
+    private readonly UserMigration migration;
+    private readonly Watchers watchers = new();
+    private readonly PendingOperations pending;
+    private readonly PendingRefresh refresh;
+    private readonly UserHistory history;
+    private readonly string customer;
+    private readonly string userId;
+    private OperationState? latest;
+    private IGrainTimer? dropping;
+    private UserMigration.Streak streak;
+
+    public UserGrain(
+        IGrainStorage storage,
+        OperationHistory rows,
+        OperationNumbers numbers,
+        Freshness freshness,
+        CustomerQuotas quotas,
+        UserMigration migration,
+        Settings settings,
+        Metrics metrics,
+        TimeProvider clock)
+    {
+        this.storage = storage;
+        this.numbers = numbers;
+        this.migration = migration;
+        this.settings = settings;
+        this.metrics = metrics;
+        this.clock = clock;
+        (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
+        pending = new(freshness, settings.Operations.PendingLimit, settings.Operations.PendingBytes);
+        refresh = new(customer, userId, pending, rows, quotas, GrainFactory, clock);
+        history = new(customer, userId, rows, quotas, GrainFactory, clock);
+    }
+
+    /// <summary>Runs a call, and migrates the grain to the silo that has been its only caller for a while.</summary>
+    public Task Invoke(IIncomingGrainCallContext context)
+    {
+        var call = context.Invoke();
+
+        // Running calls complete here before the migration. An end in flight forbids it, because the next activation
+        // knows nothing of it. So does a history page being read: it may wait for an operation that calls this user,
+        // and a leaving activation takes no calls.
+        if (migration.TargetAfter(context.SourceId, ref streak) is { } silo && !history.IsBeingRead && pending.IsSettled)
+        {
+            GrainContext.Migrate(new() { [IPlacementDirector.PlacementHintKey] = silo });
+        }
+
+        return call;
+    }
+
+    public async Task<OperationOutcome> CreateAsync(string operationId, CreateOperation request)
+    {
+        if ((request.UserId == userId ? OperationLimits.ErrorIn(request) ?? OperationLimits.ErrorInOperationId(operationId) : "userId must be that of the user who is asked.") is { } error)
+        {
+            throw new ArgumentException(error, nameof(request));
+        }
+
+        var outcome = await CreateOrReplayAsync(operationId, request);
+        metrics.OperationCreated(outcome);
+        DropIfNothing();
+        return outcome;
+    }
+
+    public Task EndingAsync(string operationId)
+    {
+        pending.Ending(operationId);
+        return Task.CompletedTask;
+    }
+
+    public Task EndedAsync(string operationId)
+    {
+        pending.Ended(operationId);
+        DropIfNothing();
+        watchers.Tell(this.GetGrainId());
+        return Task.CompletedTask;
+    }
+
+    public Task WatchAsync(IChangeObserver observer)
+    {
+        watchers.Add(observer);
+        return Task.CompletedTask;
+    }
+
+    // A client that still waits watches the next activation.
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        watchers.Tell(this.GetGrainId());
+        return Task.CompletedTask;
+    }
+
+    public async Task<ImmutableArray<Operation>> ListPendingAsync() => (await SnapshotAsync()).Operations!.Value;
+
+    public async Task<PendingSnapshot> ListUnlessAsync(long? known, bool evenLarge)
+    {
+        var snapshot = await SnapshotAsync();
+        return snapshot.Version == known || (snapshot.IsLarge && !evenLarge) ? snapshot with { Operations = null } : snapshot;
+    }
+
+    public async Task<OperationPage> ListHistoryAsync(OperationStatus? status, string? after, int limit)
+    {
+        if ((OperationLimits.ErrorInLimit(limit) ?? OperationLimits.ErrorInCursor(after)) is { } error)
+        {
+            throw new ArgumentException(error);
+        }
+
+        try
+        {
+            return await history.ReadAsync(status, after, limit);
+        }
+        finally
+        {
+            DropIfNothing();
+        }
+    }
+
+    private async Task<PendingSnapshot> SnapshotAsync()
+    {
+        pending.DropOverdue(clock.GetUtcNow());
+        var snapshot = pending.MayBeServed ? pending.Snapshot() : await refresh.ListAsync();
+        DropLongList();
+        DropIfNothing();
+        return snapshot;
+    }
+
+    private void DropLongList()
+    {
+        if (pending is { IsLong: true, HasList: true })
+        {
+            dropping ??= this.RegisterGrainTimer(DropStaleAsync, new GrainTimerCreationOptions(Times.CacheLifetime, Times.CacheLifetime) { Interleave = true });
+        }
+    }
+
+    // Reads of users that do not exist must not fill the memory. A watched activation stays: when it left, it would
+    // notify its watchers, and they would ask again.
+    private void DropIfNothing()
+    {
+        if (pending.IsEmpty && latest is null && !history.IsBeingRead && !watchers.Any)
+        {
+            DeactivateOnIdle();
+        }
+    }
+
+    // Thousands of users with large lists may have been read once and not since.
+    private Task DropStaleAsync()
+    {
+        if (pending.DropStale())
+        {
+            dropping?.Dispose();
+            dropping = null;
+        }
+
+        return Task.CompletedTask;
+    }
+
+    private async Task<OperationOutcome> CreateOrReplayAsync(string operationId, CreateOperation request)
+    {
+        // A retry of a create usually comes soon after the first attempt.
+        if (latest is { } made && made.OperationId == operationId && clock.GetUtcNow() - made.CreatedAt < Times.Replay)
+        {
+            return made.Replay(request);
+        }
+
+        if (await ReserveAsync(operationId, request.Payload) is { } excess)
+        {
+            // A retry of a create that succeeded is replayed, however many operations are pending now.
+            return await ReplayAsync(operationId, request) is var answered and not OperationOutcome.NotFound ? answered : excess;
+        }
+
+        // The unique index decides whether the operation is new; it is not read before.
+        if (await TryCreateAsync(operationId, request))
+        {
+            return OperationOutcome.Done;
+        }
+
+        // The conflicting row may have been removed since.
+        return await ReplayAsync(operationId, request) is var outcome and not OperationOutcome.NotFound ? outcome : OperationOutcome.Duplicate;
+    }
+
+    private async ValueTask<OperationOutcome?> ReserveAsync(string operationId, string? payload)
+    {
+        while (true)
+        {
+            // Before the first await, so that interleaving creates see each other's reservations.
+            var excess = pending.Reserve(operationId, payload);
+            var isReserved = excess is null;
+            if (isReserved && !pending.IsCountStale)
+            {
+                return null;
+            }
+
+            if (pending.IsCountStale || (!isReserved && pending.IsStale))
+            {
+                try
+                {
+                    await refresh.CountAsync();
+                }
+                catch when (isReserved)
+                {
+                    pending.Release(operationId);
+                    throw;
+                }
+            }
+
+            pending.DropOverdue(clock.GetUtcNow());
+            excess = isReserved ? pending.Excess : pending.Reserve(operationId, payload);
+            if (excess is null)
+            {
+                return null;
+            }
+
+            if (isReserved)
+            {
+                pending.Release(operationId);
+            }
+
+            if (!pending.HasReservations)
+            {
+                return excess;
+            }
+
+            // Creates that hold the last reservations may turn out to be duplicates and release them.
+            await pending.NextReleased;
+        }
+    }
+
+    private async Task<bool> TryCreateAsync(string operationId, CreateOperation request)
+    {
+        OperationState first;
+        try
+        {
+            var number = await numbers.NextAsync();
+
+            // The time is taken after the number, in the turn that hands the row to the storage, so that the operations
+            // which one activation creates have the same order by time and by number.
+            var now = clock.GetUtcNow();
+            now = latest is { } last && last.CreatedAt > now ? last.CreatedAt : now;
+            first = OperationState.Create(operationId, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
+        }
+        catch
+        {
+            pending.Release(operationId);
+            throw;
+        }
+
+        pending.CreateSent();
+        try
+        {
+            await storage.WriteStateAsync(OperationState.Name, GrainFactoryExtensions.OperationGrainId(customer, operationId), new GrainState<OperationState>(first));
+        }
+        catch (InconsistentStateException)
+        {
+            pending.CreateRefused(operationId);
+            return false;
+        }
+        catch (Exception exception) when (StorageFaults.IsRefusal(exception))
+        {
+            pending.CreateRefused(operationId);
+            throw;
+        }
+        catch
+        {
+            pending.CreateOutcomeUnknown(operationId);
+            throw;
+        }
+
+        pending.CreateSucceeded(first.ToOperation());
+        DropLongList();
+        latest = first;
+        watchers.Tell(this.GetGrainId());
+        return true;
+    }
+
+    private async Task<OperationOutcome> ReplayAsync(string operationId, CreateOperation request)
+    {
+        var outcome = await GrainFactory.GetOperation<IReplayGrain>(customer, operationId).ReplayAsync(request);
+        if (outcome is OperationOutcome.Done)
+        {
+            // Its insert may have reached the database after its outcome was unknown, so the cache may lack it.
+            pending.Invalidate();
+            watchers.Tell(this.GetGrainId());
+        }
+
+        return outcome;
+    }
+}

@@ -1,0 +1,215 @@
+using System.Net.Sockets;
+using System.Text;
+using Microsoft.Extensions.DependencyInjection;
+using Recognize.Orleans.Api;
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
+using Xunit;
+
+namespace Recognize.Orleans.Operations.Pending;
+
+public sealed class LargeListsOnSqlite() : LargeListTests(StorageEngine.Sqlite);
+
+public sealed class LargeListsOnPostgreSql() : LargeListTests(StorageEngine.PostgreSql);
+
+public sealed class LargeListsOnSqlServer() : LargeListTests(StorageEngine.SqlServer);
+
+// What a list may hold, and what it costs to send.
+public abstract class LargeListTests : IAsyncLifetime
+{
+    private const string LeastBytes = "49152";
+
+    // Three bytes each, as many as the least setting has.
+    private static readonly string Longest = new('\u20AC', OperationLimits.Payload);
+
+    private readonly StorageEngine engine;
+    private readonly string user = ApiClient.NewUser();
+    private TestDatabase? database;
+
+    private protected LargeListTests(StorageEngine engine) => this.engine = engine;
+
+    private TestDatabase Database
+    {
+        get
+        {
+            Skip.If(database is null, TestDatabase.WhyUnavailable(engine));
+            return database!;
+        }
+    }
+
+    public async Task InitializeAsync() => database = TestDatabase.WhyUnavailable(engine) is null ? await TestDatabase.CreateAsync(engine) : null;
+
+    public async Task DisposeAsync() => await (database?.DisposeAsync() ?? ValueTask.CompletedTask);
+
+    [SkippableFact]
+    public async Task Pending_payloads_have_as_many_bytes_of_UTF8_as_allowed_and_a_decision_makes_room()
+    {
+        await using var service = await StartAsync(LeastBytes);
+        var api = service.Acme;
+
+        (await api.CreateAsync(user, "longest", Longest)).ShouldBeSuccess();
+        (await api.CreateAsync(user, "one-byte-more", "x")).ShouldBe(Problem.PendingBytesReached, "bytes of UTF-8");
+        (await api.CreateAsync(user, "longest", "x")).ShouldBe(Problem.OperationExists);
+        (await api.CreateAsync(user, "without")).ShouldBeSuccess();
+        (await api.CreateAsync(ApiClient.NewUser(), "of-another", Longest)).ShouldBeSuccess();
+        (await api.ReadAsync("one-byte-more")).ShouldBe(Problem.OperationNotFound);
+        Assert.Equal(["longest", "without"], await api.PendingIdsAsync(user));
+
+        (await api.DecideAsync("longest", user)).ShouldBeSuccess();
+        (await api.CreateAsync(user, "one-byte-more", "x")).ShouldBeSuccess();
+        (await api.CreateAsync(user, "too-long-now", Longest)).ShouldBe(Problem.PendingBytesReached);
+        (await api.CreateAsync(user, "one-byte-less", Longest[1..] + "x")).ShouldBeSuccess();
+    }
+
+    [SkippableFact]
+    public async Task A_list_that_has_too_many_bytes_already_is_read_whole_and_shrinks()
+    {
+        await using (var before = await StartAsync("1000000"))
+        {
+            (await before.Acme.CreateAsync(user, "1", Longest)).ShouldBeSuccess();
+            (await before.Acme.CreateAsync(user, "2", Longest)).ShouldBeSuccess();
+        }
+
+        await using var service = await StartAsync(LeastBytes);
+        (await service.Acme.CreateAsync(user, "3", "x")).ShouldBe(Problem.PendingBytesReached);
+        Assert.All((await service.Acme.ListAsync(user)).ShouldBe(200).Json.EnumerateArray(), one => Assert.Equal(Longest, one.GetProperty("operationPayload").GetString()));
+
+        (await service.Acme.DecideAsync("1", user)).ShouldBeSuccess();
+        (await service.Acme.CreateAsync(user, "3", "x")).ShouldBe(Problem.PendingBytesReached);
+        (await service.Acme.CancelAsync("2", "{}")).ShouldBeSuccess();
+        (await service.Acme.CreateAsync(user, "3", "x")).ShouldBeSuccess();
+        Assert.Equal(["3"], await service.Acme.PendingIdsAsync(user));
+    }
+
+    // A page of 25, then pages of 100.
+    [SkippableTheory]
+    [InlineData(24)]
+    [InlineData(25)]
+    [InlineData(100)]
+    [InlineData(101)]
+    [InlineData(230)]
+    public async Task A_list_of_any_length_is_read_whole_and_in_order(int length)
+    {
+        var ids = Enumerable.Range(0, length).Select(number => $"{number}").ToList();
+        await using (var before = await StartAsync())
+        {
+            await before.Acme.CreateInOrderAsync(user, ids);
+            Assert.Equal(ids, await before.Acme.PendingIdsAsync(user));
+        }
+
+        await using var service = await StartAsync();
+        Assert.Equal(ids, await service.Acme.PendingIdsAsync(user));
+    }
+
+    [SkippableFact]
+    public async Task A_list_of_many_parts_comes_back_to_the_character_and_with_the_tag_of_its_content()
+    {
+        await using var service = await StartAsync();
+        var payloads = Enumerable.Range(0, 12).Select(number => string.Concat(Enumerable.Repeat($"{number}\u20AC\0\\\"", 16_384 / 6))).ToList();
+        await InOrder.ForEachAsync(payloads.Index(), async one => (await service.Acme.CreateAsync(user, $"{one.Index}", one.Item)).ShouldBeSuccess());
+
+        var list = (await service.Acme.ListAsync(user)).ShouldBe(200);
+
+        Assert.Equal(payloads, list.Json.EnumerateArray().Select(one => one.GetProperty("operationPayload").GetString()));
+        Assert.Equal($"\"{await Conditions.TagOfAsync([Encoding.UTF8.GetBytes(list.Body)])}\"", list["ETag"]);
+        (await service.Acme.GetAsync($"/v2/users/{user}/operations/pending", ("If-None-Match", list["ETag"]!))).ShouldBe(304);
+        using var stream = await service.Acme.FollowAsync(user);
+        Assert.Equal(12, (await stream.NextListAsync()).Operations.Count);
+    }
+
+    [SkippableFact]
+    public async Task Those_who_read_a_list_at_the_same_time_share_one_rendering_and_its_bytes_go_when_it_is_sent()
+    {
+        await using var service = await StartAsync();
+        (await service.Acme.CreateAsync(user, "1", Longest)).ShouldBeSuccess();
+        (await service.Acme.CreateAsync(user, "2", Longest)).ShouldBeSuccess();
+        var lists = service.Services.GetRequiredService<PendingLists>();
+        using var first = lists.Join("acme", user);
+        using var second = lists.Join("acme", user);
+
+        var shared = await AskAsync(first);
+        Assert.Same(shared, await AskAsync(second));
+        Assert.True(shared.Parts.Count > 1);
+        Assert.Equal(shared.Length, shared.Parts.Sum(part => part.Length));
+
+        first.Release();
+        Assert.NotEmpty(shared.Parts);
+        second.Release();
+        Assert.Throws<InvalidOperationException>(() => shared.Parts);
+
+        Assert.Same(shared, await first.AskAsync(tag => tag == shared.Tag));
+        var again = await AskAsync(second);
+        Assert.NotSame(shared, again);
+        Assert.Equal((shared.Tag, shared.Version, shared.Length), (again.Tag, again.Version, again.Length));
+    }
+
+    [SkippableFact]
+    public async Task A_list_is_answered_by_a_question_that_began_after_the_client_asked()
+    {
+        await using var service = await StartAsync();
+        using var reader = service.Services.GetRequiredService<PendingLists>().Join("acme", user);
+        var early = await AskAsync(reader);
+
+        (await service.Acme.CreateAsync(user, "1")).ShouldBeSuccess();
+
+        Assert.NotEqual(early.Tag, (await AskAsync(reader)).Tag);
+    }
+
+    private static Task<RenderedList> AskAsync(PendingLists.Reader reader) => reader.AskAsync(_ => false);
+
+    private Task<TestService> StartAsync(string? pendingBytes = null) =>
+        TestService.StartAsync(Database, new() { ["Recognize:Operations:PendingBytes"] = pendingBytes });
+}
+
+// Whoever does not read what was asked for keeps nothing for long.
+public sealed class UnreadListTests : IAsyncLifetime
+{
+    private readonly string user = ApiClient.NewUser();
+    private readonly WaitingClock clock = new();
+    private TestService? service;
+
+    private TestService Service => service!;
+
+    // Far more than the buffers of two sockets take.
+    public async Task InitializeAsync()
+    {
+        service = await WaitingClock.StartServiceAsync(clock, new() { ["Recognize:Operations:PendingBytes"] = "100000000" });
+        await InOrder.ForEachAsync(Enumerable.Range(0, 900).Chunk(100), some =>
+            Task.WhenAll(some.Select(number => Service.Acme.CreateAsync(user, $"{number}", new string('x', OperationLimits.Payload)))));
+    }
+
+    public Task DisposeAsync() => Service.DisposeAsync().AsTask();
+
+    [Theory]
+    [InlineData("pending")]
+    [InlineData("events")]
+    public async Task A_client_that_reads_nothing_is_cut_off(string what)
+    {
+        using var cut = new Measurement(Service, "recognize.cut_offs", _ => true);
+        using var client = await AskAsync(what);
+
+        await clock.CutOffAsync(cut.MadeAsync());
+
+        Assert.Equal(SocketError.ConnectionReset, (await Assert.ThrowsAsync<SocketException>(() => RawHttp.ReadToEndAsync(client))).SocketErrorCode);
+    }
+
+    // In all it takes far longer than the service waits for a client that takes nothing.
+    [Theory]
+    [InlineData("pending")]
+    [InlineData("events")]
+    public async Task A_client_that_reads_slowly_but_steadily_gets_everything(string what)
+    {
+        using var client = await AskAsync(what);
+
+        await RawHttp.ReadInPartsAsync(client, 900L * OperationLimits.Payload, longestPart: 500_000, count =>
+            clock.Advance(TimeSpan.FromSeconds(count / (Sending.LeastBytesPerSecond * 1.5))));
+    }
+
+    private async Task<Socket> AskAsync(string what)
+    {
+        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { ReceiveBufferSize = 4_096 };
+        await socket.ConnectAsync("127.0.0.1", Service.Api.Port);
+        await socket.SendAsync(RawHttp.Request("GET", $"/v2/users/{user}/operations/{what}", [("Host", Service.Api.Authority), ("X-Api-Key", TestCustomers.AcmeBoth)]));
+        return socket;
+    }
+}

@@ -1,0 +1,724 @@
+using CsCheck;
+using Microsoft.Extensions.Time.Testing;
+using Recognize.Orleans.Cluster;
+using Recognize.Orleans.Foundation;
+using Xunit;
+
+namespace Recognize.Orleans.Operations.Pending;
+
+public sealed class PendingOperationsTests
+{
+    private const int Limit = 4;
+    private const int MostBytes = 100;
+
+    private static readonly TimeSpan Tick = TimeSpan.FromTicks(1);
+    private static readonly DateTimeOffset Now = new(2025, 5, 21, 10, 30, 0, TimeSpan.Zero);
+
+    private readonly FakeTimeProvider clock = new();
+    private readonly PendingOperations pending;
+
+    public PendingOperationsTests() => pending = new(new Freshness(clock), Limit, MostBytes);
+
+    [Fact]
+    public void As_many_places_are_taken_as_the_limit_has_and_each_id_takes_one()
+    {
+        Assert.True(Reserve("a", "b", "c", "d", "a", "d"));
+        Assert.False(Reserve("e"));
+
+        pending.Release("b");
+        Assert.True(Reserve("e"));
+        Assert.False(Reserve("b"));
+    }
+
+    [Fact]
+    public void A_create_that_is_refused_gives_its_place_back()
+    {
+        Reserve("a", "b", "c", "d");
+        pending.CreateSent();
+        pending.CreateRefused("c");
+
+        Assert.True(Reserve("e"));
+        Assert.False(Reserve("c"));
+    }
+
+    [Fact]
+    public void A_create_of_what_is_pending_gives_back_no_place_when_it_is_refused()
+    {
+        Look("a", "b", "c", "d");
+        Reserve("a");
+        pending.CreateSent();
+        pending.CreateRefused("a");
+
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void A_create_of_what_another_activation_has_created_meanwhile_gives_back_no_place_either()
+    {
+        Reserve("d");
+        pending.CreateSent();
+        Look("a", "b", "c", "d");
+        pending.CreateRefused("d");
+
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void Of_two_creates_of_one_id_the_one_that_is_refused_leaves_the_other_its_place()
+    {
+        Reserve("a", "b", "c", "d", "d");
+        pending.CreateSent();
+        pending.CreateSent();
+
+        pending.CreateRefused("d");
+        Assert.False(Reserve("e"));
+
+        pending.CreateSucceeded(Of("d"));
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void Of_two_creates_of_one_id_the_one_that_comes_second_does_not_take_the_place_from_the_one_that_was_done()
+    {
+        Reserve("a", "b", "c", "d", "d");
+        pending.CreateSent();
+        pending.CreateSent();
+
+        pending.CreateSucceeded(Of("d"));
+        pending.CreateRefused("d");
+
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void Who_found_no_place_can_wait_for_each_create_that_may_give_its_own_back()
+    {
+        Assert.False(pending.HasReservations);
+        Reserve("a", "b", "c", "d");
+        pending.CreateSent();
+        pending.CreateSent();
+        pending.CreateSent();
+
+        AssertEnds(() => pending.CreateRefused("a"));
+        AssertEnds(() => pending.CreateSucceeded(Of("b")));
+        AssertEnds(() => pending.CreateOutcomeUnknown("c"));
+        Assert.True(pending.HasReservations);
+        AssertEnds(() => pending.Release("d"));
+        Assert.False(pending.HasReservations);
+    }
+
+    [Fact]
+    public void A_place_that_was_taken_before_the_first_look_counts_beside_what_the_look_finds()
+    {
+        Assert.True(Reserve("e", "f"));
+        Assert.True(pending.IsCountStale);
+
+        Look("a", "b", "c");
+
+        Assert.Equal(OperationOutcome.PendingLimitReached, pending.Excess);
+        pending.Release("e");
+        Assert.Null(pending.Excess);
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void Up_to_half_of_the_limit_an_old_count_will_do()
+    {
+        Assert.True(pending.IsCountStale);
+        Look("a");
+        Assert.True(Reserve("b"));
+        clock.Advance(Times.CacheLifetime);
+        Assert.False(pending.IsCountStale);
+
+        Reserve("c");
+        Assert.True(pending.IsCountStale);
+
+        Look("a");
+        Assert.False(pending.IsCountStale);
+        clock.Advance(Times.CacheLifetime - Tick);
+        Assert.False(pending.IsCountStale);
+        clock.Advance(Tick);
+        Assert.True(pending.IsCountStale);
+    }
+
+    [Fact]
+    public void A_list_is_known_for_five_seconds_from_when_its_look_began()
+    {
+        Assert.False(pending.MayBeServed);
+        var look = pending.BeginRefresh();
+        clock.Advance(TimeSpan.FromSeconds(3));
+        Assert.Equal(["a", "b"], Ids(pending.EndRefresh(look, [Of("a"), Of("b")])));
+
+        clock.Advance(TimeSpan.FromSeconds(2) - Tick);
+        Assert.True(pending.MayBeServed);
+        Assert.Equal(["a", "b"], Ids(pending.Snapshot()));
+
+        clock.Advance(Tick);
+        Assert.False(pending.MayBeServed);
+    }
+
+    [Fact]
+    public void While_a_create_is_on_its_way_the_list_is_not_known()
+    {
+        Look("a");
+        Reserve("b", "c");
+        Assert.True(pending.MayBeServed);
+
+        pending.CreateSent();
+        pending.CreateSent();
+        Assert.False(pending.MayBeServed);
+        pending.CreateRefused("b");
+        Assert.False(pending.MayBeServed);
+
+        pending.CreateSucceeded(Of("c"));
+        Assert.True(pending.MayBeServed);
+        Assert.Equal(["a", "c"], Ids(pending.Snapshot()));
+    }
+
+    [Fact]
+    public void What_was_created_during_a_look_is_in_its_list_once_whether_the_look_has_found_it_or_not()
+    {
+        Reserve("a", "d");
+        pending.CreateSent();
+        pending.CreateSent();
+        var look = pending.BeginRefresh();
+        pending.CreateSucceeded(Of("d"));
+        pending.CreateSucceeded(Of("a"));
+
+        Assert.Equal(["a", "b", "d"], Ids(pending.EndRefresh(look, [Of("b"), Of("d")])));
+        Assert.Equal(["a", "b", "d"], Ids(pending.Snapshot()));
+        Assert.True(Reserve("e"));
+        Assert.False(Reserve("f"));
+    }
+
+    [Fact]
+    public void What_has_ended_during_a_look_is_not_in_its_list_although_the_look_has_found_it()
+    {
+        Reserve("c");
+        pending.CreateSent();
+        var look = pending.BeginRefresh();
+        pending.CreateSucceeded(Of("c"));
+        pending.Ended("c");
+        pending.Ended("a");
+
+        Assert.Equal(["b"], Ids(pending.EndRefresh(look, [Of("a"), Of("b"), Of("c")])));
+        Assert.True(Reserve("d", "e", "f"));
+    }
+
+    [Fact]
+    public void What_has_ended_before_its_create_was_answered_is_on_no_list_and_takes_no_place()
+    {
+        Reserve("b");
+        pending.CreateSent();
+        Look("a", "b");
+        pending.Ending("b");
+        pending.Ended("b");
+        var look = pending.BeginRefresh();
+
+        pending.CreateSucceeded(Of("b"));
+
+        Assert.Equal(["a"], Ids(pending.Snapshot()));
+        Assert.Equal(["a"], Ids(pending.EndRefresh(look, [Of("a")])));
+        Assert.True(Reserve("c", "d", "e"));
+    }
+
+    [Fact]
+    public void For_ten_seconds_after_a_create_without_an_answer_the_list_is_not_known()
+    {
+        Unanswered("a");
+        Look("b");
+        Assert.False(pending.MayBeServed);
+
+        clock.Advance(Times.UnknownOutcome - Tick);
+        Look("b");
+        Assert.False(pending.MayBeServed);
+
+        clock.Advance(Tick);
+        Look("b");
+        Assert.True(pending.MayBeServed);
+    }
+
+    [Fact]
+    public void A_create_without_an_answer_keeps_its_place_until_a_look_that_began_when_it_could_not_be_done_any_more()
+    {
+        Unanswered("d");
+        Look("a", "b", "c");
+        Assert.False(Reserve("e"));
+
+        clock.Advance(Times.UnknownOutcome - Tick);
+        var early = pending.BeginRefresh();
+        clock.Advance(Tick);
+        pending.EndRefresh(early, [Of("a"), Of("b"), Of("c")]);
+        Assert.False(Reserve("e"));
+
+        Look("a", "b", "c");
+        Assert.True(Reserve("e"));
+    }
+
+    [Fact]
+    public void A_create_without_an_answer_gives_its_place_back_although_others_are_on_their_way()
+    {
+        Unanswered("d");
+        clock.Advance(Times.UnknownOutcome);
+        Reserve("a");
+        pending.CreateSent();
+
+        Look("b");
+
+        Assert.True(Reserve("e", "f"));
+        Assert.False(Reserve("g"));
+    }
+
+    [Fact]
+    public void A_create_without_an_answer_keeps_its_place_when_it_is_sent_again_and_refused()
+    {
+        Look("a", "b", "c");
+        Unanswered("d");
+        Reserve("d");
+        pending.CreateSent();
+        pending.CreateRefused("d");
+
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void A_create_without_an_answer_that_was_done_takes_one_place_until_it_ends()
+    {
+        Unanswered("d");
+        Look("a", "b", "c", "d");
+        Reserve("d");
+        pending.CreateSent();
+        pending.CreateRefused("d");
+        Assert.False(Reserve("e"));
+
+        pending.Ended("d");
+        Look("a", "b", "c");
+        Assert.True(Reserve("e"));
+    }
+
+    [Fact]
+    public void What_has_come_to_light_during_a_look_is_for_the_next_one_to_find()
+    {
+        var look = pending.BeginRefresh();
+        pending.Invalidate();
+
+        Assert.Equal(["a"], Ids(pending.EndRefresh(look, [Of("a")])));
+        Assert.False(pending.MayBeServed);
+
+        Look("a", "b");
+        Assert.True(pending.MayBeServed);
+        pending.Invalidate();
+        Assert.False(pending.MayBeServed);
+    }
+
+    [Fact]
+    public void While_an_end_is_on_its_way_the_list_is_not_known()
+    {
+        Look("a", "b");
+        pending.Ending("a");
+        pending.Ending("b");
+        Assert.False(pending.MayBeServed);
+        pending.Ended("a");
+        Assert.False(pending.MayBeServed);
+
+        pending.Ended("b");
+        Assert.True(pending.MayBeServed);
+        Assert.Empty(Ids(pending.Snapshot()));
+    }
+
+    [Fact]
+    public void An_end_of_which_no_word_comes_is_on_its_way_for_as_long_as_a_write_can_take()
+    {
+        pending.Ending("a");
+        clock.Advance(Times.LongestWrite - Tick);
+        Look("a");
+        Assert.False(pending.MayBeServed);
+
+        clock.Advance(Tick);
+        Assert.True(pending.MayBeServed);
+    }
+
+    [Fact]
+    public void What_is_overdue_gives_its_place_back()
+    {
+        var look = pending.BeginRefresh();
+        pending.EndRefresh(look, [Of("a") with { ExpiresAt = Now }, Of("b") with { ExpiresAt = Now.AddTicks(1) }, Of("c"), Of("d")]);
+
+        pending.DropOverdue(Now.AddTicks(-1));
+        Assert.False(Reserve("e"));
+        pending.DropOverdue(Now);
+        Assert.True(Reserve("e"));
+        Assert.False(Reserve("f"));
+
+        clock.Advance(Times.CacheLifetime);
+        pending.DropOverdue(Now.AddTicks(1));
+        Assert.True(Reserve("f"));
+        Assert.False(Reserve("g"));
+    }
+
+    [Fact]
+    public void Numbers_are_enough_of_a_look_when_all_of_them_are_known()
+    {
+        Look("a", "b", "c");
+        var before = pending.Snapshot();
+        clock.Advance(Times.CacheLifetime);
+        Assert.False(pending.MayBeServed);
+
+        Assert.True(LookAtNumbers("a", "b", "c"));
+        Assert.True(pending.MayBeServed);
+        Assert.Same(before, pending.Snapshot());
+
+        Assert.True(LookAtNumbers("a", "c"));
+        Assert.Equal(["a", "c"], Ids(pending.Snapshot()));
+        Assert.True(Reserve("d", "e"));
+        Assert.False(Reserve("f"));
+    }
+
+    [Fact]
+    public void A_number_that_is_new_wants_a_look_at_the_rows()
+    {
+        Look("a");
+
+        Assert.False(LookAtNumbers("a", "b"));
+
+        Look("a", "b");
+        Assert.True(LookAtNumbers("a", "b"));
+    }
+
+    [Fact]
+    public void A_create_that_got_no_answer_keeps_its_place_through_looks_at_numbers_as_long_as_it_may_arrive()
+    {
+        Look("a", "b", "c");
+        Unanswered("d");
+
+        Assert.True(LookAtNumbers("a", "b", "c"));
+        Assert.False(Reserve("e"));
+        Assert.False(LookAtNumbers("a", "b", "c", "d"));
+
+        clock.Advance(Times.UnknownOutcome);
+        Assert.True(LookAtNumbers("a", "b", "c"));
+        Assert.True(Reserve("e"));
+    }
+
+    [Fact]
+    public void What_has_come_to_its_deadline_wants_a_look_at_the_rows_because_its_end_must_be_written()
+    {
+        pending.EndRefresh(pending.BeginRefresh(), [Of("a") with { ExpiresAt = Now.AddTicks(1) }]);
+
+        Assert.True(LookAtNumbers("a"));
+        Assert.False(pending.TryEndRefresh(pending.BeginRefresh(), [Of("a").Id], Now.AddTicks(1)));
+        pending.DropOverdue(Now.AddTicks(1));
+        Assert.False(LookAtNumbers("a"));
+    }
+
+    [Fact]
+    public void What_is_created_or_has_ended_during_a_look_at_numbers_is_as_it_is_now()
+    {
+        Look("a", "b");
+        var look = pending.BeginRefresh();
+        Reserve("c");
+        pending.CreateSent();
+        pending.CreateSucceeded(Of("c"));
+        pending.Ended("a");
+
+        Assert.True(pending.TryEndRefresh(look, [Of("a").Id, Of("b").Id], Now));
+
+        Assert.Equal(["b", "c"], Ids(pending.Snapshot()));
+    }
+
+    [Fact]
+    public void A_row_that_turns_up_during_a_look_at_numbers_wants_a_look_at_the_rows()
+    {
+        Look("a");
+        var look = pending.BeginRefresh();
+        pending.Invalidate();
+
+        Assert.False(pending.TryEndRefresh(look, [Of("a").Id], Now));
+    }
+
+    [Fact]
+    public void A_look_at_numbers_counts_what_was_dropped_for_its_length()
+    {
+        Look("a", "b", "c", "d");
+        clock.Advance(Times.CacheLifetime);
+        pending.DropStale();
+
+        Assert.True(LookAtNumbers("a", "b", "c"));
+
+        Assert.False(pending.HasList);
+        Assert.True(Reserve("e"));
+        Assert.False(Reserve("f"));
+    }
+
+    [Fact]
+    public void A_long_list_is_not_kept_by_creates_once_its_rows_were_read_some_time_ago_and_a_short_one_is()
+    {
+        var many = new PendingOperations(new Freshness(clock), 1_000, MostBytes);
+        many.EndRefresh(many.BeginRefresh(), Enumerable.Range(1, 24).Select(number => Of($"{number}", Now, number)));
+        clock.Advance(Times.CacheLifetime);
+
+        Create(25);
+        Assert.True(many.HasList);
+        Create(26);
+        Assert.False(many.HasList);
+
+        void Create(int number)
+        {
+            many.Reserve($"{number}", null);
+            many.CreateSent();
+            many.CreateSucceeded(Of($"{number}", Now, number));
+        }
+    }
+
+    // Three bytes to a character.
+    [Fact]
+    public void Payloads_have_as_many_bytes_together_as_the_limit_and_not_one_more()
+    {
+        Assert.Null(pending.Reserve("a", new string('\u20AC', 33)));
+        Assert.Equal(OperationOutcome.PendingBytesReached, pending.Reserve("b", "xx"));
+        Assert.Null(pending.Reserve("b", "x"));
+        Assert.Null(pending.Reserve("c", ""));
+
+        pending.Release("b");
+        Assert.Null(pending.Reserve("d", "x"));
+        Assert.Equal(OperationOutcome.PendingBytesReached, pending.Reserve("b", "x"));
+    }
+
+    [Fact]
+    public void Of_two_creates_of_one_id_the_larger_payload_is_reserved_and_the_one_that_was_stored_counts()
+    {
+        pending.Reserve("a", new string('x', 40));
+        Assert.Null(pending.Reserve("a", new string('x', 60)));
+        Assert.Equal(OperationOutcome.PendingBytesReached, pending.Reserve("a", new string('x', 101)));
+        Assert.Equal(OperationOutcome.PendingBytesReached, pending.Reserve("b", new string('x', 41)));
+
+        pending.CreateSent();
+        pending.CreateSent();
+        pending.CreateSucceeded(Of("a") with { Payload = new string('x', 40) });
+        pending.CreateRefused("a");
+
+        Assert.Null(pending.Reserve("b", new string('x', 60)));
+    }
+
+    [Fact]
+    public void A_create_of_what_is_pending_takes_no_more_room_whatever_its_payload()
+    {
+        Look("a");
+
+        Assert.Null(pending.Reserve("a", new string('x', 1_000)));
+        Assert.Null(pending.Reserve("b", new string('x', 100)));
+    }
+
+    [Fact]
+    public void A_list_that_has_too_many_bytes_is_told_and_takes_creates_again_when_it_has_shrunk()
+    {
+        pending.EndRefresh(pending.BeginRefresh(), [Of("a") with { Payload = new string('x', 100) }, Of("b") with { Payload = new string('x', 60) }]);
+
+        Assert.Equal(["a", "b"], Ids(pending.Snapshot()));
+        Assert.Equal(OperationOutcome.PendingBytesReached, pending.Excess);
+        Assert.Equal(OperationOutcome.PendingBytesReached, pending.Reserve("c", null));
+
+        pending.Ended("a");
+        Assert.Null(pending.Reserve("c", new string('x', 40)));
+    }
+
+    [Fact]
+    public void Beyond_half_of_the_bytes_an_old_count_will_not_do()
+    {
+        Look();
+        clock.Advance(Times.CacheLifetime);
+
+        pending.Reserve("a", new string('x', MostBytes / 2));
+        Assert.False(pending.IsCountStale);
+        pending.Reserve("b", "x");
+        Assert.True(pending.IsCountStale);
+    }
+
+    [Fact]
+    public void The_same_operations_have_the_same_version_however_often_they_are_looked_at_and_others_another()
+    {
+        Look("a", "b");
+        var first = pending.Snapshot();
+
+        clock.Advance(Times.CacheLifetime);
+        Assert.True(pending.DropStale());
+        Look("a", "b");
+        Assert.Equal(first.Version, pending.Snapshot().Version);
+
+        pending.Ended("b");
+        var second = pending.Snapshot();
+        Assert.NotEqual(first.Version, second.Version);
+        Look("a", "b");
+        Assert.DoesNotContain(pending.Snapshot().Version, new List<long> { first.Version, second.Version });
+    }
+
+    [Fact]
+    public void What_is_too_old_to_be_told_is_dropped_and_counts_still()
+    {
+        Look("a", "b", "c", "d");
+        Assert.False(pending.DropStale());
+
+        clock.Advance(Times.CacheLifetime);
+
+        Assert.True(pending.DropStale());
+        Assert.False(Reserve("e"));
+    }
+
+    [Fact]
+    public void Nothing_is_pending_once_everything_has_ended_and_no_create_is_on_its_way()
+    {
+        Assert.True(pending.IsEmpty);
+        Reserve("a");
+        Assert.False(pending.IsEmpty);
+        pending.CreateSent();
+        pending.CreateSucceeded(Of("a"));
+        pending.Ending("a");
+        Assert.False(pending.IsEmpty);
+        pending.Ended("a");
+        Assert.True(pending.IsEmpty);
+    }
+
+    [Fact]
+    public void A_look_that_failed_takes_nothing_along_into_the_next()
+    {
+        pending.BeginRefresh();
+        pending.Ended("a");
+
+        Look("a");
+
+        Assert.Equal(["a"], Ids(pending.Snapshot()));
+    }
+
+    // Creates, ends and looks come in any order, and a row is there, or has ended, before anybody is told. What is known is what the rows are;
+    // a look tells at least what was acknowledged before it began, and nothing whose end was acknowledged.
+    [Fact]
+    public void What_is_known_is_what_the_rows_are_in_the_order_of_time_and_number_whatever_comes_when() =>
+        Gen.Select(Gen.Enum<Step>(), Gen.Int[0, Rows.Count - 1]).Array[0, 150].Sample(steps => Array.ForEach(steps, new Rows().Do));
+
+    private bool Reserve(params string[] ids) => ids.All(id => pending.Reserve(id, null) is null);
+
+    private void AssertEnds(Action end)
+    {
+        var next = pending.NextReleased;
+        Assert.False(next.IsCompleted);
+        end();
+        Assert.True(next.IsCompleted);
+    }
+
+    private void Unanswered(string id)
+    {
+        Reserve(id);
+        pending.CreateSent();
+        pending.CreateOutcomeUnknown(id);
+    }
+
+    private void Look(params string[] found) => pending.EndRefresh(pending.BeginRefresh(), found.Select(Of));
+
+    private bool LookAtNumbers(params string[] found) => pending.TryEndRefresh(pending.BeginRefresh(), [.. found.Select(id => Of(id).Id)], Now);
+
+    private static IEnumerable<string> Ids(PendingSnapshot list) => list.Operations!.Value.Select(operation => operation.OperationId);
+
+    // In the order of the alphabet.
+    private static Operation Of(string id) => Of(id, Now.AddMilliseconds(id[0]), id[0]);
+
+    private static Operation Of(string id, DateTimeOffset createdAt, long number) => new()
+    {
+        Id = number,
+        CreatedAt = createdAt,
+        NodeId = "node-1",
+        OperationId = id,
+        UserId = "A1B2C3D4E5F6",
+        Status = OperationStatus.Pending,
+    };
+
+    private enum Step
+    {
+        SendCreate,
+        CommitCreate,
+        AnswerCreate,
+        SendEnd,
+        CommitEnd,
+        AnswerEnd,
+        BeginRefresh,
+        EndRefresh,
+        EndLookAtNumbers,
+        Wait,
+    }
+
+    /// <summary>What is true: how far the create and the end of each operation have come. A step that cannot be yet, or has been, is none.</summary>
+    private sealed class Rows
+    {
+        public const int Count = 3;
+
+        private readonly Operation[] operations =
+            [.. Enumerable.Range(0, Count).Select(number => Of($"{number}", Now.AddMilliseconds(number % 2), Count - number))];
+
+        private readonly Step?[] creates = new Step?[Count];
+        private readonly Step?[] ends = new Step?[Count];
+        private readonly FakeTimeProvider clock = new();
+        private readonly PendingOperations pending;
+        private (PendingOperations.Refresh Refresh, Operation[] Acknowledged, Operation[] Found)? looking;
+
+        public Rows() => pending = new(new Freshness(clock), Count, MostBytes);
+
+        private Operation[] Pending => InOrder(i => creates[i] is Step.CommitCreate or Step.AnswerCreate && ends[i] is not (Step.CommitEnd or Step.AnswerEnd));
+
+        public void Do((Step Step, int Number) next)
+        {
+            var (step, number) = next;
+            var (operation, create, end) = (operations[number], creates[number], ends[number]);
+            switch (step)
+            {
+                case Step.SendCreate when create is null:
+                    creates[number] = step;
+                    Assert.Null(pending.Reserve(operation.OperationId, null));
+                    pending.CreateSent();
+                    break;
+                case Step.CommitCreate when create is Step.SendCreate:
+                    creates[number] = step;
+                    break;
+                case Step.AnswerCreate when create is Step.CommitCreate:
+                    creates[number] = step;
+                    pending.CreateSucceeded(operation);
+                    break;
+                case Step.SendEnd when create is Step.CommitCreate or Step.AnswerCreate && end is null:
+                    ends[number] = step;
+                    pending.Ending(operation.OperationId);
+                    break;
+                case Step.CommitEnd when end is Step.SendEnd:
+                    ends[number] = step;
+                    break;
+                case Step.AnswerEnd when end is Step.CommitEnd:
+                    ends[number] = step;
+                    pending.Ended(operation.OperationId);
+                    break;
+                case Step.BeginRefresh when looking is null:
+                    looking = (pending.BeginRefresh(), InOrder(i => creates[i] is Step.AnswerCreate && ends[i] is null), Pending);
+                    break;
+                case Step.EndRefresh when looking is var (look, acknowledged, found):
+                    looking = null;
+                    var list = pending.EndRefresh(look, found).Operations!.Value;
+                    Assert.Equal(InOrder(i => list.Contains(operations[i])), list);
+                    Assert.Subset(list.ToHashSet(), acknowledged.Where(one => ends[Array.IndexOf(operations, one)] is null).ToHashSet());
+                    Assert.Subset(InOrder(i => creates[i] is Step.CommitCreate or Step.AnswerCreate && ends[i] is not Step.AnswerEnd).ToHashSet(), list.ToHashSet());
+                    break;
+
+                // Where numbers are not enough, another look may begin at once.
+                case Step.EndLookAtNumbers when looking is var (look, _, found):
+                    looking = pending.TryEndRefresh(look, [.. found.Select(one => one.Id)], Now) ? null
+                        : (pending.BeginRefresh(), InOrder(i => creates[i] is Step.AnswerCreate && ends[i] is null), Pending);
+                    break;
+
+                // The word of an end comes sooner than what this waits.
+                case Step.Wait when ends.All(any => any is null or Step.AnswerEnd):
+                    clock.Advance(TimeSpan.FromSeconds(1 + number));
+                    break;
+            }
+
+            Assert.Equal(pending.MayBeServed ? Pending : [], pending.MayBeServed ? pending.Snapshot().Operations!.Value : []);
+        }
+
+        private Operation[] InOrder(Func<int, bool> which) =>
+            [.. Enumerable.Range(0, Count).Where(which).Select(i => operations[i]).OrderBy(operation => (operation.CreatedAt, operation.Id))];
+    }
+}
