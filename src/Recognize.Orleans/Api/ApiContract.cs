@@ -6,7 +6,6 @@ using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Primitives;
 using Microsoft.Net.Http.Headers;
 using Recognize.Orleans.Customers;
-using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Api;
 
@@ -87,7 +86,7 @@ internal static class ApiContract
     // A filter on each route would do the same, but with three more state machines per call.
     public static IApplicationBuilder UseCalls(this IApplicationBuilder app)
     {
-        var metrics = app.ApplicationServices.GetRequiredService<Metrics>();
+        var metrics = app.ApplicationServices.GetRequiredService<ApiMetrics>();
         return app.Use((context, next) =>
             context.GetEndpoint()?.Metadata.GetMetadata<Call>() is { } call ? AnswerAsync(context, call, next, metrics) : AnswerOtherAsync(context, next));
     }
@@ -177,7 +176,7 @@ internal static class ApiContract
         }
     }
 
-    private static async Task AnswerAsync(HttpContext context, Call call, RequestDelegate next, Metrics metrics)
+    private static async Task AnswerAsync(HttpContext context, Call call, RequestDelegate next, ApiMetrics metrics)
     {
         var started = Stopwatch.GetTimestamp();
         var status = 0;

@@ -13,7 +13,7 @@ namespace Recognize.Orleans.Api;
 /// </summary>
 // The rate limiting middleware of ASP.NET Core holds a permit until the request ends, so a client that waits would hold
 // one for a minute.
-internal sealed class CallLimits(Settings settings, Metrics metrics, TimeProvider clock) : IDisposable
+internal sealed class CallLimits(Settings settings, ApiMetrics metrics, TimeProvider clock) : IDisposable
 {
     private static readonly TimeSpan LongestQueueTime = TimeSpan.FromSeconds(1);
 

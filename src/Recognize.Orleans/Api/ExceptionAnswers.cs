@@ -2,7 +2,6 @@ using System.Data.Common;
 using Microsoft.AspNetCore.Diagnostics;
 using Orleans.Storage;
 using Recognize.Orleans.Customers;
-using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Api;
@@ -41,7 +40,7 @@ internal static partial class ExceptionAnswers
         exception is NotSupportedException or System.Text.Json.JsonException || (exception.InnerException is { } inner && IsUnreadable(inner));
 
     /// <summary>Turns exceptions into problem details that reveal nothing internal.</summary>
-    internal sealed partial class Handler(Metrics metrics, TimeProvider clock, ILogger<Handler> logger) : IExceptionHandler
+    internal sealed partial class Handler(ApiMetrics metrics, TimeProvider clock, ILogger<Handler> logger) : IExceptionHandler
     {
         private long quietUntil;
 

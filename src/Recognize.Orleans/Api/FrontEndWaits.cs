@@ -13,14 +13,14 @@ internal sealed class FrontEndWaits : IChangeObserver, IDisposable
     private readonly IGrainFactory grains;
     private readonly CustomerDirectory customers;
     private readonly WaitSettings limits;
-    private readonly Metrics metrics;
+    private readonly ApiMetrics metrics;
     private readonly Lock gate = new();
     private readonly Dictionary<GrainId, List<Wait>> parked = [];
     private readonly Dictionary<string, int> perCustomer = new(StringComparer.Ordinal);
     private readonly Lazy<IChangeObserver> self;
     private int count;
 
-    public FrontEndWaits(IGrainFactory grains, CustomerDirectory customers, Settings settings, Metrics metrics, TimeProvider clock)
+    public FrontEndWaits(IGrainFactory grains, CustomerDirectory customers, Settings settings, ApiMetrics metrics, TimeProvider clock)
     {
         this.grains = grains;
         this.customers = customers;

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Api;
 
@@ -73,7 +72,7 @@ internal sealed record Problem(int Status, string Name, string Title)
     {
         if (Status < StatusCodes.Status500InternalServerError || this == TooManyWaits)
         {
-            context.RequestServices.GetRequiredService<Metrics>().Refused(Name);
+            context.RequestServices.GetRequiredService<ApiMetrics>().Refused(Name);
         }
 
         var body = JsonSerializer.SerializeToUtf8Bytes(

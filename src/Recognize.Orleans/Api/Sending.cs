@@ -1,5 +1,4 @@
 using Recognize.Orleans.Customers;
-using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Api;
 
@@ -88,7 +87,7 @@ internal static class Sending
         }
         catch (TimeoutException)
         {
-            context.RequestServices.GetRequiredService<Metrics>().CutOff();
+            context.RequestServices.GetRequiredService<ApiMetrics>().CutOff();
             context.Abort();
 
             // The server cancels this token a moment later. It would log an earlier exception as an error of the

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Cluster;
@@ -13,10 +14,10 @@ internal sealed partial class DatabaseHealth
     private DatabaseTrouble? look;
     private DatabaseTrouble? write;
 
-    public DatabaseHealth(Metrics metrics, ILogger<DatabaseHealth> logger)
+    public DatabaseHealth(IMeterFactory meters, ILogger<DatabaseHealth> logger)
     {
         this.logger = logger;
-        metrics.ObserveDegraded(() => IsDegraded);
+        meters.Recognize().CreateObservableGauge("recognize.degraded", () => IsDegraded ? 1 : 0, "1", "1 while the shared database is away or takes no writes, else 0.");
     }
 
     /// <summary>What is wrong; null: nothing.</summary>

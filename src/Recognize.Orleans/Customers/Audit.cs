@@ -1,13 +1,12 @@
-using System.Text.Json;
-using System.Text.Json.Serialization;
+using System.Text.Json.Nodes;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.State;
 
 namespace Recognize.Orleans.Customers;
 
 /// <summary>
-/// The audit log: one JSON object for each create, decision and cancel, and for each change of a key. It says who did
-/// what to which operation, and what came of it; it never holds a payload or a key. Off unless <c>Recognize:Audit</c>
+/// The audit log: one JSON object for each call that changes something, and for each change of a key. It says who did
+/// what to what, and what came of it; it never holds a payload or a key. Off unless <c>Recognize:Audit</c>
 /// is true. An entry is written after the outcome is known and before the caller hears of it.
 /// </summary>
 internal sealed partial class Audit(Settings settings, TimeProvider clock, ILoggerFactory loggers)
@@ -20,34 +19,25 @@ internal sealed partial class Audit(Settings settings, TimeProvider clock, ILogg
     private readonly ILogger? logger = settings.Audit ? loggers.CreateLogger(Category) : null;
 
     /// <summary>Makes a call and records its outcome; <c>unknown</c> when it has none, because then it may have taken effect.</summary>
-    public async Task<OperationOutcome> RecordAsync(ApiKey key, string action, string? userId, string operationId, Func<Task<OperationOutcome>> call)
+    /// <param name="key">The key that the call came with.</param>
+    /// <param name="action">What is done.</param>
+    /// <param name="subject">To what: members of the entry; those without a value are left out.</param>
+    /// <param name="call">The call.</param>
+    /// <param name="nameOf">The name of an outcome.</param>
+    public async Task<T> RecordAsync<T>(ApiKey key, string action, (string Member, string? Value)[] subject, Func<Task<T>> call, Func<T, string> nameOf)
     {
-        if (logger is null)
-        {
-            return await call();
-        }
-
-        var entry = new AuditEntry
-        {
-            Action = action,
-            Customer = key.Customer.Name,
-            Key = key.Sha256[..ShownOfHash],
-            Scopes = TextOf(key.Scopes),
-            UserId = userId,
-            OperationId = operationId,
-        };
-        OperationOutcome outcome;
+        T outcome;
         try
         {
             outcome = await call();
         }
         catch
         {
-            Write(entry with { Outcome = "unknown" });
+            Write(key, action, subject, "unknown");
             throw;
         }
 
-        Write(entry with { Outcome = Metrics.NameOf(outcome) });
+        Write(key, action, subject, nameOf(outcome));
         return outcome;
     }
 
@@ -64,21 +54,32 @@ internal sealed partial class Audit(Settings settings, TimeProvider clock, ILogg
             Record(before.ContainsKey(key.Sha256) ? "change-key" : "add-key", key);
         }
 
-        void Record(string action, ApiKey key) =>
-            Write(new() { Action = action, Customer = key.Customer.Name, Key = key.Sha256[..ShownOfHash], Scopes = TextOf(key.Scopes), Outcome = "done" });
+        void Record(string action, ApiKey key) => Write(key, action, [], "done");
     }
 
-    private static string TextOf(Scopes scopes) => scopes.ToString().ToLowerInvariant();
-
-    private void Write(AuditEntry entry)
+    private void Write(ApiKey key, string action, (string Member, string? Value)[] subject, string outcome)
     {
-        if (logger is not null)
+        if (logger is null)
         {
-            Log.Entry(logger, JsonSerializer.Serialize(entry with { Time = UtcText(clock.GetUtcNow()) }, AuditJson.Default.AuditEntry));
+            return;
         }
-    }
 
-    private static string UtcText(DateTimeOffset time) => UtcMilliseconds.Text(time);
+        var entry = new JsonObject
+        {
+            ["time"] = UtcMilliseconds.Text(clock.GetUtcNow()),
+            ["action"] = action,
+            ["customer"] = key.Customer.Name,
+            ["key"] = key.Sha256[..ShownOfHash],
+            ["scopes"] = key.Scopes.ToString().ToLowerInvariant(),
+        };
+        foreach (var (member, value) in subject.Where(one => one.Value is not null))
+        {
+            entry[member] = value;
+        }
+
+        entry["outcome"] = outcome;
+        Log.Entry(logger, entry.ToJsonString());
+    }
 
     private static partial class Log
     {
@@ -86,32 +87,3 @@ internal sealed partial class Audit(Settings settings, TimeProvider clock, ILogg
         public static partial void Entry(ILogger logger, string entry);
     }
 }
-
-/// <summary>One line of the audit log.</summary>
-internal sealed record AuditEntry
-{
-    /// <summary>When the outcome was known, by the service's clock, UTC.</summary>
-    public string? Time { get; init; }
-
-    /// <summary><c>create</c>, <c>approve</c>, <c>deny</c>, <c>cancel</c>, <c>add-key</c>, <c>change-key</c> or <c>remove-key</c>.</summary>
-    public required string Action { get; init; }
-
-    public required string Customer { get; init; }
-
-    /// <summary>The first digits of the key's SHA-256.</summary>
-    public required string Key { get; init; }
-
-    /// <summary>What the key may do.</summary>
-    public required string Scopes { get; init; }
-
-    public string? UserId { get; init; }
-
-    public string? OperationId { get; init; }
-
-    /// <summary>An outcome as in the metrics, or <c>unknown</c>.</summary>
-    public string? Outcome { get; init; }
-}
-
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
-[JsonSerializable(typeof(AuditEntry))]
-internal sealed partial class AuditJson : JsonSerializerContext;

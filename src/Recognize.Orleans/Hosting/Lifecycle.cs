@@ -22,7 +22,7 @@ internal sealed partial class Lifecycle(
     Fence fence,
     OperatorStop stop,
     Listeners listeners,
-    Metrics metrics,
+    IEnumerable<IAlertedCounters> counters,
     TimeProvider clock,
     ILogger<Lifecycle> logger) : IHostedLifecycleService, ISiloStatusListener
 {
@@ -41,7 +41,11 @@ internal sealed partial class Lifecycle(
         }
 
         silos.SubscribeToSiloStatusEvents(this);
-        metrics.Begin();
+        foreach (var alerted in counters)
+        {
+            alerted.Begin();
+        }
+
         var addresses = server.Features.GetRequiredFeature<IServerAddressesFeature>().Addresses;
         var management = settings.Management.Urls.Select(url => url.Port).ToHashSet();
         var api = string.Join(" ", addresses.Where(address => !management.Contains(BindingAddress.Parse(address).Port)));

@@ -140,6 +140,8 @@ internal static class ServiceHost
         services.AddHostedService(provider => provider.GetRequiredService<SettingsFiles>());
         services.AddSingleton<Audit>();
         services.AddSingleton<CustomerDirectory>();
+        services.AddSingleton<ApiMetrics>();
+        services.AddSingleton<IAlertedCounters>(provider => provider.GetRequiredService<ApiMetrics>());
         services.AddSingleton<CallLimits>();
         services.AddSingleton<FrontEndWaits>();
         services.AddSingleton<PendingLists>();

@@ -98,7 +98,9 @@ internal static class Silo
     public static void AddRecognizeGrains(this IServiceCollection services, Settings settings)
     {
         services.AddSingleton(settings);
-        services.AddSingleton<Metrics>();
+        services.AddSingleton<StorageMetrics>();
+        services.AddSingleton<OperationMetrics>();
+        services.AddSingleton<IAlertedCounters>(provider => provider.GetRequiredService<OperationMetrics>());
         services.AddSingleton<OperationNumbers>();
         services.AddSingleton<CustomerQuotas>();
         services.AddSingleton<UserMigration>();
@@ -121,7 +123,7 @@ internal static class Silo
                 provider.GetService<SiloIdentity>(),
                 provider.GetRequiredService<TimeProvider>()),
             database.Engine,
-            provider.GetRequiredService<Metrics>()));
+            provider.GetRequiredService<StorageMetrics>()));
         services.AddSingleton<RowReader>();
         services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => provider.GetRequiredService<RowReader>());
         services.AddSingleton(provider => ActivatorUtilities.CreateInstance<OperationHistory>(provider, database));
@@ -131,7 +133,7 @@ internal static class Silo
             services.AddGrainStorage(ProviderConstants.DEFAULT_STORAGE_PROVIDER_NAME, (provider, _) =>
             {
                 var storage = ActivatorUtilities.CreateInstance<GroupCommitStorage>(provider, serializer);
-                provider.GetRequiredService<Metrics>().ObserveQueue(() => storage.Queued);
+                provider.GetRequiredService<StorageMetrics>().ObserveQueue(() => storage.Queued);
                 return storage;
             });
         }

@@ -41,7 +41,7 @@ internal static class Telemetry
             .WithMetrics(metrics =>
             {
                 metrics
-                    .AddMeter(Metrics.MeterName, "Microsoft.Orleans", "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime", "Npgsql")
+                    .AddMeter(Instruments.MeterName, "Microsoft.Orleans", "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime", "Npgsql")
                     .AddView(instrument => instrument.Meter.Name == "Microsoft.Orleans" && !OfOrleans.Contains(instrument.Name) ? MetricStreamConfiguration.Drop : null);
                 _ = settings.Management.ServesMetrics ? metrics.AddPrometheusExporter() : metrics;
                 _ = isSent ? metrics.AddOtlpExporter() : metrics;

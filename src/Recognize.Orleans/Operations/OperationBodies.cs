@@ -181,7 +181,7 @@ public sealed record OperationBody
     /// <summary>The status with this name, or null when no status has it.</summary>
     internal static OperationStatus? StatusOf(string? name) => Array.Find(Enum.GetValues<OperationStatus>(), status => NameOf(status) == name) is var found && found is not 0 ? found : null;
 
-    private static string NameOf(OperationStatus status) => status switch
+    internal static string NameOf(OperationStatus status) => status switch
     {
         OperationStatus.Pending => "pending",
         OperationStatus.Approved => "approved",

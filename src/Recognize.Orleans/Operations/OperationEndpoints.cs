@@ -91,7 +91,7 @@ internal static class OperationEndpoints
 
         var customer = context.Customer().Name;
         var user = grains.GetUser<IOperationOwnerGrain>(customer, userId);
-        return Answer(await audit.RecordAsync(context.Key(), "create", userId, body!.OperationId!, () => GrainRetry.CallAsync(clock, () => user.CreateAsync(body.OperationId!, request))));
+        return Answer(await audit.RecordAsync(context.Key(), "create", [("userId", userId), ("operationId", body!.OperationId)], () => GrainRetry.CallAsync(clock, () => user.CreateAsync(body.OperationId!, request)), OperationMetrics.NameOf));
     }
 
     private static async Task<IResult> ReadAsync(string operationId, HttpContext context, IGrainFactory grains, FrontEndWaits waits, TimeProvider clock)
@@ -150,7 +150,7 @@ internal static class OperationEndpoints
         };
 
         var operation = grains.GetOperation(context.Customer().Name, operationId);
-        return Answer(await audit.RecordAsync(context.Key(), body.Decision!, decision.UserId, operationId, () => GrainRetry.CallAsync(clock, () => operation.DecideAsync(decision))));
+        return Answer(await audit.RecordAsync(context.Key(), body.Decision!, [("userId", decision.UserId), ("operationId", operationId)], () => GrainRetry.CallAsync(clock, () => operation.DecideAsync(decision)), OperationMetrics.NameOf));
     }
 
     private static async Task<IResult> CancelAsync(string operationId, HttpContext context, IGrainFactory grains, TimeProvider clock, Audit audit)
@@ -163,7 +163,7 @@ internal static class OperationEndpoints
         }
 
         var operation = grains.GetOperation(context.Customer().Name, operationId);
-        return Answer(await audit.RecordAsync(context.Key(), "cancel", null, operationId, () => GrainRetry.CallAsync(clock, () => operation.CancelAsync(body!.Reason))));
+        return Answer(await audit.RecordAsync(context.Key(), "cancel", [("operationId", operationId)], () => GrainRetry.CallAsync(clock, () => operation.CancelAsync(body!.Reason)), OperationMetrics.NameOf));
     }
 
     // Two headers must not pass as one key with a comma in it. The empty key is refused by validation.

@@ -19,7 +19,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
 {
     private readonly StoredState<OperationState> state;
     private readonly Settings settings;
-    private readonly Metrics metrics;
+    private readonly OperationMetrics metrics;
     private readonly TimeProvider clock;
     private readonly Watchers watchers = new();
     private bool isEndTold;
@@ -29,7 +29,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     private Task writing = Task.CompletedTask;
     private Task<OperationOutcome>? expiring;
 
-    public OperationGrain(IGrainStorage storage, Freshness freshness, Settings settings, Metrics metrics, TimeProvider clock)
+    public OperationGrain(IGrainStorage storage, Freshness freshness, Settings settings, OperationMetrics metrics, TimeProvider clock)
     {
         state = new(this.GetGrainId(), storage, OperationState.Name, IsFinal, freshness);
         this.settings = settings;
@@ -82,7 +82,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         // written first.
         var now = clock.GetUtcNow();
         var outcome = await EndAsync(current => current.Decide(decision, now));
-        metrics.OperationDecided(decision.Verdict, outcome);
+        metrics.Decided(decision.Verdict, outcome);
         return outcome;
     }
 
@@ -90,7 +90,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     {
         var now = clock.GetUtcNow();
         var outcome = await EndAsync(current => current.Cancel(reason, now));
-        metrics.OperationCancelled(outcome);
+        metrics.Cancelled(outcome);
         return outcome;
     }
 
@@ -219,7 +219,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         }
 
         isEndTold = true;
-        metrics.OperationEnded(end.Status, end.DecidedAt!.Value - end.CreatedAt);
+        metrics.Ended(end.Status, end.DecidedAt!.Value - end.CreatedAt);
         await TellOfEndAsync(end);
         return true;
     }

@@ -27,7 +27,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     private readonly OperationNumbers numbers;
     private readonly Settings settings;
     private readonly TimeProvider clock;
-    private readonly Metrics metrics;
+    private readonly OperationMetrics metrics;
     private readonly UserMigration migration;
     private readonly Watchers watchers = new();
     private readonly PendingOperations pending;
@@ -47,7 +47,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         CustomerQuotas quotas,
         UserMigration migration,
         Settings settings,
-        Metrics metrics,
+        OperationMetrics metrics,
         TimeProvider clock)
     {
         this.storage = storage;
@@ -86,7 +86,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         }
 
         var outcome = await CreateOrReplayAsync(operationId, request);
-        metrics.OperationCreated(outcome);
+        metrics.Created(outcome);
         DropIfNothing();
         return outcome;
     }

@@ -4,7 +4,7 @@ using Recognize.Orleans.Foundation;
 namespace Recognize.Orleans.Storage;
 
 /// <summary>The row store of an engine with a span for each group, and with metrics of those that it writes.</summary>
-internal sealed class ObservedRowStore(IRowStore rows, StorageEngine engine, Metrics metrics) : IRowStore
+internal sealed class ObservedRowStore(IRowStore rows, StorageEngine engine, StorageMetrics metrics) : IRowStore
 {
     public async Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken)
     {

@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
 using Xunit;
 
@@ -90,7 +91,7 @@ public sealed class MetricsTests
     public void Every_outcome_has_a_name_of_its_own()
     {
         using var services = new ServiceCollection().AddMetrics().BuildServiceProvider();
-        var metrics = new Metrics(services.GetRequiredService<IMeterFactory>());
+        var metrics = new OperationMetrics(services.GetRequiredService<IMeterFactory>());
         var names = new List<string>();
         using var listener = new MeterListener();
         listener.InstrumentPublished = (instrument, owner) =>
@@ -103,7 +104,7 @@ public sealed class MetricsTests
         listener.SetMeasurementEventCallback<long>((_, _, tags, _) => names.Add((string)tags[0].Value!));
         listener.Start();
 
-        Array.ForEach(Enum.GetValues<OperationOutcome>(), metrics.OperationCreated);
+        Array.ForEach(Enum.GetValues<OperationOutcome>(), metrics.Created);
 
         Assert.Equal(Outcomes, names.Order(StringComparer.Ordinal));
     }
@@ -115,7 +116,7 @@ public sealed class MetricsTests
         {
             InstrumentPublished = (instrument, owner) =>
             {
-                if (instrument.Meter.Name is Metrics.MeterName && instrument.Meter.Scope == service.Services.GetRequiredService<IMeterFactory>())
+                if (instrument.Meter.Name is Instruments.MeterName && instrument.Meter.Scope == service.Services.GetRequiredService<IMeterFactory>())
                 {
                     owner.EnableMeasurementEvents(instrument);
                 }

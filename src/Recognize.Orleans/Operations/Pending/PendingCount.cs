@@ -1,5 +1,4 @@
 using Recognize.Orleans.Cluster;
-using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Operations.Pending;
 
@@ -19,7 +18,7 @@ internal sealed class PendingCount : BackgroundService
     private readonly TimeProvider clock;
     private (long Count, bool IsKnown) last;
 
-    public PendingCount(OperationHistory history, ISiloStatusOracle silos, Metrics metrics, TimeProvider clock)
+    public PendingCount(OperationHistory history, ISiloStatusOracle silos, OperationMetrics metrics, TimeProvider clock)
     {
         this.history = history;
         this.silos = silos;

@@ -20,7 +20,7 @@ internal sealed partial class RetentionSweeps : BackgroundService
     private readonly RetentionWalk walk;
     private DateTimeOffset complete;
 
-    public RetentionSweeps(OperationHistory history, IGrainFactory grains, ISiloStatusOracle silos, Settings settings, Metrics metrics, TimeProvider clock, ILogger<RetentionSweeps> logger)
+    public RetentionSweeps(OperationHistory history, IGrainFactory grains, ISiloStatusOracle silos, Settings settings, OperationMetrics metrics, TimeProvider clock, ILogger<RetentionSweeps> logger)
     {
         this.grains = grains;
         this.silos = silos;
@@ -29,7 +29,7 @@ internal sealed partial class RetentionSweeps : BackgroundService
         this.logger = logger;
         walk = new(history.KeysAsync, history.RowsAsync, clock);
         complete = clock.GetUtcNow();
-        metrics.ObserveRetention(Lag);
+        metrics.ObserveRetention(() => Lag()?.TotalSeconds);
     }
 
     /// <summary>
