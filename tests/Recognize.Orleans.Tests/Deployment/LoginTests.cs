@@ -3,6 +3,7 @@ using Recognize.Orleans.Documents;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
+using Recognize.Orleans.Storage.SqlServer;
 using Xunit;
 
 namespace Recognize.Orleans.Deployment;
