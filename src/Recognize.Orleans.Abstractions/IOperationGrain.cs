@@ -3,8 +3,8 @@ using Orleans.Concurrency;
 namespace Recognize.Orleans;
 
 /// <summary>
-/// One operation of one customer: the only writer of that operation. Reach it with
-/// <see cref="GrainFactoryExtensions.GetOperation"/>.
+/// One operation of one customer. Once <see cref="IUserGrain.CreateAsync"/> has created it, this is its only writer. Reach
+/// it with <see cref="GrainFactoryExtensions.GetOperation"/>.
 /// </summary>
 /// <remarks>
 /// Every call may be repeated and then reports what the first one did. When a call fails with an exception, its outcome
@@ -13,16 +13,6 @@ namespace Recognize.Orleans;
 [GrainInterfaceType("recognize.operation")]
 public interface IOperationGrain : IGrainWithStringKey
 {
-    /// <summary>
-    /// Creates the operation. When <see cref="OperationOutcome.Done"/> returns, the operation is durable and its
-    /// user's pending list holds it.
-    /// </summary>
-    /// <exception cref="ArgumentException">
-    /// A member breaks a rule of <see cref="OperationLimits"/>; nothing was changed.
-    /// </exception>
-    [Alias("create")]
-    Task<OperationOutcome> CreateAsync(CreateOperation request);
-
     /// <summary>Records the user's decision. Only the first decision counts, and it never changes again.</summary>
     /// <exception cref="ArgumentException">
     /// The verdict or the authentication type does not exist; nothing was changed.
@@ -51,13 +41,13 @@ public interface IOperationGrain : IGrainWithStringKey
     Task<Operation?> GetAsync();
 }
 
-/// <summary>The request to create an operation.</summary>
+/// <summary>The request to ask a user something.</summary>
 [GenerateSerializer, Immutable, Alias("recognize.create-operation")]
 public sealed record CreateOperation
 {
-    /// <summary>The user who is asked: 1 to 128 upper-case hexadecimal digits.</summary>
+    /// <summary>The client's id of the operation, new for the customer.</summary>
     [Id(0)]
-    public required string UserId { get; init; }
+    public required string OperationId { get; init; }
 
     /// <summary>The customer's own name for the user, at most 256 UTF-16 units.</summary>
     [Id(1)]
@@ -136,7 +126,7 @@ public sealed record Operation
     [Id(3)]
     public required string OperationId { get; init; }
 
-    /// <inheritdoc cref="CreateOperation.UserId"/>
+    /// <summary>The user who is asked.</summary>
     [Id(4)]
     public required string UserId { get; init; }
 

@@ -3,12 +3,26 @@ using System.Collections.Immutable;
 namespace Recognize.Orleans;
 
 /// <summary>
-/// One user of one customer: keeps the ids of the user's pending operations. Reach it with
+/// One user of one customer: creates the user's operations and keeps the ids of those that are pending. Reach it with
 /// <see cref="GrainFactoryExtensions.GetUser"/>. A user needs no registration.
 /// </summary>
+/// <remarks>
+/// Every call may be repeated and then reports what the first one did. When a call fails with an exception, its outcome
+/// is unknown: repeat it to learn the outcome.
+/// </remarks>
 [GrainInterfaceType("recognize.user")]
 public interface IUserGrain : IGrainWithStringKey
 {
+    /// <summary>
+    /// Creates an operation that asks this user. When <see cref="OperationOutcome.Done"/> returns, the operation is
+    /// durable and the user's pending list holds it.
+    /// </summary>
+    /// <exception cref="ArgumentException">
+    /// A member breaks a rule of <see cref="OperationLimits"/>; nothing was changed.
+    /// </exception>
+    [Alias("create")]
+    Task<OperationOutcome> CreateAsync(CreateOperation request);
+
     /// <summary>The user's pending operations, oldest first.</summary>
     [Alias("list-pending")]
     Task<ImmutableArray<Operation>> ListPendingAsync();

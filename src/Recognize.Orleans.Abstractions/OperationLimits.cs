@@ -79,26 +79,26 @@ public static partial class OperationLimits
         _ when string.IsNullOrWhiteSpace(value) => "operationId must not be blank.",
         // A URL cannot carry them: clients and proxies remove dot segments, percent-encoded or not (RFC 3986, 5.2.4).
         "." or ".." => "operationId must not be '.' or '..', which no URL can carry.",
-        _ => FaultInName("operationId", value, OperationId),
+        _ => ErrorInName("operationId", value, OperationId),
     };
 
     /// <summary>Validates an <c>externalUserId</c>, which may be absent.</summary>
-    public static string? FaultInExternalUserId(string? value) =>
-        value is null ? null : FaultInName("externalUserId", value, ExternalUserId);
+    public static string? ErrorInExternalUserId(string? value) =>
+        value is null ? null : ErrorInName("externalUserId", value, ExternalUserId);
 
     /// <summary>Validates an <c>operationPayload</c>, which may be absent.</summary>
-    public static string? FaultInPayload(string? value) => value switch
+    public static string? ErrorInPayload(string? value) => value switch
     {
         null => null,
         { Length: > Payload } => $"operationPayload must be at most {Payload} UTF-16 units long; it has {value.Length}.",
-        _ => FaultInUnicode("operationPayload", value),
+        _ => ErrorInUnicode("operationPayload", value),
     };
 
     /// <summary>Validates a <c>reason</c>, which may be absent.</summary>
-    public static string? FaultInReason(string? value) => value is null ? null : FaultInName("reason", value, Reason);
+    public static string? ErrorInReason(string? value) => value is null ? null : ErrorInName("reason", value, Reason);
 
     /// <summary>Validates an <c>expiresIn</c>, which may be absent.</summary>
-    public static string? FaultInExpiresIn(TimeSpan? value) =>
+    public static string? ErrorInExpiresIn(TimeSpan? value) =>
         value is null || (value.Value.Ticks % TimeSpan.TicksPerSecond == 0 && value.Value.TotalSeconds is >= ShortestLifetime and <= LongestLifetime)
             ? null
             : ExpiresInRule;
@@ -111,46 +111,46 @@ public static partial class OperationLimits
         value is null || PositionPattern().IsMatch(value) ? null : "cursor must be one that a page of this list has ended with.";
 
     /// <summary>Validates an <c>Idempotency-Key</c>, which may be absent.</summary>
-    public static string? FaultInIdempotencyKey(string? value) =>
+    public static string? ErrorInIdempotencyKey(string? value) =>
         value is null || (value is { Length: > 0 and <= IdempotencyKey } && !value.AsSpan().ContainsAnyExceptInRange('!', '~'))
             ? null
             : $"Idempotency-Key must be 1 to {IdempotencyKey} visible ASCII characters, sent once.";
 
     /// <summary>Validates the name of an attempt.</summary>
-    public static string? FaultInAttempt(string? value) =>
+    public static string? ErrorInAttempt(string? value) =>
         value is { Length: > 0 and <= Attempt } && !value.AsSpan().ContainsAnyExceptInRange('!', '~')
             ? null
             : $"The attempt must be named with 1 to {Attempt} visible ASCII characters.";
 
     /// <summary>Validates an authentication type, which may be absent.</summary>
-    public static string? FaultInAuthType(AuthType? value) =>
+    public static string? ErrorInAuthType(AuthType? value) =>
         value is null or AuthType.Biom or AuthType.Pin ? null : "authType must be Biom or Pin.";
 
     /// <summary>Validates a create; reports the first rule that it breaks.</summary>
     public static string? ErrorIn(CreateOperation request)
     {
         ArgumentNullException.ThrowIfNull(request);
-        return ErrorInUserId(request.UserId)
-            ?? FaultInExternalUserId(request.ExternalUserId)
-            ?? FaultInPayload(request.Payload)
-            ?? FaultInAuthType(request.AuthType)
-            ?? FaultInAttempt(request.Attempt)
-            ?? FaultInIdempotencyKey(request.IdempotencyKey)
-            ?? FaultInExpiresIn(request.ExpiresIn);
+        return ErrorInOperationId(request.OperationId)
+            ?? ErrorInExternalUserId(request.ExternalUserId)
+            ?? ErrorInPayload(request.Payload)
+            ?? ErrorInAuthType(request.AuthType)
+            ?? ErrorInAttempt(request.Attempt)
+            ?? ErrorInIdempotencyKey(request.IdempotencyKey)
+            ?? ErrorInExpiresIn(request.ExpiresIn);
     }
 
     [GeneratedRegex(@"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z/[0-9]{16}\z")]
     private static partial Regex PositionPattern();
 
-    private static string? FaultInName(string member, string value, int longest) => value switch
+    private static string? ErrorInName(string member, string value, int longest) => value switch
     {
         _ when value.Length > longest => $"{member} must be at most {longest} UTF-16 units long; it has {value.Length}.",
         _ when value.AsSpan().ContainsAny(Control) => $"{member} must not hold control characters.",
-        _ => FaultInUnicode(member, value),
+        _ => ErrorInUnicode(member, value),
     };
 
     // An unpaired surrogate has no UTF-8 form, so no database or client would return it.
-    private static string? FaultInUnicode(string member, string value)
+    private static string? ErrorInUnicode(string member, string value)
     {
         // Only the text from the first surrogate on is decoded; most texts have none.
         var first = value.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF');

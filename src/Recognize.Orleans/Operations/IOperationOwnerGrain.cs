@@ -3,22 +3,12 @@ using Orleans.Concurrency;
 namespace Recognize.Orleans.Operations;
 
 /// <summary>
-/// What an operation asks of its user, who owns the limits and the list of pending operations. Served by the grain that
+/// What an operation tells its user, who owns the list of pending operations. Served by the grain that
 /// <see cref="IUserGrain"/> reaches.
 /// </summary>
 [GrainInterfaceType("recognize.operation-owner")]
 internal interface IOperationOwnerGrain : IGrainWithStringKey
 {
-    /// <summary>
-    /// Creates an operation of this user. The operation's own grain is called only if the operation may already exist.
-    /// </summary>
-    /// <returns>What <see cref="IOperationGrain.CreateAsync"/> returns.</returns>
-    /// <exception cref="ArgumentException">
-    /// A member breaks a rule of <see cref="OperationLimits"/>; nothing was changed.
-    /// </exception>
-    [Alias("create")]
-    Task<OperationOutcome> CreateAsync(string operationId, CreateOperation request);
-
     /// <summary>
     /// Called by an operation before its end is written. Until it has ended, the list is read from the rows for each
     /// caller.

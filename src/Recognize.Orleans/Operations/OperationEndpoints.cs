@@ -71,7 +71,7 @@ internal static class OperationEndpoints
         RequestTarget.TryDecode(userId, out userId);
         var request = new CreateOperation
         {
-            UserId = userId,
+            OperationId = body?.OperationId!,
             ExternalUserId = body?.ExternalUserId,
             Payload = body?.OperationPayload,
             AuthType = AuthTypeText.Parse(body?.AuthType),
@@ -81,17 +81,15 @@ internal static class OperationEndpoints
         };
 
         error ??= OperationLimits.ErrorInUserId(userId)
-            ?? OperationLimits.ErrorInOperationId(body!.OperationId)
             ?? OperationLimits.ErrorIn(request)
-            ?? AuthTypeText.ErrorIn(body.AuthType, required: false);
+            ?? AuthTypeText.ErrorIn(body!.AuthType, required: false);
         if (error is not null)
         {
             return Problem.InvalidRequest.Because(error);
         }
 
-        var customer = context.Customer().Name;
-        var user = grains.GetUser<IOperationOwnerGrain>(customer, userId);
-        return Answer(await audit.RecordAsync(context.Key(), "create", [("userId", userId), ("operationId", body!.OperationId)], () => GrainRetry.CallAsync(clock, () => user.CreateAsync(body.OperationId!, request)), OperationMetrics.NameOf));
+        var user = grains.GetUser(new(context.Customer().Name, userId));
+        return Answer(await audit.RecordAsync(context.Key(), "create", [("userId", userId), ("operationId", request.OperationId)], () => GrainRetry.CallAsync(clock, () => user.CreateAsync(request)), OperationMetrics.NameOf));
     }
 
     private static async Task<IResult> ReadAsync(string operationId, HttpContext context, IGrainFactory grains, FrontEndWaits waits, TimeProvider clock)
@@ -102,7 +100,7 @@ internal static class OperationEndpoints
         }
 
         var customer = context.Customer();
-        var grain = grains.GetOperation(customer.Name, operationId);
+        var grain = grains.GetOperation(new(customer.Name, operationId));
         var operation = await GrainRetry.CallAsync(clock, grain.GetAsync, context.RequestAborted);
         if (Conditions.PreferredWait(context) is { } patience && operation is { Status: OperationStatus.Pending })
         {
@@ -132,8 +130,8 @@ internal static class OperationEndpoints
             ?? OperationLimits.ErrorInUserId(body!.UserId)
             ?? (body.Decision is "approve" or "deny" ? null : "decision must be 'approve' or 'deny'.")
             ?? AuthTypeText.ErrorIn(body.AuthType, required: true)
-            ?? OperationLimits.FaultInPayload(body.OperationPayload)
-            ?? OperationLimits.FaultInReason(body.Reason)
+            ?? OperationLimits.ErrorInPayload(body.OperationPayload)
+            ?? OperationLimits.ErrorInReason(body.Reason)
             ?? (body is { Decision: "approve", Reason: not null } ? "reason goes with the decision 'deny' only." : null);
         if (error is not null)
         {
@@ -149,20 +147,20 @@ internal static class OperationEndpoints
             Reason = body.Reason,
         };
 
-        var operation = grains.GetOperation(context.Customer().Name, operationId);
+        var operation = grains.GetOperation(new(context.Customer().Name, operationId));
         return Answer(await audit.RecordAsync(context.Key(), body.Decision!, [("userId", decision.UserId), ("operationId", operationId)], () => GrainRetry.CallAsync(clock, () => operation.DecideAsync(decision)), OperationMetrics.NameOf));
     }
 
     private static async Task<IResult> CancelAsync(string operationId, HttpContext context, IGrainFactory grains, TimeProvider clock, Audit audit)
     {
         var (body, error) = await ApiContract.ReadBodyAsync(context, OperationJson.Web.CancelBody, otherwise: new());
-        error = ErrorInPath(ref operationId) ?? error ?? OperationLimits.FaultInReason(body!.Reason);
+        error = ErrorInPath(ref operationId) ?? error ?? OperationLimits.ErrorInReason(body!.Reason);
         if (error is not null)
         {
             return Problem.InvalidRequest.Because(error);
         }
 
-        var operation = grains.GetOperation(context.Customer().Name, operationId);
+        var operation = grains.GetOperation(new(context.Customer().Name, operationId));
         return Answer(await audit.RecordAsync(context.Key(), "cancel", [("operationId", operationId)], () => GrainRetry.CallAsync(clock, () => operation.CancelAsync(body!.Reason)), OperationMetrics.NameOf));
     }
 

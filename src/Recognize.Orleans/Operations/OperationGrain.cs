@@ -23,7 +23,6 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     private readonly TimeProvider clock;
     private readonly Watchers watchers = new();
     private bool isEndTold;
-    private int creates;
 
     // The one write of this grain that is in flight, or the last one.
     private Task writing = Task.CompletedTask;
@@ -37,43 +36,11 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         this.clock = clock;
     }
 
-    public async Task<OperationOutcome> CreateAsync(CreateOperation request)
-    {
-        if (OperationLimits.ErrorIn(request) is { } error)
-        {
-            throw new ArgumentException(error, nameof(request));
-        }
-
-        var (_, operationId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        var outcome = await CreateOfUserAsync(operationId, request);
-        if (outcome is OperationOutcome.Done)
-        {
-            // Most operations are not read for a while after their create. With thousands of creates a second,
-            // activations that stayed for their full age would make every garbage collection long.
-            DeactivateOnIdle();
-        }
-
-        return outcome;
-    }
-
-    private async Task<OperationOutcome> CreateOfUserAsync(string operationId, CreateOperation request)
-    {
-        creates++;
-        try
-        {
-            return await User(request.UserId).CreateAsync(operationId, request);
-        }
-        finally
-        {
-            creates--;
-        }
-    }
-
-    public async Task<OperationOutcome> ReplayAsync(CreateOperation request)
+    public async Task<OperationOutcome> ReplayAsync(string userId, CreateOperation request)
     {
         var stored = await state.ReadAsync();
         DropIfNothing(stored);
-        return stored?.Replay(request) ?? OperationOutcome.NotFound;
+        return stored?.Replay(userId, request) ?? OperationOutcome.NotFound;
     }
 
     public async Task<OperationOutcome> DecideAsync(Decision decision)
@@ -162,11 +129,10 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         return (row, current);
     }
 
-    // Reads of ids that do not exist must not fill the memory. While a create is in flight the activation stays,
-    // because the user's grain may call it back and a deactivating grain takes no calls.
+    // Reads of ids that do not exist must not fill the memory.
     private void DropIfNothing(OperationState? found)
     {
-        if (found is null && creates == 0 && !watchers.Any)
+        if (found is null && !watchers.Any)
         {
             DeactivateOnIdle();
         }
@@ -269,11 +235,8 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         }
     }
 
-    private IOperationOwnerGrain User(string userId)
-    {
-        var (customer, _) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
-        return GrainFactory.GetUser<IOperationOwnerGrain>(customer, userId);
-    }
+    private IOperationOwnerGrain User(string userId) =>
+        GrainFactory.GetUser<IOperationOwnerGrain>(new(OperationKey.Parse(this.GetPrimaryKeyString()).Customer, userId));
 }
 
 /// <summary>What a user's grain asks of an operation that may exist already.</summary>
@@ -283,8 +246,8 @@ internal interface IReplayGrain : IGrainWithStringKey
     /// <summary>
     /// The outcome of a create when the operation exists; <see cref="OperationOutcome.NotFound"/> when it does not.
     /// </summary>
-    // A create that was sent to this operation's grain is waiting for the user's grain, which makes this call.
+    // Does not wait for a decision that is being written.
     [AlwaysInterleave]
     [Alias("replay")]
-    Task<OperationOutcome> ReplayAsync(CreateOperation request);
+    Task<OperationOutcome> ReplayAsync(string userId, CreateOperation request);
 }

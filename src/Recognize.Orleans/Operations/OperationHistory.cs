@@ -26,13 +26,12 @@ internal sealed partial class OperationHistory(Database database, RowReader read
     /// The newest operations before a position in a user's history, newest first. A row that cannot be read is left out
     /// and logged.
     /// </summary>
-    /// <param name="customer">The customer.</param>
-    /// <param name="userId">The customer's user.</param>
+    /// <param name="user">The user.</param>
     /// <param name="before">The position of the last operation that is known; null: from the newest on.</param>
     /// <param name="count">How many at most.</param>
-    public async Task<HistoryPage> ReadAsync(string customer, string userId, string? before, int count)
+    public async Task<HistoryPage> ReadAsync(UserKey user, string? before, int count)
     {
-        var owner = OperationState.HistoryOf(customer, userId);
+        var owner = OperationState.HistoryOf(user);
         return PageOf(await reader.ReadAsync(new RowRange(RowIndex.History, owner, owner + (before ?? End), count), CancellationToken.None), owner, count);
     }
 
@@ -40,22 +39,21 @@ internal sealed partial class OperationHistory(Database database, RowReader read
     /// The user's operations whose rows are pending, overdue ones included, in the order of creation. A row that cannot
     /// be read is left out and logged.
     /// </summary>
-    /// <param name="customer">The customer.</param>
-    /// <param name="userId">The customer's user.</param>
+    /// <param name="user">The user.</param>
     /// <param name="after">The position of the last operation that is known; null: from the oldest on.</param>
     /// <param name="count">How many at most.</param>
-    public async Task<HistoryPage> ReadPendingAsync(string customer, string userId, string? after, int count)
+    public async Task<HistoryPage> ReadPendingAsync(UserKey user, string? after, int count)
     {
-        var owner = OperationState.HistoryOf(customer, userId);
+        var owner = OperationState.HistoryOf(user);
         return PageOf(await reader.ReadAsync(new RowRange(RowIndex.Pending, owner + after, owner + End, count), CancellationToken.None), owner, count);
     }
 
     /// <summary>
     /// The numbers of the user's operations whose rows are pending, in the order of creation. Reads only the index.
     /// </summary>
-    public async Task<IReadOnlyList<long>> ReadPendingNumbersAsync(string customer, string userId)
+    public async Task<IReadOnlyList<long>> ReadPendingNumbersAsync(UserKey user)
     {
-        var owner = OperationState.HistoryOf(customer, userId);
+        var owner = OperationState.HistoryOf(user);
         var numbers = new List<long>();
         var after = owner;
         while (true)

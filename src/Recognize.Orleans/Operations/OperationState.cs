@@ -77,7 +77,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
     [JsonExtensionData]
     public Dictionary<string, JsonElement>? Unknown { get; set; }
 
-    public static OperationState Create(string operationId, CreateOperation request, long id, string nodeId, DateTimeOffset now, TimeSpan? lifetime = null)
+    public static OperationState Create(string userId, CreateOperation request, long id, string nodeId, DateTimeOffset now, TimeSpan? lifetime = null)
     {
         var createdAt = WholeMilliseconds(now);
         var hasNul = request.Payload?.Contains('\0', StringComparison.Ordinal) is true;
@@ -86,8 +86,8 @@ internal sealed record OperationState : IStoredState, IIndexedState
             Id = id,
             CreatedAt = createdAt,
             NodeId = nodeId,
-            UserId = request.UserId,
-            OperationId = operationId,
+            UserId = userId,
+            OperationId = request.OperationId,
             ExternalUserId = request.ExternalUserId,
             Payload = hasNul ? null : request.Payload,
             PayloadBase64 = hasNul ? System.Text.Encoding.UTF8.GetBytes(request.Payload!) : null,
@@ -100,13 +100,13 @@ internal sealed record OperationState : IStoredState, IIndexedState
     }
 
     /// <summary>The prefix of all keys in a user's history.</summary>
-    public static string HistoryOf(string customer, string userId) => $"{customer}/{userId}/";
+    public static string HistoryOf(UserKey user) => $"{user.Customer}/{user.UserId}/";
 
     /// <summary>
     /// This operation's key in its user's history. It sorts by time and then by id, and never changes.
     /// </summary>
     public string HistoryKey(string customer) =>
-        string.Create(CultureInfo.InvariantCulture, $"{HistoryOf(customer, UserId)}{UtcMilliseconds.Text(CreatedAt)}/{Id:D16}");
+        string.Create(CultureInfo.InvariantCulture, $"{HistoryOf(new(customer, UserId))}{UtcMilliseconds.Text(CreatedAt)}/{Id:D16}");
 
     /// <summary>
     /// The number of the operation with this <see cref="HistoryKey"/>; 0 when the text is no such key.
@@ -126,7 +126,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
         }
 
         var isPending = Status is OperationStatus.Pending;
-        var key = isFirst || isPending ? HistoryKey(GrainFactoryExtensions.ParseKey(grainKey).Customer) : null;
+        var key = isFirst || isPending ? HistoryKey(OperationKey.Parse(grainKey).Customer) : null;
         return new(isFirst ? key : null, isPending ? key : null);
     }
 
@@ -134,8 +134,8 @@ internal sealed record OperationState : IStoredState, IIndexedState
     /// Splits a <see cref="HistoryKey"/>; the position is what follows <see cref="HistoryOf"/>. Null: it is no such
     /// key.
     /// </summary>
-    public static (string Customer, string UserId, string Position)? ParseHistoryKey(string key) =>
-        key.Split('/', 3) is [var customer, var userId, var position] ? (customer, userId, position) : null;
+    public static (UserKey User, string Position)? ParseHistoryKey(string key) =>
+        key.Split('/', 3) is [var customer, var userId, var position] ? (new(customer, userId), position) : null;
 
     /// <summary>The prefix of the keys of tombstones: it sorts behind every user's history.</summary>
     public const string Tombstones = "~";
@@ -143,7 +143,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
     public static string TombstonesAt(DateTimeOffset removed) => Tombstones + UtcMilliseconds.Text(removed);
 
     /// <summary>The outcome of a create when the operation already exists.</summary>
-    public OperationOutcome Replay(CreateOperation request)
+    public OperationOutcome Replay(string userId, CreateOperation request)
     {
         var sentAgain = request.Attempt == Attempt || (request.IdempotencyKey is not null && request.IdempotencyKey == IdempotencyKey);
         if (!sentAgain)
@@ -151,7 +151,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
             return OperationOutcome.Duplicate;
         }
 
-        var same = request.UserId == UserId
+        var same = userId == UserId
             && request.ExternalUserId == ExternalUserId
             && request.Payload == FullPayload()
             && request.AuthType == AuthType
@@ -161,7 +161,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
 
     public (OperationOutcome Outcome, OperationState Next) Decide(Decision decision, DateTimeOffset now)
     {
-        if ((OperationLimits.FaultInAuthType(decision.AuthType) ?? FaultInReason(decision)) is { } error)
+        if ((OperationLimits.ErrorInAuthType(decision.AuthType) ?? ErrorInReason(decision)) is { } error)
         {
             throw new ArgumentException(error, nameof(decision));
         }
@@ -208,7 +208,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
 
     public (OperationOutcome Outcome, OperationState Next) Cancel(string? reason, DateTimeOffset now)
     {
-        if (OperationLimits.FaultInReason(reason) is { } error)
+        if (OperationLimits.ErrorInReason(reason) is { } error)
         {
             throw new ArgumentException(error, nameof(reason));
         }
@@ -268,8 +268,8 @@ internal sealed record OperationState : IStoredState, IIndexedState
         Reason = Reason,
     };
 
-    private static string? FaultInReason(Decision decision) =>
-        decision is { Verdict: Verdict.Approve, Reason: not null } ? "reason goes with a denial only." : OperationLimits.FaultInReason(decision.Reason);
+    private static string? ErrorInReason(Decision decision) =>
+        decision is { Verdict: Verdict.Approve, Reason: not null } ? "reason goes with a denial only." : OperationLimits.ErrorInReason(decision.Reason);
 
     private string? FullPayload() =>
         PayloadBase64 is null ? Payload : System.Text.Encoding.UTF8.GetString(PayloadBase64);

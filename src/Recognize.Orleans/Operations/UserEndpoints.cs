@@ -85,7 +85,7 @@ internal static class UserEndpoints
         }
 
         var customer = context.Customer();
-        var user = grains.GetUser(customer.Name, userId);
+        var user = grains.GetUser(new(customer.Name, userId));
         var page = await GrainRetry.CallAsync(clock, () => user.ListHistoryAsync(wanted, after, count), context.RequestAborted);
         var body = new HistoryBody
         {
@@ -111,7 +111,7 @@ internal static class UserEndpoints
         }
 
         var isKnown = Conditions.KnownTags(context);
-        using var reader = lists.Join(context.Customer().Name, userId);
+        using var reader = lists.Join(new(context.Customer().Name, userId));
         var list = await AskAsync();
         if (isKnown(list.Tag) && Conditions.PreferredWait(context) is { } patience)
         {
@@ -150,7 +150,7 @@ internal static class UserEndpoints
             return Problem.InvalidRequest.Because(error);
         }
 
-        using var reader = lists.Join(context.Customer().Name, userId);
+        using var reader = lists.Join(new(context.Customer().Name, userId));
         using var wait = waits.Begin(context.Waiting(), reader.User);
         if (wait is null)
         {

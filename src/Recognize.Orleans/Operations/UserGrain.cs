@@ -33,8 +33,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     private readonly PendingOperations pending;
     private readonly PendingRefresh refresh;
     private readonly UserHistory history;
-    private readonly string customer;
-    private readonly string userId;
+    private readonly UserKey user;
     private OperationState? latest;
     private IGrainTimer? dropping;
     private UserMigration.Streak streak;
@@ -56,10 +55,10 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         this.settings = settings;
         this.metrics = metrics;
         this.clock = clock;
-        (customer, userId) = GrainFactoryExtensions.ParseKey(this.GetPrimaryKeyString());
+        user = UserKey.Parse(this.GetPrimaryKeyString());
         pending = new(freshness, settings.Operations.PendingLimit, settings.Operations.PendingBytes);
-        refresh = new(customer, userId, pending, rows, quotas, GrainFactory, clock);
-        history = new(customer, userId, rows, quotas, GrainFactory, clock);
+        refresh = new(user, pending, rows, quotas, GrainFactory, clock);
+        history = new(user, rows, quotas, GrainFactory, clock);
     }
 
     /// <summary>Runs a call, and migrates the grain to the silo that has been its only caller for a while.</summary>
@@ -78,14 +77,14 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         return call;
     }
 
-    public async Task<OperationOutcome> CreateAsync(string operationId, CreateOperation request)
+    public async Task<OperationOutcome> CreateAsync(CreateOperation request)
     {
-        if ((request.UserId == userId ? OperationLimits.ErrorIn(request) ?? OperationLimits.ErrorInOperationId(operationId) : "userId must be that of the user who is asked.") is { } error)
+        if (OperationLimits.ErrorIn(request) is { } error)
         {
             throw new ArgumentException(error, nameof(request));
         }
 
-        var outcome = await CreateOrReplayAsync(operationId, request);
+        var outcome = await CreateOrReplayAsync(request);
         metrics.Created(outcome);
         DropIfNothing();
         return outcome;
@@ -182,28 +181,28 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         return Task.CompletedTask;
     }
 
-    private async Task<OperationOutcome> CreateOrReplayAsync(string operationId, CreateOperation request)
+    private async Task<OperationOutcome> CreateOrReplayAsync(CreateOperation request)
     {
         // A retry of a create usually comes soon after the first attempt.
-        if (latest is { } made && made.OperationId == operationId && clock.GetUtcNow() - made.CreatedAt < Times.Replay)
+        if (latest is { } made && made.OperationId == request.OperationId && clock.GetUtcNow() - made.CreatedAt < Times.Replay)
         {
-            return made.Replay(request);
+            return made.Replay(user.UserId, request);
         }
 
-        if (await ReserveAsync(operationId, request.Payload) is { } excess)
+        if (await ReserveAsync(request.OperationId, request.Payload) is { } excess)
         {
             // A retry of a create that succeeded is replayed, however many operations are pending now.
-            return await ReplayAsync(operationId, request) is var answered and not OperationOutcome.NotFound ? answered : excess;
+            return await ReplayAsync(request) is var answered and not OperationOutcome.NotFound ? answered : excess;
         }
 
         // The unique index decides whether the operation is new; it is not read before.
-        if (await TryCreateAsync(operationId, request))
+        if (await TryCreateAsync(request))
         {
             return OperationOutcome.Done;
         }
 
         // The conflicting row may have been removed since.
-        return await ReplayAsync(operationId, request) is var outcome and not OperationOutcome.NotFound ? outcome : OperationOutcome.Duplicate;
+        return await ReplayAsync(request) is var outcome and not OperationOutcome.NotFound ? outcome : OperationOutcome.Duplicate;
     }
 
     private async ValueTask<OperationOutcome?> ReserveAsync(string operationId, string? payload)
@@ -253,8 +252,9 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         }
     }
 
-    private async Task<bool> TryCreateAsync(string operationId, CreateOperation request)
+    private async Task<bool> TryCreateAsync(CreateOperation request)
     {
+        var operationId = request.OperationId;
         OperationState first;
         try
         {
@@ -264,7 +264,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
             // which one activation creates have the same order by time and by number.
             var now = clock.GetUtcNow();
             now = latest is { } last && last.CreatedAt > now ? last.CreatedAt : now;
-            first = OperationState.Create(operationId, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
+            first = OperationState.Create(user.UserId, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
         }
         catch
         {
@@ -275,7 +275,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         pending.CreateSent();
         try
         {
-            await storage.WriteStateAsync(OperationState.Name, GrainFactoryExtensions.OperationGrainId(customer, operationId), new GrainState<OperationState>(first));
+            await storage.WriteStateAsync(OperationState.Name, GrainFactoryExtensions.GrainIdOf(new(user.Customer, operationId)), new GrainState<OperationState>(first));
         }
         catch (InconsistentStateException)
         {
@@ -300,9 +300,9 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         return true;
     }
 
-    private async Task<OperationOutcome> ReplayAsync(string operationId, CreateOperation request)
+    private async Task<OperationOutcome> ReplayAsync(CreateOperation request)
     {
-        var outcome = await GrainFactory.GetOperation<IReplayGrain>(customer, operationId).ReplayAsync(request);
+        var outcome = await GrainFactory.GetOperation<IReplayGrain>(new(user.Customer, request.OperationId)).ReplayAsync(user.UserId, request);
         if (outcome is OperationOutcome.Done)
         {
             // Its insert may have reached the database after its outcome was unknown, so the cache may lack it.

@@ -5,13 +5,12 @@ using Recognize.Orleans.Foundation;
 namespace Recognize.Orleans.Operations;
 
 /// <summary>The pages of one user's history.</summary>
-/// <param name="customer">The customer.</param>
-/// <param name="userId">The customer's user.</param>
+/// <param name="user">The user.</param>
 /// <param name="history">The rows.</param>
 /// <param name="quotas">The customer's quotas for reads.</param>
 /// <param name="grains">Called for operations that may have ended although their row does not show it.</param>
 /// <param name="clock">The service's clock.</param>
-internal sealed class UserHistory(string customer, string userId, OperationHistory history, CustomerQuotas quotas, IGrainFactory grains, TimeProvider clock)
+internal sealed class UserHistory(UserKey user, OperationHistory history, CustomerQuotas quotas, IGrainFactory grains, TimeProvider clock)
 {
     /// <summary>A page of more rows than this is read in the customer's turn and at its pace.</summary>
     public const int ShortPage = 25;
@@ -76,13 +75,13 @@ internal sealed class UserHistory(string customer, string userId, OperationHisto
     {
         if (count <= ShortPage)
         {
-            return await history.ReadAsync(customer, userId, after, count);
+            return await history.ReadAsync(user, after, count);
         }
 
-        using var turn = await quotas.TakeReadTurnAsync(customer);
-        var page = await history.ReadAsync(customer, userId, after, count);
-        quotas.CountRead(customer, page.Bytes);
-        await quotas.PaceReadAsync(customer, page.Bytes);
+        using var turn = await quotas.TakeReadTurnAsync(user.Customer);
+        var page = await history.ReadAsync(user, after, count);
+        quotas.CountRead(user.Customer, page.Bytes);
+        await quotas.PaceReadAsync(user.Customer, page.Bytes);
         return page;
     }
 
@@ -91,7 +90,7 @@ internal sealed class UserHistory(string customer, string userId, OperationHisto
     {
         var now = clock.GetUtcNow();
         return state is null ? null
-            : state.IsOverdue(now) || now - state.DecidedAt < Times.RecentEnd ? await grains.GetOperation(customer, state.OperationId).GetAsync()
+            : state.IsOverdue(now) || now - state.DecidedAt < Times.RecentEnd ? await grains.GetOperation(new(user.Customer, state.OperationId)).GetAsync()
             : state.ToOperation();
     }
 }

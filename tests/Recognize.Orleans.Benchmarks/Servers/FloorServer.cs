@@ -40,12 +40,12 @@ internal sealed class FloorStore(GroupCommitStorage storage) : IBaselineStore
     {
         var request = new CreateOperation
         {
-            UserId = userId,
+            OperationId = operation.OperationId,
             ExternalUserId = operation.ExternalUserId,
             Payload = operation.OperationPayload,
             Attempt = Guid.NewGuid().ToString("N"),
         };
-        var state = OperationState.Create(operation.OperationId, request, Interlocked.Increment(ref numbers), "floor", createdAt);
+        var state = OperationState.Create(userId, request, Interlocked.Increment(ref numbers), "floor", createdAt);
         try
         {
             await storage.WriteStateAsync(OperationState.Name, ServiceRow.GrainOf(operation.OperationId), new GrainState<OperationState>(state));

@@ -293,7 +293,7 @@ public sealed class CallLimitTests
         public HeldRead(TestService service, StorageTrouble storage)
         {
             var operation = ApiClient.NewId();
-            held = storage.HoldNextRead(service.Services.GetRequiredService<IGrainFactory>().GetOperation(Journey.Customer, operation));
+            held = storage.HoldNextRead(service.Services.GetRequiredService<IGrainFactory>().GetOperation(new(Journey.Customer, operation)));
             (Reached, Answer) = (held.Reached, service.Acme.ReadAsync(operation));
         }
 

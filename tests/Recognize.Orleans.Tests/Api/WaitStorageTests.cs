@@ -22,7 +22,7 @@ public abstract class WaitStorageTests : IAsyncLifetime
 
     private ApiClient Api => service.Acme;
 
-    private IOperationGrain Operation => service.Services.GetRequiredService<IGrainFactory>().GetOperation(Journey.Customer, id);
+    private IOperationGrain Operation => service.Services.GetRequiredService<IGrainFactory>().GetOperation(new(Journey.Customer, id));
 
     public async Task InitializeAsync()
     {

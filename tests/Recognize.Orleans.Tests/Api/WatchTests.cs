@@ -29,9 +29,9 @@ public abstract class WatchTests(ClusterFixture cluster)
     private readonly string user = Journey.NewUser();
     private readonly string id = Journey.NewId();
 
-    private IOperationGrain Operation => cluster.OneSilo.GetOperation(Journey.Customer, id);
+    private IOperationGrain Operation => cluster.OneSilo.GetOperation(new(Journey.Customer, id));
 
-    private IUserGrain User => cluster.OneSilo.GetUser(Journey.Customer, user);
+    private IUserGrain User => cluster.OneSilo.GetUser(new(Journey.Customer, user));
 
     [SkippableFact]
     public async Task An_operation_tells_of_its_decision_once_it_is_durable()
@@ -93,7 +93,7 @@ public abstract class WatchTests(ClusterFixture cluster)
         Assert.Equal(User.GetGrainId(), await watch.HearsAsync());
 
         watch = await WatchAsync(User);
-        await cluster.OtherSilo.GetOperation(Journey.Customer, other).CancelAsync(null);
+        await cluster.OtherSilo.GetOperation(new(Journey.Customer, other)).CancelAsync(null);
         Assert.Equal(User.GetGrainId(), await watch.HearsAsync());
         Assert.Empty(await cluster.OneSilo.ListAsync(user));
     }

@@ -1,5 +1,4 @@
 using Recognize.Orleans.Api;
-using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Fixtures;
@@ -17,23 +16,23 @@ internal static class Journey
 
     /// <summary>One attempt of its own, unless it is named.</summary>
     public static Task<OperationOutcome> CreateAsync(this IGrainFactory silo, string userId, string operationId, string? attempt = null, string? payload = null, TimeSpan? expiresIn = null) =>
-        silo.GetUser<IOperationOwnerGrain>(Customer, userId).CreateAsync(operationId, RequestOf(userId, attempt, payload) with { ExpiresIn = expiresIn });
+        silo.GetUser(new(Customer, userId)).CreateAsync(RequestOf(operationId, attempt, payload) with { ExpiresIn = expiresIn });
 
-    public static CreateOperation RequestOf(string userId, string? attempt = null, string? payload = null) =>
-        new() { UserId = userId, Attempt = attempt ?? Guid.NewGuid().ToString("N"), Payload = payload };
+    public static CreateOperation RequestOf(string operationId, string? attempt = null, string? payload = null) =>
+        new() { OperationId = operationId, Attempt = attempt ?? Guid.NewGuid().ToString("N"), Payload = payload };
 
     public static Task<OperationOutcome> DecideAsync(this IGrainFactory silo, string userId, string operationId, Verdict verdict = Verdict.Approve) =>
-        silo.GetOperation(Customer, operationId).DecideAsync(new() { UserId = userId, Verdict = verdict, AuthType = AuthType.Biom });
+        silo.GetOperation(new(Customer, operationId)).DecideAsync(new() { UserId = userId, Verdict = verdict, AuthType = AuthType.Biom });
 
     public static Task<Operation?> ReadAsync(this IGrainFactory silo, string operationId) =>
-        silo.GetOperation(Customer, operationId).GetAsync();
+        silo.GetOperation(new(Customer, operationId)).GetAsync();
 
     /// <summary>Keeps a grain that has found nothing: somebody waits for it to change.</summary>
     public static Task KeepAsync(this IGrainFactory silo, IAddressable grain) =>
         silo.GetGrain<IWatchedGrain>(grain.GetGrainId()).WatchAsync(silo.CreateObjectReference<IChangeObserver>(new Deaf()));
 
     public static async Task<IReadOnlyList<Operation>> HistoryAsync(this IGrainFactory silo, string userId) =>
-        (await silo.GetUser(Customer, userId).ListHistoryAsync(null, null, 100)).Operations;
+        (await silo.GetUser(new(Customer, userId)).ListHistoryAsync(null, null, 100)).Operations;
 
     /// <summary>The whole history of a user, read page by page.</summary>
     public static async Task<IReadOnlyList<Operation>> PagedHistoryAsync(this IGrainFactory silo, string userId, int limit, OperationStatus? status = null)
@@ -42,7 +41,7 @@ internal static class Journey
         string? next = null;
         do
         {
-            var page = await silo.GetUser(Customer, userId).ListHistoryAsync(status, next, limit);
+            var page = await silo.GetUser(new(Customer, userId)).ListHistoryAsync(status, next, limit);
             Assert.True(page.Operations.Length <= limit);
             all.AddRange(page.Operations);
             next = page.Next;
@@ -53,7 +52,7 @@ internal static class Journey
     }
 
     public static async Task<IReadOnlyList<string>> ListAsync(this IGrainFactory silo, string userId) =>
-        [.. (await silo.GetUser(Customer, userId).ListPendingAsync()).Select(operation => operation.OperationId)];
+        [.. (await silo.GetUser(new(Customer, userId)).ListPendingAsync()).Select(operation => operation.OperationId)];
 
     private sealed class Deaf : IChangeObserver
     {

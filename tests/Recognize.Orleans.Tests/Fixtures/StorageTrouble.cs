@@ -95,11 +95,7 @@ internal sealed class StorageTrouble
     /// <summary>What the storage throws when its database does not answer.</summary>
     public static Exception Broken() => new StorageFaultException("The connection broke.", mayBeWritten: true);
 
-    private static string PlaceOf(IUserGrain user)
-    {
-        var (customer, userId) = GrainFactoryExtensions.ParseKey(user.GetPrimaryKeyString());
-        return OperationState.HistoryOf(customer, userId);
-    }
+    private static string PlaceOf(IUserGrain user) => OperationState.HistoryOf(UserKey.Parse(user.GetPrimaryKeyString()));
 
     private sealed class Failure(FailedWrite moment) : ITrouble
     {

@@ -1,4 +1,3 @@
-using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
 using Xunit;
 
@@ -31,7 +30,7 @@ public abstract class CreateTests(ClusterFixture cluster)
     [SkippableFact]
     public async Task What_a_user_was_asked_last_is_refused_again_without_a_look_at_it_for_ten_minutes()
     {
-        var (operation, attempt) = (cluster.OneSilo.GetOperation(Journey.Customer, id), "first");
+        var (operation, attempt) = (cluster.OneSilo.GetOperation(new(Journey.Customer, id)), "first");
         Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id, attempt));
         cluster.Clock.Advance(TimeSpan.FromMinutes(9));
 
@@ -68,17 +67,17 @@ public abstract class CreateTests(ClusterFixture cluster)
     [SkippableFact]
     public async Task What_was_sent_is_stored_and_given_back_to_the_character()
     {
-        var request = Journey.RequestOf(user, payload: "a\0b\"\\\u2028\U0001F600 e\u0301") with { ExternalUserId = "älice/'", AuthType = AuthType.Pin };
-        var operation = cluster.OneSilo.GetOperation(Journey.Customer, id);
-        await operation.CreateAsync(request);
-        await cluster.DeactivateAsync(operation, cluster.OneSilo.GetUser(Journey.Customer, user));
+        var request = Journey.RequestOf(id, payload: "a\0b\"\\\u2028\U0001F600 e\u0301") with { ExternalUserId = "älice/'", AuthType = AuthType.Pin };
+        var grain = cluster.OneSilo.GetUser(new(Journey.Customer, user));
+        await grain.CreateAsync(request);
+        await cluster.DeactivateAsync(grain);
 
         var read = await cluster.OtherSilo.ReadAsync(id);
 
         Assert.Equal(
             (id, user, request.Payload, request.ExternalUserId, AuthType.Pin, OperationStatus.Pending, cluster.Clock.GetUtcNow()),
             (read!.OperationId, read.UserId, read.Payload, read.ExternalUserId, read.AuthType, read.Status, read.CreatedAt));
-        Assert.Equal(read, Assert.Single(await cluster.OtherSilo.GetUser(Journey.Customer, user).ListPendingAsync()));
+        Assert.Equal(read, Assert.Single(await cluster.OtherSilo.GetUser(new(Journey.Customer, user)).ListPendingAsync()));
     }
 
     [SkippableFact]
@@ -88,7 +87,7 @@ public abstract class CreateTests(ClusterFixture cluster)
         var users = ids.Select(_ => Journey.NewUser()).ToList();
 
         var outcomes = await Task.WhenAll(ids.Zip(users, (operationId, userId) => cluster.OneSilo.CreateAsync(userId, operationId)));
-        await cluster.DeactivateAsync([.. ids.Select(operationId => cluster.OneSilo.GetOperation(Journey.Customer, operationId))]);
+        await cluster.DeactivateAsync([.. ids.Select(operationId => cluster.OneSilo.GetOperation(new(Journey.Customer, operationId)))]);
 
         Assert.All(outcomes, outcome => Assert.Equal(OperationOutcome.Done, outcome));
         var read = await Task.WhenAll(ids.Select(cluster.OtherSilo.ReadAsync));
@@ -101,12 +100,12 @@ public abstract class CreateTests(ClusterFixture cluster)
     public async Task Two_customers_have_equal_ids_and_users_without_seeing_each_other()
     {
         Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id));
-        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.GetOperation("other", id).CreateAsync(Journey.RequestOf(user)));
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.GetUser(new("other", user)).CreateAsync(Journey.RequestOf(id)));
 
         await cluster.OneSilo.DecideAsync(user, id);
 
         Assert.Empty(await cluster.OneSilo.ListAsync(user));
-        var theirs = Assert.Single(await cluster.OneSilo.GetUser("other", user).ListPendingAsync());
+        var theirs = Assert.Single(await cluster.OneSilo.GetUser(new("other", user)).ListPendingAsync());
         Assert.Equal((id, OperationStatus.Pending), (theirs.OperationId, theirs.Status));
     }
 
@@ -116,7 +115,7 @@ public abstract class CreateTests(ClusterFixture cluster)
         await cluster.OneSilo.CreateAsync(user, id, "attempt-1");
 
         Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, id, "attempt-1"));
-        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(Journey.Customer, id));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(new(Journey.Customer, id)));
         Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, id, "attempt-1"));
         Assert.Equal(OperationOutcome.Duplicate, await cluster.OneSilo.CreateAsync(user, id, "attempt-2"));
         Assert.Equal([id], await cluster.OneSilo.ListAsync(user));
@@ -136,11 +135,11 @@ public abstract class CreateTests(ClusterFixture cluster)
     [SkippableFact]
     public async Task An_operation_that_another_activation_created_is_not_written_over_by_a_create_that_began_before_it()
     {
-        var operation = cluster.OneSilo.GetOperation(Journey.Customer, id);
+        var operation = cluster.OneSilo.GetOperation(new(Journey.Customer, id));
         using var held = cluster.Storage.HoldNextWrite(operation);
         var late = cluster.OneSilo.CreateAsync(otherUser, id);
         await held.Reached;
-        await cluster.RewriteAsync<OperationState>(operation, OperationState.Name, _ => OperationState.Create(id, Journey.RequestOf(user), 1_000_000_009, "node-9", cluster.Clock.GetUtcNow()));
+        await cluster.RewriteAsync<OperationState>(operation, OperationState.Name, _ => OperationState.Create(user, Journey.RequestOf(id), 1_000_000_009, "node-9", cluster.Clock.GetUtcNow()));
         Assert.Equal(user, (await cluster.OtherSilo.ReadAsync(id))!.UserId);
 
         held.Dispose();
@@ -154,7 +153,7 @@ public abstract class CreateTests(ClusterFixture cluster)
     {
         await cluster.OneSilo.CreateAsync(user, id);
         await cluster.OneSilo.DecideAsync(user, id, Verdict.Deny);
-        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(Journey.Customer, id), cluster.OneSilo.GetUser(Journey.Customer, user));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(new(Journey.Customer, id)), cluster.OneSilo.GetUser(new(Journey.Customer, user)));
 
         Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(user, id));
 
@@ -167,60 +166,19 @@ public abstract class CreateTests(ClusterFixture cluster)
     {
         CreateOperation[] requests =
         [
-            Journey.RequestOf(user) with { UserId = "nobody" },
-            Journey.RequestOf(user) with { Payload = new string('x', OperationLimits.Payload + 1) },
-            Journey.RequestOf(user) with { ExternalUserId = "\0" },
-            Journey.RequestOf(user) with { IdempotencyKey = " " },
-            Journey.RequestOf(user) with { Attempt = "" },
-            Journey.RequestOf(user) with { Attempt = "\0" },
-            Journey.RequestOf(user) with { AuthType = 0 },
+            Journey.RequestOf(".."),
+            Journey.RequestOf(id) with { Payload = new string('x', OperationLimits.Payload + 1) },
+            Journey.RequestOf(id) with { ExternalUserId = "\0" },
+            Journey.RequestOf(id) with { IdempotencyKey = " " },
+            Journey.RequestOf(id) with { Attempt = "" },
+            Journey.RequestOf(id) with { Attempt = "\0" },
+            Journey.RequestOf(id) with { AuthType = 0 },
         ];
 
-        var operation = cluster.OneSilo.GetOperation(Journey.Customer, id);
-        await Assert.AllAsync(requests, request => Assert.ThrowsAsync<ArgumentException>(() => operation.CreateAsync(request)));
+        var grain = cluster.OneSilo.GetUser(new(Journey.Customer, user));
+        await Assert.AllAsync(requests, request => Assert.ThrowsAsync<ArgumentException>(() => grain.CreateAsync(request)));
 
         Assert.Null(await cluster.OneSilo.ReadAsync(id));
-        Assert.DoesNotContain(operation.GetPrimaryKeyString(), await cluster.TestDatabase.VersionsAsync());
-    }
-
-    [SkippableFact]
-    public async Task A_create_that_comes_to_the_operation_first_is_answered_as_one_that_comes_to_the_user()
-    {
-        var (request, operation) = (Journey.RequestOf(user, payload: "pay 5"), cluster.OneSilo.GetOperation(Journey.Customer, id));
-
-        Assert.Equal(OperationOutcome.Done, await operation.CreateAsync(request));
-        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.GetOperation(Journey.Customer, id).CreateAsync(request));
-        Assert.Equal(OperationOutcome.Duplicate, await operation.CreateAsync(Journey.RequestOf(user)));
-        Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.GetOperation(Journey.Customer, id).CreateAsync(Journey.RequestOf(Journey.NewUser())));
-        Assert.Equal([id], await cluster.OneSilo.ListAsync(user));
-        Assert.Equal("pay 5", (await cluster.OtherSilo.ReadAsync(id))!.Payload);
-        var more = await Task.WhenAll(Enumerable.Range(0, ClusterFixture.PendingLimit).Select(_ => cluster.OtherSilo.GetOperation(Journey.Customer, Journey.NewId()).CreateAsync(Journey.RequestOf(user))));
-        Assert.Single(more, OperationOutcome.PendingLimitReached);
-    }
-
-    [SkippableFact]
-    public async Task An_operation_whose_grain_was_asked_to_create_it_does_not_stay_in_memory()
-    {
-        var operation = cluster.OneSilo.GetOperation(Journey.Customer, id);
-        var gone = new Observer();
-        await operation.AsReference<IWatchedGrain>().WatchAsync(cluster.OneSilo.CreateObjectReference<IChangeObserver>(gone));
-
-        Assert.Equal(OperationOutcome.Done, await operation.CreateAsync(Journey.RequestOf(user)));
-
-        // A create changes nothing that somebody could wait for at its operation: what tells is the end of the activation.
-        await gone.Told;
-    }
-
-    private sealed class Observer : IChangeObserver
-    {
-        private readonly TaskCompletionSource told = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        public Task Told => told.Task.WaitAsync(ClusterFixture.Patience);
-
-        public Task ChangedAsync(GrainId grain)
-        {
-            told.TrySetResult();
-            return Task.CompletedTask;
-        }
+        Assert.DoesNotContain(new OperationKey(Journey.Customer, id).ToString(), await cluster.TestDatabase.VersionsAsync());
     }
 }

@@ -36,7 +36,7 @@ public abstract class ExpiryTests(ClusterFixture cluster)
         Assert.Equal(operation with { Status = OperationStatus.Expired, DecidedAt = operation.ExpiresAt }, await cluster.OtherSilo.ReadAsync(id));
         Assert.Empty(await cluster.OneSilo.ListAsync(user));
         Assert.Equal(OperationOutcome.Expired, await cluster.OneSilo.DecideAsync(user, id));
-        Assert.Equal(OperationOutcome.Expired, await cluster.OtherSilo.GetOperation(Journey.Customer, id).CancelAsync(null));
+        Assert.Equal(OperationOutcome.Expired, await cluster.OtherSilo.GetOperation(new(Journey.Customer, id)).CancelAsync(null));
         Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(user, id));
     }
 
@@ -49,7 +49,7 @@ public abstract class ExpiryTests(ClusterFixture cluster)
         Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.DecideAsync(user, id));
 
         cluster.Clock.Advance(Lifetime);
-        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(Journey.Customer, id));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(new(Journey.Customer, id)));
         Assert.Equal(OperationStatus.Approved, (await cluster.OneSilo.ReadAsync(id))!.Status);
         Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.DecideAsync(user, id));
     }
@@ -58,7 +58,7 @@ public abstract class ExpiryTests(ClusterFixture cluster)
     public async Task Nobody_hears_that_it_is_expired_while_a_decision_that_came_in_time_is_being_written()
     {
         await cluster.OneSilo.CreateAsync(user, id, expiresIn: Lifetime);
-        var operation = cluster.OneSilo.GetOperation(Journey.Customer, id);
+        var operation = cluster.OneSilo.GetOperation(new(Journey.Customer, id));
         Task<OperationOutcome> decision;
         Task<Operation?> read;
         using (var held = cluster.Storage.HoldNextWrite(operation))
@@ -98,7 +98,7 @@ public abstract class ExpiryTests(ClusterFixture cluster)
             var (mine, owner) = (Journey.NewId(), Journey.NewUser());
             await cluster.OneSilo.CreateAsync(owner, mine);
             var (first, second) = number % 2 == 0 ? (cluster.OneSilo, cluster.OtherSilo) : (cluster.OtherSilo, cluster.OneSilo);
-            var cancel = first.GetOperation(Journey.Customer, mine).CancelAsync("race");
+            var cancel = first.GetOperation(new(Journey.Customer, mine)).CancelAsync("race");
             var approval = second.DecideAsync(owner, mine);
             return (Cancel: await cancel, Approval: await approval, (await second.ReadAsync(mine))!.Status, List: await first.ListAsync(owner));
         }));
@@ -119,13 +119,13 @@ public abstract class ExpiryTests(ClusterFixture cluster)
     {
         await cluster.OneSilo.CreateAsync(user, id);
 
-        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.GetOperation(Journey.Customer, id).CancelAsync("ordered twice"));
+        Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.GetOperation(new(Journey.Customer, id)).CancelAsync("ordered twice"));
 
-        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(Journey.Customer, id), cluster.OneSilo.GetUser(Journey.Customer, user));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(new(Journey.Customer, id)), cluster.OneSilo.GetUser(new(Journey.Customer, user)));
         var operation = await cluster.OneSilo.ReadAsync(id);
         Assert.Equal((OperationStatus.Cancelled, "ordered twice"), (operation!.Status, operation.Reason));
         Assert.Empty(await cluster.OneSilo.ListAsync(user));
-        Assert.Equal(OperationOutcome.NotFound, await cluster.OneSilo.GetOperation(Journey.Customer, Journey.NewId()).CancelAsync(null));
+        Assert.Equal(OperationOutcome.NotFound, await cluster.OneSilo.GetOperation(new(Journey.Customer, Journey.NewId())).CancelAsync(null));
     }
 
     private void AdvanceTo(DateTimeOffset time) => cluster.Clock.Advance(time - cluster.Clock.GetUtcNow());

@@ -30,9 +30,9 @@ public abstract class FailedWriteTests(ClusterFixture cluster)
     private readonly string otherUser = Journey.NewUser();
     private readonly string id = Journey.NewId();
 
-    private IOperationGrain Operation => cluster.OneSilo.GetOperation(Journey.Customer, id);
+    private IOperationGrain Operation => cluster.OneSilo.GetOperation(new(Journey.Customer, id));
 
-    private IUserGrain User => cluster.OneSilo.GetUser(Journey.Customer, user);
+    private IUserGrain User => cluster.OneSilo.GetUser(new(Journey.Customer, user));
 
     [SkippableFact]
     public async Task A_write_that_the_storage_had_no_room_for_leaves_what_is_known_as_it_was()
@@ -131,7 +131,7 @@ public abstract class FailedWriteTests(ClusterFixture cluster)
     {
         // Memory says that there is none; then a row appears behind its back.
         Assert.Null(await Operation.GetAsync());
-        await cluster.RewriteAsync<OperationState>(Operation, "operation", _ => OperationState.Create(id, Journey.RequestOf(user), 1_000_000_007, "node-9", cluster.Clock.GetUtcNow()));
+        await cluster.RewriteAsync<OperationState>(Operation, "operation", _ => OperationState.Create(user, Journey.RequestOf(id), 1_000_000_007, "node-9", cluster.Clock.GetUtcNow()));
 
         var outcome = await GrainRetry.CallAsync(TimeProvider.System, () => cluster.OneSilo.CreateAsync(otherUser, id));
 

@@ -36,7 +36,7 @@ public abstract class HistoryPageTests(ClusterFixture cluster)
     {
         var id = Journey.NewId();
         await cluster.OneSilo.CreateAsync(user, id);
-        using (var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, id)))
+        using (var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(new(Journey.Customer, id))))
         {
             var failing = cluster.OneSilo.DecideAsync(user, id);
             await held.Reached;
@@ -46,7 +46,7 @@ public abstract class HistoryPageTests(ClusterFixture cluster)
             await Assert.ThrowsAnyAsync<Exception>(() => failing);
         }
 
-        using var answer = cluster.Storage.HoldNextAnswer(cluster.OneSilo.GetOperation(Journey.Customer, id));
+        using var answer = cluster.Storage.HoldNextAnswer(cluster.OneSilo.GetOperation(new(Journey.Customer, id)));
         var decision = cluster.OneSilo.DecideAsync(user, id);
         await answer.Reached;
         Assert.Equal(OperationStatus.Approved, Assert.Single(await AllAsync(limit: 100)).Status);
@@ -64,7 +64,7 @@ public abstract class HistoryPageTests(ClusterFixture cluster)
         await cluster.OneSilo.CreateAsync(user, id, expiresIn: lifetime);
         Task<OperationOutcome> decision;
         Task<IReadOnlyList<Operation>> history;
-        using (var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, id)))
+        using (var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(new(Journey.Customer, id))))
         {
             decision = cluster.OneSilo.DecideAsync(user, id);
             await held.Reached;
@@ -72,7 +72,7 @@ public abstract class HistoryPageTests(ClusterFixture cluster)
             history = AllAsync(limit: 100);
 
             // The same question about somebody else, that came later and was answered, shows that this one has come as far as it can.
-            await cluster.OtherSilo.GetUser(Journey.Customer, Journey.NewUser()).ListHistoryAsync(null, null, 100);
+            await cluster.OtherSilo.GetUser(new(Journey.Customer, Journey.NewUser())).ListHistoryAsync(null, null, 100);
         }
 
         Assert.Equal(OperationOutcome.Done, await decision);
@@ -87,7 +87,7 @@ public abstract class HistoryPageTests(ClusterFixture cluster)
 
         Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(other, id));
 
-        Assert.Empty((await cluster.OneSilo.GetUser(Journey.Customer, other).ListHistoryAsync(null, null, 100)).Operations);
+        Assert.Empty((await cluster.OneSilo.GetUser(new(Journey.Customer, other)).ListHistoryAsync(null, null, 100)).Operations);
         Assert.Single(await AllAsync(limit: 100));
     }
 
@@ -138,7 +138,7 @@ public abstract class HistoryPageTests(ClusterFixture cluster)
     [InlineData(1, "2025-05-21T10:30:00.000Z/7")]
     [InlineData(1, "2025-05-21T10:30:00.000Z/0000000000000007\n")]
     public async Task A_page_that_breaks_a_rule_is_refused(int limit, string? after) =>
-        await Assert.ThrowsAsync<ArgumentException>(() => cluster.OneSilo.GetUser(Journey.Customer, user).ListHistoryAsync(null, after, limit));
+        await Assert.ThrowsAsync<ArgumentException>(() => cluster.OneSilo.GetUser(new(Journey.Customer, user)).ListHistoryAsync(null, after, limit));
 
     private Task<IReadOnlyList<Operation>> AllAsync(int limit, OperationStatus? status = null) => cluster.OtherSilo.PagedHistoryAsync(user, limit, status);
 }

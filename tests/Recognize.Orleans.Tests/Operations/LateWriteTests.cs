@@ -32,9 +32,9 @@ public abstract class LateWriteTests(ClusterFixture cluster)
     private readonly string user = Journey.NewUser();
     private readonly string id = Journey.NewId();
 
-    private IOperationGrain Operation => cluster.OneSilo.GetOperation(Journey.Customer, id);
+    private IOperationGrain Operation => cluster.OneSilo.GetOperation(new(Journey.Customer, id));
 
-    private IUserGrain User => cluster.OneSilo.GetUser(Journey.Customer, user);
+    private IUserGrain User => cluster.OneSilo.GetUser(new(Journey.Customer, user));
 
     [SkippableFact]
     public async Task A_decision_that_arrives_after_expired_was_told_changes_nothing_for_anybody()
@@ -51,7 +51,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
         Assert.Equal(OperationOutcome.Expired, await cluster.OneSilo.DecideAsync(user, id));
         await cluster.DeactivateAsync(Operation, User);
         await ShouldBeAsync(OperationStatus.Expired);
-        Assert.Equal(OperationOutcome.Expired, await cluster.OtherSilo.GetOperation(Journey.Customer, id).CancelAsync(null));
+        Assert.Equal(OperationOutcome.Expired, await cluster.OtherSilo.GetOperation(new(Journey.Customer, id)).CancelAsync(null));
     }
 
     [SkippableFact]
@@ -142,7 +142,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
     [SkippableFact]
     public async Task A_create_that_is_sent_again_and_found_puts_its_operation_on_a_list_that_is_known()
     {
-        await cluster.OtherSilo.KeepAsync(cluster.OtherSilo.GetUser(Journey.Customer, user));
+        await cluster.OtherSilo.KeepAsync(cluster.OtherSilo.GetUser(new(Journey.Customer, user)));
         Assert.Empty(await cluster.OtherSilo.ListAsync(user));
         await cluster.RewriteAsync<OperationState>(Operation, OperationState.Name, _ => StateOf("attempt-1"));
         Assert.Empty(await cluster.OtherSilo.ListAsync(user));
@@ -238,7 +238,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
     }
 
     private OperationState StateOf(string attempt) =>
-        OperationState.Create(id, Journey.RequestOf(user, attempt), Random.Shared.NextInt64(1_000_000_000, 2_000_000_000), "node-9", cluster.Clock.GetUtcNow());
+        OperationState.Create(user, Journey.RequestOf(id, attempt), Random.Shared.NextInt64(1_000_000_000, 2_000_000_000), "node-9", cluster.Clock.GetUtcNow());
 
     private async Task ShouldBeAsync(OperationStatus status)
     {

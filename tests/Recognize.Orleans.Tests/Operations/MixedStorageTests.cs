@@ -96,7 +96,7 @@ public abstract class MixedStorageTests(ClusterFixture cluster)
     {
         await PlaceAsync(user, holder);
         Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, first));
-        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(Journey.Customer, first));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(new(Journey.Customer, first)));
 
         await PlaceAsync(user, 1 - holder);
         cluster.Clock.Advance(TimeSpan.FromMilliseconds(1));
@@ -105,7 +105,7 @@ public abstract class MixedStorageTests(ClusterFixture cluster)
 
         // Whoever is asked first holds an operation.
         Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.DecideAsync(user, first));
-        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(Journey.Customer, user), cluster.OneSilo.GetOperation(Journey.Customer, first));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(new(Journey.Customer, user)), cluster.OneSilo.GetOperation(new(Journey.Customer, first)));
         Assert.Equal(OperationStatus.Approved, (await cluster.OneSilo.ReadAsync(first))!.Status);
         Assert.Equal(OperationOutcome.AlreadyDecided, await cluster.OneSilo.DecideAsync(user, first, Verdict.Deny));
         await ShouldListAsync(user, second);
@@ -117,7 +117,7 @@ public abstract class MixedStorageTests(ClusterFixture cluster)
     {
         await PlaceAsync(user, 0);
         await PlaceAsync(otherUser, 1);
-        using var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, first));
+        using var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(new(Journey.Customer, first)));
         var late = cluster.OtherSilo.CreateAsync(otherUser, first);
         await held.Reached;
         Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, first));
@@ -139,7 +139,7 @@ public abstract class MixedStorageTests(ClusterFixture cluster)
         var storage = (TroubledStorage)services.GetRequiredKeyedService<IGrainStorage>("Default");
         Assert.Equal(silo == 0, storage.Real is GroupCommitStorage);
 
-        var grain = cluster.OneSilo.GetUser(Journey.Customer, userId);
+        var grain = cluster.OneSilo.GetUser(new(Journey.Customer, userId));
         RequestContext.Set(IPlacementDirector.PlacementHintKey, cluster.Cluster.Silos[silo].SiloAddress);
         await grain.AsReference<IGrainManagementExtension>().MigrateOnIdle();
         RequestContext.Clear();
@@ -163,5 +163,5 @@ public abstract class MixedStorageTests(ClusterFixture cluster)
     }
 
     private static async Task<IEnumerable<string>> HistoryAsync(IGrainFactory silo, string userId) =>
-        (await silo.GetUser(Journey.Customer, userId).ListHistoryAsync(null, null, 100)).Operations.Select(operation => operation.OperationId);
+        (await silo.GetUser(new(Journey.Customer, userId)).ListHistoryAsync(null, null, 100)).Operations.Select(operation => operation.OperationId);
 }

@@ -23,9 +23,9 @@ public abstract class MoveTests(ClusterFixture cluster)
     private readonly string user = Journey.NewUser();
     private readonly string id = Journey.NewId();
 
-    private IUserGrain User => cluster.OneSilo.GetUser(Journey.Customer, user);
+    private IUserGrain User => cluster.OneSilo.GetUser(new(Journey.Customer, user));
 
-    private IOperationGrain Operation => cluster.OneSilo.GetOperation(Journey.Customer, id);
+    private IOperationGrain Operation => cluster.OneSilo.GetOperation(new(Journey.Customer, id));
 
     [SkippableFact]
     public async Task A_user_lives_on_the_silo_that_asks_first()
@@ -35,7 +35,7 @@ public abstract class MoveTests(ClusterFixture cluster)
         await cluster.OtherSilo.CreateAsync(other, Journey.NewId());
 
         Assert.Equal(0, cluster.HomeOf(User));
-        Assert.Equal(1, cluster.HomeOf(cluster.OneSilo.GetUser(Journey.Customer, other)));
+        Assert.Equal(1, cluster.HomeOf(cluster.OneSilo.GetUser(new(Journey.Customer, other))));
     }
 
     [SkippableFact]
@@ -169,7 +169,7 @@ public abstract class MoveTests(ClusterFixture cluster)
         await Task.WhenAll(users.Select(one => cluster.OneSilo.CreateAsync(one, FirstOf(one))));
         await Task.WhenAll(users.Select(one => cluster.OtherSilo.ListAsync(one)));
         cluster.Clock.Advance(LongTime);
-        var left = users.Select(one => cluster.Cluster.WaitForDeactivationAsync(cluster.OneSilo.GetUser(Journey.Customer, one))).ToList();
+        var left = users.Select(one => cluster.Cluster.WaitForDeactivationAsync(cluster.OneSilo.GetUser(new(Journey.Customer, one)))).ToList();
         var created = new ConcurrentDictionary<string, ConcurrentBag<string>>(users.ToDictionary(one => one, one => new ConcurrentBag<string>([FirstOf(one)])));
 
         await Task.WhenAll(users.SelectMany(one => Enumerable.Range(1, ClusterFixture.PendingLimit - 1), (one, _) => Task.Run(async () =>
@@ -184,7 +184,7 @@ public abstract class MoveTests(ClusterFixture cluster)
         await Task.WhenAll(left).WaitAsync(ClusterFixture.Patience);
         await Assert.AllAsync(users, async one =>
         {
-            Assert.Equal(1, cluster.HomeOf(cluster.OneSilo.GetUser(Journey.Customer, one)));
+            Assert.Equal(1, cluster.HomeOf(cluster.OneSilo.GetUser(new(Journey.Customer, one))));
             Assert.Equal(created[one].Order(), (await cluster.OneSilo.ListAsync(one)).Order());
         });
 

@@ -18,9 +18,9 @@ public abstract class NothingTests(ClusterFixture cluster)
     private readonly string user = Journey.NewUser();
     private readonly string id = Journey.NewId();
 
-    private IOperationGrain Operation => cluster.OneSilo.GetOperation(Journey.Customer, id);
+    private IOperationGrain Operation => cluster.OneSilo.GetOperation(new(Journey.Customer, id));
 
-    private IUserGrain User => cluster.OneSilo.GetUser(Journey.Customer, user);
+    private IUserGrain User => cluster.OneSilo.GetUser(new(Journey.Customer, user));
 
     [SkippableFact]
     public async Task An_operation_that_does_not_exist_is_dropped_at_once_whatever_it_was_asked()

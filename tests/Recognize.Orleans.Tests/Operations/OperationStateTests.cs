@@ -9,17 +9,20 @@ public sealed class OperationStateTests
 {
     private static readonly DateTimeOffset Now = new(2025, 5, 21, 12, 30, 0, TimeSpan.FromHours(2));
 
+    private const string User = "A1B2C3D4E5F6";
+
+    private static readonly Gen<string> Users = Gen.OneOf(User, "0", "FF");
+
     private static readonly Gen<CreateOperation> Creates =
-        from userId in Gen.OneOf("A1B2C3D4E5F6", "0", "FF")
         from externalUserId in Gen.OneOf(Gen.OneOf<string?>(null, ""), Texts.Any)
         from payload in Gen.OneOf(Gen.OneOf<string?>(null, "pay 5"), Texts.Any)
         from authType in Gen.OneOf<AuthType?>(null, AuthType.Biom, AuthType.Pin)
         from key in Gen.OneOf(null, "key-1", "key-2")
         from attempt in Gen.OneOf("attempt-1", "attempt-2")
-        select new CreateOperation { UserId = userId, ExternalUserId = externalUserId, Payload = payload, AuthType = authType, IdempotencyKey = key, Attempt = attempt };
+        select new CreateOperation { OperationId = "txn-1", ExternalUserId = externalUserId, Payload = payload, AuthType = authType, IdempotencyKey = key, Attempt = attempt };
 
     private static readonly Gen<Decision> Decisions =
-        from userId in Gen.OneOf("A1B2C3D4E5F6", "0", "FF")
+        from userId in Users
         from verdict in Gen.OneOf(Verdict.Approve, Verdict.Deny)
         from authType in Gen.OneOf(AuthType.Biom, AuthType.Pin)
         from payload in Gen.OneOf(null, "", "pay 5")
@@ -29,10 +32,10 @@ public sealed class OperationStateTests
     public void What_was_sent_is_given_back_to_the_character() =>
         Creates.Sample(request =>
         {
-            var operation = OperationState.Create("txn-1", request, 7, "node-1", Now).ToOperation();
+            var operation = OperationState.Create(User, request, 7, "node-1", Now).ToOperation();
 
             Assert.Equal(
-                ("txn-1", request.UserId, request.ExternalUserId, request.Payload, request.AuthType),
+                ("txn-1", User, request.ExternalUserId, request.Payload, request.AuthType),
                 (operation.OperationId, operation.UserId, operation.ExternalUserId, operation.Payload, operation.AuthType));
             Assert.Equal((7, "node-1", OperationStatus.Pending, null), (operation.Id, operation.NodeId, operation.Status, operation.DecidedAt));
         });
@@ -55,7 +58,7 @@ public sealed class OperationStateTests
     public void It_had_ended_by_the_time_of_its_end_and_not_a_tick_before(OperationStatus status)
     {
         var end = Now.AddSeconds(5);
-        var state = OperationState.Create("txn-1", Request() with { ExpiresIn = status is OperationStatus.Expired ? TimeSpan.FromSeconds(5) : null }, 7, "node-1", Now);
+        var state = OperationState.Create(User, Request() with { ExpiresIn = status is OperationStatus.Expired ? TimeSpan.FromSeconds(5) : null }, 7, "node-1", Now);
         state = status switch
         {
             OperationStatus.Approved => state.Decide(Approval(), end).Next,
@@ -82,18 +85,18 @@ public sealed class OperationStateTests
 
     [Fact]
     public void What_is_pending_has_not_ended_however_long_ago_it_was_created() =>
-        Assert.False(OperationState.Create("txn-1", Request(), 7, "node-1", Now).HadEndedBy(Now.AddYears(100)));
+        Assert.False(OperationState.Create(User, Request(), 7, "node-1", Now).HadEndedBy(Now.AddYears(100)));
 
     [Fact]
     public void What_is_left_of_it_is_a_few_bytes_with_no_word_of_it_that_take_its_id_from_every_other_create() =>
         Gen.Select(Creates, Creates).Sample((request, other) =>
         {
-            var tombstone = OperationState.Create("txn-1", request, 8819, "node-1", Now).Remove(Now.AddDays(30));
+            var tombstone = OperationState.Create(User, request, 8819, "node-1", Now).Remove(Now.AddDays(30));
 
             Assert.Equal(
                 """{"v":3,"id":8819,"removedAt":"2025-06-20T10:30:00.000Z"}""",
                 new StateSerializer(StateJson.Stored).Serialize(tombstone).ToString());
-            Assert.Equal(OperationOutcome.Duplicate, tombstone.Replay(other));
+            Assert.Equal(OperationOutcome.Duplicate, tombstone.Replay(User, other));
             Assert.False(tombstone.HadEndedBy(Now.AddYears(100)));
             Assert.Equal(new("~2025-06-20T10:30:00.000Z/0000000000008819", Pending: null), tombstone.KeysOf("op/acme/txn-1/", isFirst: false));
         });
@@ -101,7 +104,7 @@ public sealed class OperationStateTests
     [Fact]
     public void Times_are_whole_milliseconds_in_UTC()
     {
-        var created = OperationState.Create("txn-1", Request(), 7, "node-1", Now.AddTicks(9_999));
+        var created = OperationState.Create(User, Request(), 7, "node-1", Now.AddTicks(9_999));
         var (_, decided) = created.Decide(Approval(), Now.AddSeconds(1).AddTicks(19_999));
 
         var operation = decided.ToOperation();
@@ -112,22 +115,22 @@ public sealed class OperationStateTests
 
     [Fact]
     public void The_same_attempt_sent_again_is_done() =>
-        Assert.Equal(OperationOutcome.Done, Created(Request()).Replay(Request()));
+        Assert.Equal(OperationOutcome.Done, Created(Request()).Replay(User, Request()));
 
     [Fact]
     public void Another_attempt_is_a_duplicate_even_with_the_same_members() =>
-        Assert.Equal(OperationOutcome.Duplicate, Created(Request()).Replay(Request() with { Attempt = "attempt-2" }));
+        Assert.Equal(OperationOutcome.Duplicate, Created(Request()).Replay(User, Request() with { Attempt = "attempt-2" }));
 
     [Fact]
     public void The_same_key_and_members_in_another_attempt_are_done() =>
-        Assert.Equal(OperationOutcome.Done, CreatedWithKey().Replay(AgainWithKey()));
+        Assert.Equal(OperationOutcome.Done, CreatedWithKey().Replay(User, AgainWithKey()));
 
     [Fact]
     public void The_same_key_is_done_after_the_decision_too()
     {
         var (_, denied) = CreatedWithKey().Decide(Approval() with { Verdict = Verdict.Deny, AuthType = AuthType.Pin }, Now);
 
-        Assert.Equal(OperationOutcome.Done, denied.Replay(AgainWithKey()));
+        Assert.Equal(OperationOutcome.Done, denied.Replay(User, AgainWithKey()));
     }
 
     [Fact]
@@ -135,35 +138,35 @@ public sealed class OperationStateTests
     {
         CreateOperation[] others =
         [
-            AgainWithKey() with { UserId = "FF" },
             AgainWithKey() with { ExternalUserId = null },
             AgainWithKey() with { Payload = "pay 6" },
             AgainWithKey() with { Payload = null },
             AgainWithKey() with { AuthType = AuthType.Biom },
         ];
 
-        Assert.All(others, other => Assert.Equal(OperationOutcome.IdempotencyKeyReused, CreatedWithKey().Replay(other)));
+        Assert.All(others, other => Assert.Equal(OperationOutcome.IdempotencyKeyReused, CreatedWithKey().Replay(User, other)));
+        Assert.Equal(OperationOutcome.IdempotencyKeyReused, CreatedWithKey().Replay("FF", AgainWithKey()));
     }
 
     [Fact]
     public void Another_key_or_none_is_a_duplicate()
     {
-        Assert.Equal(OperationOutcome.Duplicate, CreatedWithKey().Replay(AgainWithKey() with { IdempotencyKey = "KEY-1" }));
-        Assert.Equal(OperationOutcome.Duplicate, CreatedWithKey().Replay(AgainWithKey() with { IdempotencyKey = null }));
-        Assert.Equal(OperationOutcome.Duplicate, Created(Request()).Replay(AgainWithKey()));
+        Assert.Equal(OperationOutcome.Duplicate, CreatedWithKey().Replay(User, AgainWithKey() with { IdempotencyKey = "KEY-1" }));
+        Assert.Equal(OperationOutcome.Duplicate, CreatedWithKey().Replay(User, AgainWithKey() with { IdempotencyKey = null }));
+        Assert.Equal(OperationOutcome.Duplicate, Created(Request()).Replay(User, AgainWithKey()));
     }
 
     [Fact]
     public void A_create_sent_twice_is_done_twice_whatever_it_holds() =>
-        Creates.Sample(request => Created(request).Replay(request) is OperationOutcome.Done);
+        Creates.Sample(request => Created(request).Replay(User, request) is OperationOutcome.Done);
 
     [Fact]
     public void A_create_is_done_again_only_for_the_same_attempt_or_the_same_key_and_members() =>
-        Gen.Select(Creates, Creates).Sample((first, second) =>
+        Gen.Select(Creates, Creates, Users).Sample((first, second, user) =>
         {
-            var outcome = Created(first).Replay(second);
+            var outcome = Created(first).Replay(user, second);
 
-            var sameMembers = first with { Attempt = "", IdempotencyKey = null } == second with { Attempt = "", IdempotencyKey = null };
+            var sameMembers = user == User && first with { Attempt = "", IdempotencyKey = null } == second with { Attempt = "", IdempotencyKey = null };
             var sentAgain = first.Attempt == second.Attempt || (first.IdempotencyKey is not null && first.IdempotencyKey == second.IdempotencyKey);
             var expected = !sentAgain ? OperationOutcome.Duplicate
                 : sameMembers ? OperationOutcome.Done
@@ -311,7 +314,7 @@ public sealed class OperationStateTests
     public void The_order_of_keys_is_that_of_time_and_then_of_numbers() =>
         Gen.Select(Gen.Long[0, 20], Gen.Long[1, 9_007_199_254_740_991]).Array[2].Sample(both =>
         {
-            var keys = both.Select(one => OperationState.Create("txn-1", Request(), one.Item2, "node-1", Now.AddMilliseconds(one.Item1)).HistoryKey("acme")).ToList();
+            var keys = both.Select(one => OperationState.Create(User, Request(), one.Item2, "node-1", Now.AddMilliseconds(one.Item1)).HistoryKey("acme")).ToList();
 
             Assert.Equal(both[0].CompareTo(both[1]) < 0, string.CompareOrdinal(keys[0], keys[1]) < 0);
         });
@@ -319,7 +322,7 @@ public sealed class OperationStateTests
     [Fact]
     public void A_key_is_taken_apart_as_it_was_made()
     {
-        Assert.Equal(("acme", "A1B2C3D4E5F6", "2025-05-21T10:30:00.000Z/0000000000000007"), OperationState.ParseHistoryKey(Created(Request()).HistoryKey("acme")));
+        Assert.Equal((new UserKey("acme", User), "2025-05-21T10:30:00.000Z/0000000000000007"), OperationState.ParseHistoryKey(Created(Request()).HistoryKey("acme")));
         Assert.Null(OperationState.ParseHistoryKey("~2025-05-21T10:30:00.000Z/0000000000000007"));
     }
 
@@ -335,14 +338,14 @@ public sealed class OperationStateTests
     [Fact]
     public void The_create_says_how_long_or_the_service_does_or_nobody()
     {
-        var asked = OperationState.Create("txn-1", Request() with { ExpiresIn = TimeSpan.FromSeconds(5) }, 7, "node-1", Now, TimeSpan.FromMinutes(5));
-        var left = OperationState.Create("txn-1", Request(), 7, "node-1", Now, TimeSpan.FromMinutes(5));
+        var asked = OperationState.Create(User, Request() with { ExpiresIn = TimeSpan.FromSeconds(5) }, 7, "node-1", Now, TimeSpan.FromMinutes(5));
+        var left = OperationState.Create(User, Request(), 7, "node-1", Now, TimeSpan.FromMinutes(5));
 
         Assert.Equal(Now.AddSeconds(5), asked.ExpiresAt);
         Assert.Equal(Now.AddMinutes(5), left.ExpiresAt);
         Assert.Null(Created(Request()).ExpiresAt);
-        Assert.Equal(OperationOutcome.IdempotencyKeyReused, left.Replay(Request() with { ExpiresIn = TimeSpan.FromMinutes(5) }));
-        Assert.Equal(OperationOutcome.Done, left.Replay(Request()));
+        Assert.Equal(OperationOutcome.IdempotencyKeyReused, left.Replay(User, Request() with { ExpiresIn = TimeSpan.FromMinutes(5) }));
+        Assert.Equal(OperationOutcome.Done, left.Replay(User, Request()));
     }
 
     [Fact]
@@ -393,7 +396,7 @@ public sealed class OperationStateTests
         Assert.Same(state, next);
     }
 
-    private static OperationState Created(CreateOperation request) => OperationState.Create("txn-1", request, 7, "node-1", Now);
+    private static OperationState Created(CreateOperation request) => OperationState.Create(User, request, 7, "node-1", Now);
 
     private static OperationState CreatedWithKey() =>
         Created(AgainWithKey() with { Attempt = "attempt-1" });
@@ -405,9 +408,9 @@ public sealed class OperationStateTests
         ExternalUserId = "alice",
     };
 
-    private static CreateOperation Request() => new() { UserId = "A1B2C3D4E5F6", Payload = "pay 5", Attempt = "attempt-1" };
+    private static CreateOperation Request() => new() { OperationId = "txn-1", Payload = "pay 5", Attempt = "attempt-1" };
 
-    private static Decision Approval() => new() { UserId = "A1B2C3D4E5F6", Verdict = Verdict.Approve, AuthType = AuthType.Biom };
+    private static Decision Approval() => new() { UserId = User, Verdict = Verdict.Approve, AuthType = AuthType.Biom };
 
     // An operation and what should become of it: the first decision that is allowed, and its time.
     private sealed class Asked(CreateOperation request)
@@ -422,7 +425,7 @@ public sealed class OperationStateTests
             time += TimeSpan.FromSeconds(1);
             var (outcome, next) = state.Decide(decision, time);
 
-            var allowed = decision.UserId == request.UserId
+            var allowed = decision.UserId == User
                 && (request.AuthType is null || decision.AuthType == request.AuthType)
                 && (decision.Payload is null || decision.Payload == request.Payload);
             var isFirst = allowed && first is null;

@@ -18,7 +18,7 @@ public abstract class ReadTests(ClusterFixture cluster)
     private readonly string user = Journey.NewUser();
     private readonly string id = Journey.NewId();
 
-    private IOperationGrain Operation => cluster.OneSilo.GetOperation(Journey.Customer, id);
+    private IOperationGrain Operation => cluster.OneSilo.GetOperation(new(Journey.Customer, id));
 
     [SkippableFact]
     public async Task Calls_that_come_while_the_row_is_read_share_the_read()
@@ -60,7 +60,7 @@ public abstract class ReadTests(ClusterFixture cluster)
         using var held = cluster.Storage.HoldNextRead(Operation);
         var early = cluster.OneSilo.ReadAsync(id);
         await held.Reached;
-        await cluster.RewriteAsync<OperationState>(Operation, "operation", _ => OperationState.Create(id, Journey.RequestOf(user, "first"), 1_000_000_008, "node-9", cluster.Clock.GetUtcNow()));
+        await cluster.RewriteAsync<OperationState>(Operation, "operation", _ => OperationState.Create(user, Journey.RequestOf(id, "first"), 1_000_000_008, "node-9", cluster.Clock.GetUtcNow()));
         var (again, other) = (cluster.OneSilo.CreateAsync(user, id, attempt: "first"), cluster.OtherSilo.CreateAsync(Journey.NewUser(), id));
 
         held.Dispose();

@@ -47,20 +47,20 @@ public sealed class ExternalClientTests
         await host.StartAsync();
         var grains = host.Services.GetRequiredService<IClusterClient>();
 
-        var operation = grains.GetOperation("acme", "txn-1");
-        var created = await operation.CreateAsync(new() { UserId = "A1", Payload = "pay \0 5", Attempt = Guid.NewGuid().ToString("N") });
-        var listed = await grains.GetUser("acme", "A1").ListPendingAsync();
+        var (user, operation) = (grains.GetUser(new("acme", "A1")), grains.GetOperation(new("acme", "txn-1")));
+        var created = await user.CreateAsync(new() { OperationId = "txn-1", Payload = "pay \0 5", Attempt = Guid.NewGuid().ToString("N") });
+        var listed = await user.ListPendingAsync();
         var wrong = await operation.DecideAsync(new() { UserId = "B2", Verdict = Verdict.Approve, AuthType = AuthType.Pin });
         var decided = await operation.DecideAsync(new() { UserId = "A1", Verdict = Verdict.Approve, AuthType = AuthType.Pin, Payload = "pay \0 5" });
 
         Assert.Equal((OperationOutcome.Done, OperationOutcome.WrongUser, OperationOutcome.Done), (created, wrong, decided));
         Assert.Equal(("txn-1", "pay \0 5"), (Assert.Single(listed).OperationId, listed[0].Payload));
         Assert.Equal(OperationStatus.Approved, (await operation.GetAsync())!.Status);
-        Assert.Empty(await grains.GetUser("acme", "A1").ListPendingAsync());
+        Assert.Empty(await user.ListPendingAsync());
         var (status, body) = await service.ReadAsync("txn-1");
         Assert.Equal((HttpStatusCode.OK, "approved"), (status, body.GetProperty("state").GetString()));
-        Assert.Null(await grains.GetOperation("other", "txn-1").GetAsync());
-        await Assert.ThrowsAsync<ArgumentException>(() => operation.CreateAsync(new() { UserId = "a1", Attempt = "1" }));
+        Assert.Null(await grains.GetOperation(new("other", "txn-1")).GetAsync());
+        await Assert.ThrowsAsync<ArgumentException>(() => user.CreateAsync(new() { OperationId = "..", Attempt = "1" }));
         await host.StopAsync();
     }
 }

@@ -156,8 +156,8 @@ public sealed class StateSerializerTests
         Gen.Select(Texts.Any, Texts.Any, Texts.Any).Sample((operationId, externalUserId, payload) =>
         {
             // Ids hold no control characters: nothing that holds one is accepted.
-            var request = new CreateOperation { UserId = "FF", ExternalUserId = WithoutControls(externalUserId), Payload = payload, Attempt = "attempt-1" };
-            var state = OperationState.Create(WithoutControls(operationId), request, 1, "node-1", DateTimeOffset.UnixEpoch);
+            var request = new CreateOperation { OperationId = WithoutControls(operationId), ExternalUserId = WithoutControls(externalUserId), Payload = payload, Attempt = "attempt-1" };
+            var state = OperationState.Create("FF", request, 1, "node-1", DateTimeOffset.UnixEpoch);
 
             var stored = Serializer.Serialize(state).ToArray();
 

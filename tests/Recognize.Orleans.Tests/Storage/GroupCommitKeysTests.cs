@@ -19,7 +19,7 @@ public abstract class GroupCommitKeysTests
 
     private static readonly DateTimeOffset Now = new(2025, 5, 21, 10, 30, 0, TimeSpan.Zero);
     private static readonly OperationState Pending =
-        OperationState.Create("invoice 1", new() { UserId = "A1B2", Payload = "é \0", Attempt = "attempt-1" }, 8819, "node-1", Now);
+        OperationState.Create("A1B2", new() { OperationId = "invoice 1", Payload = "é \0", Attempt = "attempt-1" }, 8819, "node-1", Now);
 
     private static readonly OperationState Decided = Pending.Decide(new() { UserId = "A1B2", Verdict = Verdict.Approve, AuthType = AuthType.Pin }, Now.AddMinutes(1)).Next;
     private static readonly OperationState Removed = Decided.Remove(Now.AddDays(30));

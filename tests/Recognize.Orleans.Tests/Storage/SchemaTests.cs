@@ -116,7 +116,7 @@ public abstract class SchemaTests
     {
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var storage = await TextStorage.StockAsync(test);
-        var created = OperationState.Create("invoice 1", new() { UserId = "A1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch);
+        var created = OperationState.Create("A1", new() { OperationId = "invoice 1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch);
         var row = await storage.ReadAsync(Key);
 
         await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(created).ToString());
@@ -136,7 +136,7 @@ public abstract class SchemaTests
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var storage = await TextStorage.StockAsync(test);
         var row = await storage.ReadAsync(Key);
-        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(OperationState.Create("invoice 1", new() { UserId = "A1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch)).ToString());
+        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(OperationState.Create("A1", new() { OperationId = "invoice 1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch)).ToString());
 
         await storage.ClearAsync(Key, row);
 
@@ -150,7 +150,7 @@ public abstract class SchemaTests
     {
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var storage = await TextStorage.StockAsync(test);
-        var created = OperationState.Create("invoice 1", new() { UserId = "A1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch);
+        var created = OperationState.Create("A1", new() { OperationId = "invoice 1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch);
         var row = await storage.ReadAsync(Key);
         await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(created).ToString());
         await (decided ? storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(created.Cancel(null, DateTimeOffset.UnixEpoch).Next).ToString()) : Task.CompletedTask);
@@ -166,7 +166,7 @@ public abstract class SchemaTests
     {
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var storage = await TextStorage.StockAsync(test);
-        var created = OperationState.Create("invoice 1", new() { UserId = "A1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch);
+        var created = OperationState.Create("A1", new() { OperationId = "invoice 1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch);
         var tombstone = created.Remove(DateTimeOffset.UnixEpoch.AddDays(1));
         var row = await storage.ReadAsync(Key);
         await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(created).ToString());
@@ -448,8 +448,8 @@ public abstract class SchemaTests
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var storage = await TextStorage.StockAsync(test);
         var created = new DateTimeOffset(2025, 5, 21, 10, 30, 0, milliseconds, TimeSpan.Zero);
-        var request = new CreateOperation { UserId = "A1", Attempt = "x" };
-        var (_, state) = OperationState.Create("invoice 1", request, 1, "n1", created)
+        var request = new CreateOperation { OperationId = "invoice 1", Attempt = "x" };
+        var (_, state) = OperationState.Create("A1", request, 1, "n1", created)
             .Decide(new() { UserId = "A1", Verdict = Verdict.Deny, AuthType = AuthType.Pin }, created);
         await storage.WriteAsync(Key, await storage.ReadAsync(Key), new StateSerializer(StateJson.Stored).Serialize(state).ToString());
 

@@ -16,15 +16,15 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
     private readonly Dictionary<GrainId, SharedList> lists = [];
 
     /// <summary>Adds a client that reads or follows a user's list.</summary>
-    public Reader Join(string customer, string userId)
+    public Reader Join(UserKey key)
     {
-        var user = grains.GetUser<IPendingListGrain>(customer, userId);
+        var user = grains.GetUser<IPendingListGrain>(key);
         var id = user.GetGrainId();
         lock (gate)
         {
             if (!lists.TryGetValue(id, out var list))
             {
-                lists.Add(id, list = new(customer, user, quotas, clock));
+                lists.Add(id, list = new(key.Customer, user, quotas, clock));
             }
 
             list.Readers++;

@@ -15,8 +15,7 @@ internal sealed class PendingRefresh
     // How many overdue operations are written as expired at once.
     private const int MostExpired = 100;
 
-    private readonly string customer;
-    private readonly string userId;
+    private readonly UserKey user;
     private readonly PendingOperations pending;
     private readonly OperationHistory history;
     private readonly CustomerQuotas quotas;
@@ -26,10 +25,9 @@ internal sealed class PendingRefresh
     private Task expiring = Task.CompletedTask;
     private bool isListWanted;
 
-    public PendingRefresh(string customer, string userId, PendingOperations pending, OperationHistory history, CustomerQuotas quotas, IGrainFactory grains, TimeProvider clock)
+    public PendingRefresh(UserKey user, PendingOperations pending, OperationHistory history, CustomerQuotas quotas, IGrainFactory grains, TimeProvider clock)
     {
-        this.customer = customer;
-        this.userId = userId;
+        this.user = user;
         this.pending = pending;
         this.history = history;
         this.quotas = quotas;
@@ -82,17 +80,17 @@ internal sealed class PendingRefresh
         }
 
         var refresh = pending.BeginRefresh();
-        return pending.TryEndRefresh(refresh, await history.ReadPendingNumbersAsync(customer, userId), clock.GetUtcNow());
+        return pending.TryEndRefresh(refresh, await history.ReadPendingNumbersAsync(user), clock.GetUtcNow());
     }
 
     private async Task<PendingSnapshot> ReadRowsAsync()
     {
         var refresh = pending.BeginRefresh();
-        var page = await history.ReadPendingAsync(customer, userId, after: null, FirstPage);
+        var page = await history.ReadPendingAsync(user, after: null, FirstPage);
         var rows = page.Rows.Select(row => row.State).OfType<OperationState>().ToList();
         if (!page.IsLast)
         {
-            using var turn = await quotas.TakeReadTurnAsync(customer);
+            using var turn = await quotas.TakeReadTurnAsync(user.Customer);
 
             // The first page may be stale by now, because others had their turns first.
             refresh = pending.BeginRefresh();
@@ -116,8 +114,8 @@ internal sealed class PendingRefresh
         string? after = null;
         while (true)
         {
-            var page = await history.ReadPendingAsync(customer, userId, after, NextPage);
-            quotas.CountRead(customer, page.Bytes);
+            var page = await history.ReadPendingAsync(user, after, NextPage);
+            quotas.CountRead(user.Customer, page.Bytes);
             rows.AddRange(page.Rows.Select(row => row.State).OfType<OperationState>());
             if (page.IsLast)
             {
@@ -125,10 +123,10 @@ internal sealed class PendingRefresh
             }
 
             after = page.Rows[^1].Position;
-            await (clock.GetElapsedTime(begun) < Times.LongestPacedRead ? quotas.PaceReadAsync(customer, page.Bytes) : ValueTask.CompletedTask);
+            await (clock.GetElapsedTime(begun) < Times.LongestPacedRead ? quotas.PaceReadAsync(user.Customer, page.Bytes) : ValueTask.CompletedTask);
         }
     }
 
     private Task ExpireAsync(IReadOnlyList<OperationState> overdue) =>
-        overdue.Count == 0 ? Task.CompletedTask : Task.WhenAll(overdue.Select(operation => grains.GetOperation(customer, operation.OperationId).GetAsync()));
+        overdue.Count == 0 ? Task.CompletedTask : Task.WhenAll(overdue.Select(operation => grains.GetOperation(new(user.Customer, operation.OperationId)).GetAsync()));
 }

@@ -109,7 +109,7 @@ internal sealed partial class RetentionSweeps : BackgroundService
         {
             foreach (var batch in owners.Chunk(RetentionWalk.Batch))
             {
-                await Task.WhenAll(batch.Select(owner => tally.TryAsync(() => RemoveOperationsOfAsync(OperationState.HistoryOf(owner.Customer, owner.UserId), before, tally, cancellationToken), cancellationToken)));
+                await Task.WhenAll(batch.Select(owner => tally.TryAsync(() => RemoveOperationsOfAsync(OperationState.HistoryOf(owner), before, tally, cancellationToken), cancellationToken)));
             }
         }
     }
@@ -129,8 +129,7 @@ internal sealed partial class RetentionSweeps : BackgroundService
     private Task RemoveAsync(string grainKey, Tally tally, CancellationToken cancellationToken) => tally.TryAsync(
         async () =>
         {
-            var (customer, operationId) = GrainFactoryExtensions.ParseKey(grainKey);
-            await grains.GetOperation<IRemovableGrain>(customer, operationId).RemoveAsync().WaitAsync(cancellationToken);
+            await grains.GetOperation<IRemovableGrain>(OperationKey.Parse(grainKey)).RemoveAsync().WaitAsync(cancellationToken);
             tally.Ask();
         },
         cancellationToken);

@@ -23,7 +23,7 @@ internal sealed class RetentionWalk(RetentionWalk.ReadKeys readKeys, RetentionWa
     public delegate Task<IReadOnlyList<(string Position, string GrainKey)>> ReadRows(string after, string before, int count, CancellationToken cancellationToken);
 
     /// <summary>The owners of operations whose position in their history is before a given one, each of them once.</summary>
-    public async IAsyncEnumerable<IReadOnlyList<(string Customer, string UserId)>> OwnersAsync(string before, [EnumeratorCancellation] CancellationToken cancellationToken)
+    public async IAsyncEnumerable<IReadOnlyList<UserKey>> OwnersAsync(string before, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var after = "";
         IReadOnlyList<string> keys;
@@ -35,9 +35,9 @@ internal sealed class RetentionWalk(RetentionWalk.ReadKeys readKeys, RetentionWa
             yield return
             [
                 .. keys.Select(OperationState.ParseHistoryKey)
-                    .OfType<(string Customer, string UserId, string Position)>()
+                    .OfType<(UserKey User, string Position)>()
                     .Where(key => string.CompareOrdinal(key.Position, before) < 0)
-                    .Select(key => (key.Customer, key.UserId))
+                    .Select(key => key.User)
                     .Distinct(),
             ];
             after = keys.Count > 0 ? BehindOwnerOf(keys[^1]) : after;
@@ -62,8 +62,8 @@ internal sealed class RetentionWalk(RetentionWalk.ReadKeys readKeys, RetentionWa
     }
 
     // The rest of an owner's history is newer and is skipped, however long it is.
-    private static string BehindOwnerOf(string historyKey) => OperationState.ParseHistoryKey(historyKey) is var (customer, userId, _)
-        ? OperationState.HistoryOf(customer, userId) + OperationHistory.End
+    private static string BehindOwnerOf(string historyKey) => OperationState.ParseHistoryKey(historyKey) is var (user, _)
+        ? OperationState.HistoryOf(user) + OperationHistory.End
         : historyKey;
 
     private Task RestAsync(long begun, CancellationToken cancellationToken) => Task.Delay(RestFactor * clock.GetElapsedTime(begun), clock, cancellationToken);

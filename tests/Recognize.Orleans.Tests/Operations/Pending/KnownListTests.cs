@@ -20,11 +20,11 @@ public abstract class KnownListTests(ClusterFixture cluster)
     private readonly string first = Journey.NewId();
     private readonly string second = Journey.NewId();
 
-    private IOperationGrain First => cluster.OneSilo.GetOperation(Journey.Customer, first);
+    private IOperationGrain First => cluster.OneSilo.GetOperation(new(Journey.Customer, first));
 
-    private IOperationGrain Second => cluster.OneSilo.GetOperation(Journey.Customer, second);
+    private IOperationGrain Second => cluster.OneSilo.GetOperation(new(Journey.Customer, second));
 
-    private IUserGrain User => cluster.OneSilo.GetUser(Journey.Customer, user);
+    private IUserGrain User => cluster.OneSilo.GetUser(new(Journey.Customer, user));
 
     [SkippableFact]
     public async Task A_list_is_known_for_five_seconds_and_no_tick_longer_and_is_one_look_at_the_rows()
@@ -65,9 +65,9 @@ public abstract class KnownListTests(ClusterFixture cluster)
         await CreateBothAsync();
         await cluster.OneSilo.ListAsync(user);
         var third = Journey.NewId();
-        var grain = cluster.OneSilo.GetOperation(Journey.Customer, third);
+        var grain = cluster.OneSilo.GetOperation(new(Journey.Customer, third));
         await cluster.RealStorage.WriteStateAsync(OperationState.Name, grain.GetGrainId(), new GrainState<OperationState>(
-            OperationState.Create(third, Journey.RequestOf(user), 1_000_000, "node-9", cluster.Clock.GetUtcNow())));
+            OperationState.Create(user, Journey.RequestOf(third), 1_000_000, "node-9", cluster.Clock.GetUtcNow())));
 
         cluster.Clock.Advance(Times.CacheLifetime);
 

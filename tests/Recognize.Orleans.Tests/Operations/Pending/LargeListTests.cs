@@ -124,8 +124,8 @@ public abstract class LargeListTests : IAsyncLifetime
         (await service.Acme.CreateAsync(user, "1", Longest)).ShouldBeSuccess();
         (await service.Acme.CreateAsync(user, "2", Longest)).ShouldBeSuccess();
         var lists = service.Services.GetRequiredService<PendingLists>();
-        using var first = lists.Join("acme", user);
-        using var second = lists.Join("acme", user);
+        using var first = lists.Join(new("acme", user));
+        using var second = lists.Join(new("acme", user));
 
         var shared = await AskAsync(first);
         Assert.Same(shared, await AskAsync(second));
@@ -147,7 +147,7 @@ public abstract class LargeListTests : IAsyncLifetime
     public async Task A_list_is_answered_by_a_question_that_began_after_the_client_asked()
     {
         await using var service = await StartAsync();
-        using var reader = service.Services.GetRequiredService<PendingLists>().Join("acme", user);
+        using var reader = service.Services.GetRequiredService<PendingLists>().Join(new("acme", user));
         var early = await AskAsync(reader);
 
         (await service.Acme.CreateAsync(user, "1")).ShouldBeSuccess();

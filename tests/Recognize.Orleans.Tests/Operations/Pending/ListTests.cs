@@ -35,7 +35,7 @@ public abstract class ListTests(ClusterFixture cluster)
         });
 
         Assert.Equal(ids, await cluster.OneSilo.ListAsync(user));
-        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(Journey.Customer, user));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(new(Journey.Customer, user)));
         Assert.Equal(ids, await cluster.OtherSilo.ListAsync(user));
     }
 
@@ -75,7 +75,7 @@ public abstract class ListTests(ClusterFixture cluster)
     {
         var (first, second) = (Journey.NewId(), Journey.NewId());
         await cluster.OneSilo.CreateAsync(user, first);
-        using var held = cluster.Storage.HoldNextAnswer(cluster.OneSilo.GetOperation(Journey.Customer, second));
+        using var held = cluster.Storage.HoldNextAnswer(cluster.OneSilo.GetOperation(new(Journey.Customer, second)));
         var create = cluster.OneSilo.CreateAsync(user, second);
         await held.Reached;
         var read = await cluster.OtherSilo.ReadAsync(second);
@@ -105,7 +105,7 @@ public abstract class ListTests(ClusterFixture cluster)
         var (first, second) = (Journey.NewId(), Journey.NewId());
         await cluster.OneSilo.CreateAsync(user, first);
         cluster.Clock.Advance(TimeSpan.FromMilliseconds(1));
-        using var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, second));
+        using var held = cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(new(Journey.Customer, second)));
         var create = cluster.OneSilo.CreateAsync(user, second);
         await held.Reached;
 
@@ -121,7 +121,7 @@ public abstract class ListTests(ClusterFixture cluster)
     public async Task Lists_do_not_wait_for_operations_that_are_being_written_and_no_more_are_created_than_the_limit_allows()
     {
         var ids = Enumerable.Range(0, ClusterFixture.PendingLimit + 1).Select(_ => Journey.NewId()).ToList();
-        var held = ids.Select(id => cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, id))).ToList();
+        var held = ids.Select(id => cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(new(Journey.Customer, id)))).ToList();
         var creates = ids.Select((id, number) => (number % 2 == 0 ? cluster.OneSilo : cluster.OtherSilo).CreateAsync(user, id)).ToList();
 
         // They do not wait for each other, but for the one that finds no place: a place may come free.
@@ -169,7 +169,7 @@ public abstract class ListTests(ClusterFixture cluster)
 
         Assert.Equal([pending], await cluster.OneSilo.ListAsync(user));
         Assert.Equal([pending], await cluster.OtherSilo.ListAsync(user));
-        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(Journey.Customer, user), cluster.OneSilo.GetOperation(Journey.Customer, decided));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(new(Journey.Customer, user)), cluster.OneSilo.GetOperation(new(Journey.Customer, decided)));
         Assert.Equal([pending], await cluster.OtherSilo.ListAsync(user));
     }
 
@@ -182,7 +182,7 @@ public abstract class ListTests(ClusterFixture cluster)
         await cluster.OneSilo.DecideAsync(user, ids[0]);
         await cluster.OneSilo.DecideAsync(user, ids[1], Verdict.Deny);
 
-        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(Journey.Customer, user));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetUser(new(Journey.Customer, user)));
 
         Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, Journey.NewId()));
         Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, Journey.NewId()));
@@ -208,7 +208,7 @@ public abstract class ListTests(ClusterFixture cluster)
         await cluster.OneSilo.DecideAsync(user, decided);
         await cluster.OneSilo.CreateAsync(Journey.NewUser(), theirs);
         await Task.WhenAll(Enumerable.Range(0, ClusterFixture.PendingLimit).Select(_ => cluster.OneSilo.CreateAsync(user, Journey.NewId())));
-        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(Journey.Customer, decided));
+        await cluster.DeactivateAsync(cluster.OneSilo.GetOperation(new(Journey.Customer, decided)));
 
         Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, decided, attempt: decided));
         Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(user, decided));

@@ -45,7 +45,7 @@ public abstract class SweepTests(ClusterFixture cluster)
         Assert.Null(await cluster.OneSilo.ReadAsync(id));
         Assert.Empty(await HistoryAsync(user));
         Assert.Equal(OperationOutcome.NotFound, await cluster.OtherSilo.DecideAsync(user, id));
-        Assert.Equal(OperationOutcome.NotFound, await cluster.OneSilo.GetOperation(Journey.Customer, id).CancelAsync(null));
+        Assert.Equal(OperationOutcome.NotFound, await cluster.OneSilo.GetOperation(new(Journey.Customer, id)).CancelAsync(null));
     }
 
     [SkippableFact]
@@ -158,7 +158,7 @@ public abstract class SweepTests(ClusterFixture cluster)
         await sweep;
 
         Assert.All(creates, outcome => Assert.Equal(OperationOutcome.Done, outcome));
-        await cluster.DeactivateAsync([.. owners.Select(owner => cluster.OneSilo.GetUser(Journey.Customer, owner))]);
+        await cluster.DeactivateAsync([.. owners.Select(owner => cluster.OneSilo.GetUser(new(Journey.Customer, owner)))]);
         var lists = await Task.WhenAll(owners.Select(owner => cluster.OneSilo.ListAsync(owner)));
         Assert.Equal(owners.Select(owner => $"next-{owner}"), lists.Select(Assert.Single));
     }
@@ -175,7 +175,7 @@ public abstract class SweepTests(ClusterFixture cluster)
             await cluster.OneSilo.DecideAsync(owner, one);
         });
 
-        await cluster.DeactivateAsync([.. ids.Select(one => cluster.OneSilo.GetOperation(Journey.Customer, one))]);
+        await cluster.DeactivateAsync([.. ids.Select(one => cluster.OneSilo.GetOperation(new(Journey.Customer, one)))]);
         await cluster.TestDatabase.ExecuteAsync("UPDATE OrleansStorage SET PayloadBinary = @Payload WHERE GrainIdExtensionString = @Key", ("Payload", "not JSON"u8.ToArray()), ("Key", KeyOf(ids[1])));
         await cluster.TestDatabase.ExecuteAsync("UPDATE OrleansStorage SET HistoryKey = 'no place' WHERE GrainIdExtensionString = @Key", ("Key", KeyOf(ids[1])));
         await cluster.TestDatabase.ExecuteAsync("UPDATE OrleansStorage SET PayloadBinary = @Payload WHERE GrainIdExtensionString = @Key", ("Payload", "null"u8.ToArray()), ("Key", KeyOf(ids[0])));
@@ -198,7 +198,7 @@ public abstract class SweepTests(ClusterFixture cluster)
         await EndAsync(id, OperationStatus.Approved);
         await EndAsync(other, OperationStatus.Approved);
         cluster.Clock.Advance(Kept);
-        cluster.Storage.FailNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, id), moment);
+        cluster.Storage.FailNextWrite(cluster.OneSilo.GetOperation(new(Journey.Customer, id)), moment);
         await cluster.SweepAsync();
         Assert.Null(await cluster.OtherSilo.ReadAsync(other));
         Assert.Equal(moment is not FailedWrite.AfterItsCommit, await cluster.OtherSilo.ReadAsync(id) is not null);
@@ -207,7 +207,7 @@ public abstract class SweepTests(ClusterFixture cluster)
 
         Assert.Null(await cluster.OtherSilo.ReadAsync(id));
         cluster.Clock.Advance(TombstonesKept);
-        cluster.Storage.FailNextWrite(cluster.OneSilo.GetOperation(Journey.Customer, id), moment);
+        cluster.Storage.FailNextWrite(cluster.OneSilo.GetOperation(new(Journey.Customer, id)), moment);
         await cluster.SweepAsync();
         Assert.Null(await cluster.OneSilo.ReadAsync(id));
         await cluster.SweepAsync();
@@ -229,7 +229,7 @@ public abstract class SweepTests(ClusterFixture cluster)
             $"UPDATE OrleansStorage SET PayloadBinary = {(payload is null ? "NULL" : "@Payload")} WHERE GrainIdExtensionString = @Key",
             ("Payload", Encoding.UTF8.GetBytes(payload ?? "")),
             ("Key", KeyOf(ids[0])));
-        await cluster.DeactivateAsync([.. ids.Select(one => cluster.OneSilo.GetOperation(Journey.Customer, one))]);
+        await cluster.DeactivateAsync([.. ids.Select(one => cluster.OneSilo.GetOperation(new(Journey.Customer, one)))]);
         cluster.Clock.Advance(Kept);
 
         await cluster.SweepAsync();
@@ -256,7 +256,7 @@ public abstract class SweepTests(ClusterFixture cluster)
         {
             OperationStatus.Approved => await cluster.OneSilo.DecideAsync(user, operationId),
             OperationStatus.Denied => await cluster.OneSilo.DecideAsync(user, operationId, Verdict.Deny),
-            OperationStatus.Cancelled => await cluster.OneSilo.GetOperation(Journey.Customer, operationId).CancelAsync(null),
+            OperationStatus.Cancelled => await cluster.OneSilo.GetOperation(new(Journey.Customer, operationId)).CancelAsync(null),
             _ => OperationOutcome.Done,
         };
 
@@ -265,7 +265,7 @@ public abstract class SweepTests(ClusterFixture cluster)
     }
 
     private async Task<IReadOnlyList<string>> HistoryAsync(string owner) =>
-        [.. (await cluster.OtherSilo.GetUser(Journey.Customer, owner).ListHistoryAsync(null, null, 100)).Operations.Select(operation => operation.OperationId)];
+        [.. (await cluster.OtherSilo.GetUser(new(Journey.Customer, owner)).ListHistoryAsync(null, null, 100)).Operations.Select(operation => operation.OperationId)];
 
     private async Task<string?> RowOfAsync(string operationId) =>
         (await cluster.TestDatabase.QueryAsync("SELECT GrainIdExtensionString AS GrainKey, PayloadBinary FROM OrleansStorage"))
