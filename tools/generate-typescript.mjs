@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import openapiTS, { astToString } from "openapi-typescript";
 
-const document = JSON.parse(await readFile(new URL("../tests/Recognize.Orleans.Tests/Contract/v2.json", import.meta.url), "utf8"));
+const document = JSON.parse(await readFile(new URL("../openapi/v2.json", import.meta.url), "utf8"));
 const target = new URL("../clients/typescript/src/schema.ts", import.meta.url);
 
 // A type of an open set is any text, so what is known of it is told as values.

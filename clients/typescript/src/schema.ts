@@ -54,7 +54,13 @@ export interface paths {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                /**
+                 * @description The user: upper-case hexadecimal digits.
+                 * @example A1B2C3D4E5F6
+                 */
+                userId: components["parameters"]["UserId"];
+            };
             cookie?: never;
         };
         /**
@@ -74,71 +80,17 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v2/operations/{operationId}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Read an operation
-         * @description With Prefer: wait, a pending operation is answered as soon as it is decided, cancelled or expired, or when the time is over. Needs the scope operations.
-         */
-        get: operations["getOperation"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v2/operations/{operationId}/decision": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Record the user's decision
-         * @description The first decision counts and never changes. Sending the same decision again is answered 200. At or after the deadline no decision is taken. Needs the scope decisions.
-         */
-        post: operations["decideOperation"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v2/operations/{operationId}/cancel": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Take a pending operation back
-         * @description Cancelling it again is answered 200; what the user has decided stays decided. Needs the scope operations.
-         */
-        post: operations["cancelOperation"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v2/users/{userId}/operations/pending": {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                /**
+                 * @description The user: upper-case hexadecimal digits.
+                 * @example A1B2C3D4E5F6
+                 */
+                userId: components["parameters"]["UserId"];
+            };
             cookie?: never;
         };
         /**
@@ -158,7 +110,13 @@ export interface paths {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                /**
+                 * @description The user: upper-case hexadecimal digits.
+                 * @example A1B2C3D4E5F6
+                 */
+                userId: components["parameters"]["UserId"];
+            };
             cookie?: never;
         };
         /**
@@ -174,21 +132,88 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v2/operations/{operationId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The client's id of the operation, percent-encoded.
+                 * @example txn-2025-0001
+                 */
+                operationId: components["parameters"]["OperationId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Read an operation
+         * @description With Prefer: wait, a pending operation is answered as soon as it is decided, cancelled or expired, or when the time is over. Needs the scope operations.
+         */
+        get: operations["getOperation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/operations/{operationId}/decision": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The client's id of the operation, percent-encoded.
+                 * @example txn-2025-0001
+                 */
+                operationId: components["parameters"]["OperationId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record the user's decision
+         * @description The first decision counts and never changes. Sending the same decision again is answered 200. At or after the deadline no decision is taken. Needs the scope decisions.
+         */
+        post: operations["decideOperation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/operations/{operationId}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The client's id of the operation, percent-encoded.
+                 * @example txn-2025-0001
+                 */
+                operationId: components["parameters"]["OperationId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a pending operation back
+         * @description Cancelling it again is answered 200; what the user has decided stays decided. Needs the scope operations.
+         */
+        post: operations["cancelOperation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /**
-         * @description A type of authentication: biometric, or a PIN. An open set: more values may come.
-         * @example biom
-         * @example pin
-         */
-        AuthType: string;
-        /** @description The body of a cancel. */
-        CancelBody: {
-            /** @description Why the question is taken back, without control characters; whoever reads the operation sees it. */
-            reason?: string;
-        };
         /** @description The body of a create. */
         CreateOperationBody: {
             /** @description The client's own id of the operation, any text but "." and "..": unique for the customer, compared to the character, without control characters. */
@@ -205,12 +230,6 @@ export interface components {
              */
             expiresIn?: number;
         };
-        /**
-         * @description What the user said. An open set: more values may come.
-         * @example approve
-         * @example deny
-         */
-        Decision: string;
         /** @description The body of a decision. */
         DecisionBody: {
             /** @description Who decided; must be the user of the operation. */
@@ -224,12 +243,15 @@ export interface components {
             /** @description Why the user denied, without control characters; an approval has none. */
             reason?: string;
         };
-        /** @description A page of a user's operations. */
-        HistoryBody: {
-            /** @description The operations, newest first. */
-            operations: components["schemas"]["OperationBody"][];
-            /** @description Leads to the next page; absent on the last one. It stays valid, and means nothing to the client. */
-            cursor?: string;
+        /** @description The body of a cancel. */
+        CancelBody: {
+            /** @description Why the question is taken back, without control characters; whoever reads the operation sees it. */
+            reason?: string;
+        };
+        /** @description The answer to a call that took effect. */
+        SuccessBody: {
+            /** @description Always true. */
+            success: boolean;
         };
         /** @description An operation as a relying party reads it. */
         OperationBody: {
@@ -267,21 +289,6 @@ export interface components {
             /** @description Why it was denied or cancelled, if that was said. */
             reason?: string;
         };
-        /**
-         * @description What the vendor's API says of an operation. An open set: more values may come.
-         * @example approved
-         * @example pending
-         */
-        OperationState: string;
-        /**
-         * @description Where an operation is. All but pending are final. An open set: more values may come.
-         * @example pending
-         * @example approved
-         * @example denied
-         * @example expired
-         * @example cancelled
-         */
-        OperationStatus: string;
         /** @description An operation as an approver sees it. */
         PendingOperationBody: {
             /** @description The client's own id of the operation, any text but "." and "..": unique for the customer, compared to the character, without control characters. */
@@ -294,6 +301,13 @@ export interface components {
             authType?: components["schemas"]["AuthType"];
             /** @description The deadline, UTC without offset, in milliseconds: from then on it cannot be decided. Absent: it has none. */
             expiresAt?: string;
+        };
+        /** @description A page of a user's operations. */
+        HistoryBody: {
+            /** @description The operations, newest first. */
+            operations: components["schemas"]["OperationBody"][];
+            /** @description Leads to the next page; absent on the last one. It stays valid, and means nothing to the client. */
+            cursor?: string;
         };
         /** @description An error answer: problem details (RFC 9457) with a stable type. */
         ProblemBody: {
@@ -312,42 +326,61 @@ export interface components {
             traceId: string;
         };
         /**
-         * @description What went wrong, as a stable identifier. Treat one that you do not know like another one of its status. An open set: more values may come.
-         * @example urn:recognize:auth-type-not-allowed
-         * @example urn:recognize:bad-request
-         * @example urn:recognize:body-too-large
-         * @example urn:recognize:idempotency-key-reused
-         * @example urn:recognize:internal-error
-         * @example urn:recognize:invalid-api-key
-         * @example urn:recognize:invalid-request
-         * @example urn:recognize:method-not-allowed
-         * @example urn:recognize:not-acceptable
-         * @example urn:recognize:operation-already-decided
-         * @example urn:recognize:operation-cancelled
-         * @example urn:recognize:operation-exists
-         * @example urn:recognize:operation-expired
-         * @example urn:recognize:operation-not-found
-         * @example urn:recognize:payload-mismatch
-         * @example urn:recognize:pending-bytes-reached
-         * @example urn:recognize:pending-limit-reached
-         * @example urn:recognize:route-not-found
-         * @example urn:recognize:scope-missing
-         * @example urn:recognize:service-unavailable
-         * @example urn:recognize:too-many-calls
-         * @example urn:recognize:too-many-waits
-         * @example urn:recognize:unsupported-media-type
-         * @example urn:recognize:wrong-user
+         * @description A type of authentication: biometric, or a PIN. An open set: more values may come.
+         * @example biom
+         * @example pin
          */
+        AuthType: string;
+        /**
+         * @description What the user said. An open set: more values may come.
+         * @example approve
+         * @example deny
+         */
+        Decision: string;
+        /**
+         * @description What the vendor's API says of an operation. An open set: more values may come.
+         * @example approved
+         * @example pending
+         */
+        OperationState: string;
+        /**
+         * @description Where an operation is. All but pending are final. An open set: more values may come.
+         * @example pending
+         * @example approved
+         * @example denied
+         * @example expired
+         * @example cancelled
+         */
+        OperationStatus: string;
+        /** @description What went wrong, as a stable identifier. Treat one that you do not know like another one of its status. An open set: more values may come. */
         ProblemType: string;
-        /** @description The answer to a call that took effect. */
-        SuccessBody: {
-            /** @description Always true. */
-            success: boolean;
-        };
     };
     responses: {
+        /** @description Done. */
+        Success: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "success": true
+                 *     }
+                 */
+                "application/json": components["schemas"]["SuccessBody"];
+            };
+        };
         /** @description The request breaks a rule of the API. */
         InvalidRequest: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProblemBody"];
+            };
+        };
+        /** @description One of several problems; `type` says which. */
+        InvalidBody: {
             headers: {
                 [name: string]: unknown;
             };
@@ -367,6 +400,15 @@ export interface components {
         };
         /** @description The API key may not do this. */
         ScopeMissing: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProblemBody"];
+            };
+        };
+        /** @description There is no such operation. */
+        OperationNotFound: {
             headers: {
                 [name: string]: unknown;
             };
@@ -430,9 +472,10 @@ export interface components {
                 "application/problem+json": components["schemas"]["ProblemBody"];
             };
         };
-        /** @description There is no such operation. */
-        OperationNotFound: {
+        /** @description One of several problems; `type` says which. */
+        UnavailableOrFull: {
             headers: {
+                "Retry-After": components["headers"]["Retry-After"];
                 [name: string]: unknown;
             };
             content: {
@@ -440,7 +483,32 @@ export interface components {
             };
         };
     };
-    parameters: never;
+    parameters: {
+        /**
+         * @description The user: upper-case hexadecimal digits.
+         * @example A1B2C3D4E5F6
+         */
+        UserId: string;
+        /**
+         * @description The client's id of the operation, percent-encoded.
+         * @example txn-2025-0001
+         */
+        OperationId: string;
+        /** @description The client's name for this attempt. The same key with the same user and members is answered like the first time, with other content 409. Scoped to the operationId. */
+        IdempotencyKey: string;
+        /** @description The ETag of the list that the client has: answered 304 while it is the same. The tag is a hash of the content. */
+        IfNoneMatch: string;
+        /** @description wait=N (RFC 7240): the answer may take up to N seconds, 1 to 60, until there is something new to say. The answer then has Preference-Applied. */
+        Prefer: string;
+        /** @description The id of the last event that the client has seen: the stream then begins with the list only when it is another one. */
+        LastEventId: string;
+        /** @description The most operations of the page; absent: 20. */
+        Limit: number;
+        /** @description The cursor of the page before. */
+        Cursor: string;
+        /** @description Only operations of this status. */
+        Status: components["schemas"]["OperationStatus"];
+    };
     requestBodies: never;
     headers: {
         /**
@@ -463,6 +531,11 @@ export interface components {
          * @example "LPJNul-wow4m6DsqxbninQ"
          */
         ETag: string;
+        /**
+         * @description Tells a proxy to pass each event on at once.
+         * @example no
+         */
+        "X-Accel-Buffering": string;
     };
     pathItems: never;
 }
@@ -472,11 +545,11 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description The most operations of the page; absent: 20. */
-                limit?: number;
+                limit?: components["parameters"]["Limit"];
                 /** @description The cursor of the page before. */
-                cursor?: string;
+                cursor?: components["parameters"]["Cursor"];
                 /** @description Only operations of this status. */
-                status?: components["schemas"]["OperationStatus"];
+                status?: components["parameters"]["Status"];
             };
             header?: never;
             path: {
@@ -484,7 +557,7 @@ export interface operations {
                  * @description The user: upper-case hexadecimal digits.
                  * @example A1B2C3D4E5F6
                  */
-                userId: string;
+                userId: components["parameters"]["UserId"];
             };
             cookie?: never;
         };
@@ -513,14 +586,14 @@ export interface operations {
             query?: never;
             header?: {
                 /** @description The client's name for this attempt. The same key with the same user and members is answered like the first time, with other content 409. Scoped to the operationId. */
-                "Idempotency-Key"?: string;
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
             path: {
                 /**
                  * @description The user: upper-case hexadecimal digits.
                  * @example A1B2C3D4E5F6
                  */
-                userId: string;
+                userId: components["parameters"]["UserId"];
             };
             cookie?: never;
         };
@@ -530,16 +603,8 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SuccessBody"];
-                };
-            };
-            400: components["responses"]["InvalidRequest"];
+            200: components["responses"]["Success"];
+            400: components["responses"]["InvalidBody"];
             401: components["responses"]["InvalidApiKey"];
             403: components["responses"]["ScopeMissing"];
             406: components["responses"]["NotAcceptable"];
@@ -559,19 +624,105 @@ export interface operations {
             503: components["responses"]["ServiceUnavailable"];
         };
     };
+    listPendingOperations: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag of the list that the client has: answered 304 while it is the same. The tag is a hash of the content. */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+                /** @description wait=N (RFC 7240): the answer may take up to N seconds, 1 to 60, until there is something new to say. The answer then has Preference-Applied. */
+                Prefer?: components["parameters"]["Prefer"];
+            };
+            path: {
+                /**
+                 * @description The user: upper-case hexadecimal digits.
+                 * @example A1B2C3D4E5F6
+                 */
+                userId: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PendingOperationBody"][];
+                };
+            };
+            /** @description The client has it already. */
+            304: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["InvalidApiKey"];
+            403: components["responses"]["ScopeMissing"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyCalls"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["UnavailableOrFull"];
+        };
+    };
+    streamPendingOperations: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the last event that the client has seen: the stream then begins with the list only when it is another one. */
+                "Last-Event-ID"?: components["parameters"]["LastEventId"];
+            };
+            path: {
+                /**
+                 * @description The user: upper-case hexadecimal digits.
+                 * @example A1B2C3D4E5F6
+                 */
+                userId: components["parameters"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    "X-Accel-Buffering": components["headers"]["X-Accel-Buffering"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["InvalidApiKey"];
+            403: components["responses"]["ScopeMissing"];
+            406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["TooManyCalls"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["UnavailableOrFull"];
+        };
+    };
     getOperation: {
         parameters: {
             query?: never;
             header?: {
                 /** @description wait=N (RFC 7240): the answer may take up to N seconds, 1 to 60, until there is something new to say. The answer then has Preference-Applied. */
-                Prefer?: string;
+                Prefer?: components["parameters"]["Prefer"];
             };
             path: {
                 /**
                  * @description The client's id of the operation, percent-encoded.
                  * @example txn-2025-0001
                  */
-                operationId: string;
+                operationId: components["parameters"]["OperationId"];
             };
             cookie?: never;
         };
@@ -594,16 +745,7 @@ export interface operations {
             406: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooManyCalls"];
             500: components["responses"]["InternalError"];
-            /** @description One of several problems; `type` says which. */
-            503: {
-                headers: {
-                    "Retry-After": components["headers"]["Retry-After"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemBody"];
-                };
-            };
+            503: components["responses"]["UnavailableOrFull"];
         };
     };
     decideOperation: {
@@ -615,7 +757,7 @@ export interface operations {
                  * @description The client's id of the operation, percent-encoded.
                  * @example txn-2025-0001
                  */
-                operationId: string;
+                operationId: components["parameters"]["OperationId"];
             };
             cookie?: never;
         };
@@ -625,15 +767,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SuccessBody"];
-                };
-            };
+            200: components["responses"]["Success"];
             /** @description One of several problems; `type` says which. */
             400: {
                 headers: {
@@ -672,7 +806,7 @@ export interface operations {
                  * @description The client's id of the operation, percent-encoded.
                  * @example txn-2025-0001
                  */
-                operationId: string;
+                operationId: components["parameters"]["OperationId"];
             };
             cookie?: never;
         };
@@ -682,16 +816,8 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SuccessBody"];
-                };
-            };
-            400: components["responses"]["InvalidRequest"];
+            200: components["responses"]["Success"];
+            400: components["responses"]["InvalidBody"];
             401: components["responses"]["InvalidApiKey"];
             403: components["responses"]["ScopeMissing"];
             404: components["responses"]["OperationNotFound"];
@@ -710,109 +836,6 @@ export interface operations {
             429: components["responses"]["TooManyCalls"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["ServiceUnavailable"];
-        };
-    };
-    listPendingOperations: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The ETag of the list that the client has: answered 304 while it is the same. The tag is a hash of the content. */
-                "If-None-Match"?: string;
-                /** @description wait=N (RFC 7240): the answer may take up to N seconds, 1 to 60, until there is something new to say. The answer then has Preference-Applied. */
-                Prefer?: string;
-            };
-            path: {
-                /**
-                 * @description The user: upper-case hexadecimal digits.
-                 * @example A1B2C3D4E5F6
-                 */
-                userId: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    ETag: components["headers"]["ETag"];
-                    "Preference-Applied": components["headers"]["Preference-Applied"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PendingOperationBody"][];
-                };
-            };
-            /** @description The client has it already. */
-            304: {
-                headers: {
-                    ETag: components["headers"]["ETag"];
-                    "Preference-Applied": components["headers"]["Preference-Applied"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["InvalidRequest"];
-            401: components["responses"]["InvalidApiKey"];
-            403: components["responses"]["ScopeMissing"];
-            406: components["responses"]["NotAcceptable"];
-            429: components["responses"]["TooManyCalls"];
-            500: components["responses"]["InternalError"];
-            /** @description One of several problems; `type` says which. */
-            503: {
-                headers: {
-                    "Retry-After": components["headers"]["Retry-After"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemBody"];
-                };
-            };
-        };
-    };
-    streamPendingOperations: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description The id of the last event that the client has seen: the stream then begins with the list only when it is another one. */
-                "Last-Event-ID"?: string;
-            };
-            path: {
-                /**
-                 * @description The user: upper-case hexadecimal digits.
-                 * @example A1B2C3D4E5F6
-                 */
-                userId: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/event-stream": string;
-                };
-            };
-            400: components["responses"]["InvalidRequest"];
-            401: components["responses"]["InvalidApiKey"];
-            403: components["responses"]["ScopeMissing"];
-            406: components["responses"]["NotAcceptable"];
-            429: components["responses"]["TooManyCalls"];
-            500: components["responses"]["InternalError"];
-            /** @description One of several problems; `type` says which. */
-            503: {
-                headers: {
-                    "Retry-After": components["headers"]["Retry-After"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ProblemBody"];
-                };
-            };
         };
     };
 }

@@ -5,24 +5,7 @@ using System.Text.Json.Serialization;
 namespace Recognize.Orleans.Api;
 
 /// <summary>An error answer: problem details (RFC 9457) with a stable type.</summary>
-public sealed record ProblemBody
-{
-    /// <summary>What went wrong, as a stable identifier: <c>urn:recognize:…</c>.</summary>
-    [OpenSet(OpenSet.ProblemType)]
-    public required string Type { get; init; }
-
-    /// <summary>The type in words.</summary>
-    public required string Title { get; init; }
-
-    /// <summary>The HTTP status.</summary>
-    public required int Status { get; init; }
-
-    /// <summary>The member and the rule that this request broke.</summary>
-    public required string Detail { get; init; }
-
-    /// <summary>Names this request in the service's traces.</summary>
-    public required string TraceId { get; init; }
-}
+internal sealed record ProblemBody(string Type, string Title, int Status, string Detail, string TraceId);
 
 /// <summary>Every kind of error answer that the API gives.</summary>
 /// <param name="Status">The HTTP status.</param>
@@ -55,13 +38,6 @@ internal sealed record Problem(int Status, string Name, string Title)
     public static readonly Problem TooManyWaits = new(503, "too-many-waits", "Too many clients wait already");
     public static readonly Problem Unavailable = new(503, "service-unavailable", "The service cannot answer now");
 
-    public static readonly IReadOnlyList<Problem> All =
-    [
-        InvalidRequest, WrongUser, AuthTypeNotAllowed, PayloadMismatch, BadRequest, InvalidKey, ScopeMissing, RouteNotFound, OperationNotFound,
-        MethodNotAllowed, NotAcceptable, OperationExists, IdempotencyKeyReused, AlreadyDecided, OperationExpired, OperationCancelled, PendingLimitReached,
-        PendingBytesReached, BodyTooLarge, UnsupportedMediaType, TooManyCalls, Internal, TooManyWaits, Unavailable,
-    ];
-
     public string Type => $"urn:recognize:{Name}";
 
     /// <summary>This problem as the answer of an endpoint.</summary>
@@ -75,17 +51,7 @@ internal sealed record Problem(int Status, string Name, string Title)
             context.RequestServices.GetRequiredService<ApiMetrics>().Refused(Name);
         }
 
-        var body = JsonSerializer.SerializeToUtf8Bytes(
-            new ProblemBody
-            {
-                Type = Type,
-                Title = Title,
-                Status = Status,
-                Detail = detail,
-                TraceId = context.TraceId(),
-            },
-            ProblemJson.Web.ProblemBody);
-
+        var body = JsonSerializer.SerializeToUtf8Bytes(new ProblemBody(Type, Title, Status, detail, context.TraceId()), ProblemJson.Web.ProblemBody);
         var response = context.Response;
         response.StatusCode = Status;
         response.ContentType = "application/problem+json";

@@ -146,7 +146,6 @@ internal static class ServiceHost
         services.AddSingleton<FrontEndWaits>();
         services.AddSingleton<PendingLists>();
         services.AddExceptionHandler<ExceptionAnswers.Handler>();
-        services.AddApiDocument();
         services.AddManagement();
         services.AddTelemetry(settings);
         services.AddDraining();
@@ -200,7 +199,7 @@ internal static class ServiceHost
         app.UseRouting();
         app.UseCalls();
 
-        var v2 = app.MapGroup("/v2").WithTags("Operations").AnswersHead();
+        var v2 = app.MapGroup("/v2").AnswersHead();
         v2.MapOperations();
         v2.MapUsers();
         app.MapApiDocument(withDemo: DemoCustomer.IsOffered(app.Environment, settings));

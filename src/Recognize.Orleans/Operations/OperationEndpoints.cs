@@ -9,60 +9,10 @@ internal static class OperationEndpoints
 {
     public static void MapOperations(this IEndpointRouteBuilder v2)
     {
-        v2.MapPost("/users/{userId}/operations", CreateAsync)
-            .Demands("createOperation", Scopes.Operations)
-            .Accepts<CreateOperationBody>("application/json")
-            .Takes(ApiParameters.IdempotencyKey)
-            .ShowsRequests(
-                OperationJson.Web.CreateOperationBody,
-                ("payment", OperationExamples.Payment),
-                ("least", new() { OperationId = "login-2025-0001" }))
-            .Produces<SuccessBody>()
-            .ShowsAnswers(OperationJson.Web.SuccessBody, ("created", new()))
-            .Refuses(Problem.InvalidRequest, Problem.UnsupportedMediaType, Problem.BodyTooLarge)
-            .Refuses(Problem.OperationExists, Problem.IdempotencyKeyReused, Problem.PendingLimitReached, Problem.PendingBytesReached)
-            .WithSummary("Create a pending operation")
-            .WithDescription("When it answers 200, the operation is durable and on the user's pending list. A user has at most 1,000 pending operations, with at most 8 MiB of payload together, unless the service is set up otherwise.");
-
-        v2.MapGet("/operations/{operationId}", ReadAsync)
-            .Demands("getOperation", Scopes.Operations)
-            .Produces<OperationBody>()
-            .ShowsAnswers(
-                OperationJson.Web.OperationBody,
-                ("approved", OperationExamples.Approved),
-                ("pending", OperationExamples.Approved with { State = "pending", Result = false, Status = "pending", DecidedAt = null }),
-                ("denied", OperationExamples.Approved with { State = "pending", Result = false, Status = "denied", Reason = "I did not order this" }))
-            .Tells(DocumentedHeaders.PreferenceApplied)
-            .Takes(ApiParameters.Prefer)
-            .Refuses(Problem.InvalidRequest, Problem.OperationNotFound, Problem.TooManyWaits)
-            .WithSummary("Read an operation")
-            .WithDescription("With Prefer: wait, a pending operation is answered as soon as it is decided, cancelled or expired, or when the time is over.");
-
-        v2.MapPost("/operations/{operationId}/decision", DecideAsync)
-            .Demands("decideOperation", Scopes.Decisions)
-            .Accepts<DecisionBody>("application/json")
-            .ShowsRequests(
-                OperationJson.Web.DecisionBody,
-                ("approve", OperationExamples.Approval),
-                ("deny", OperationExamples.Approval with { Decision = "deny", Reason = "I did not order this" }))
-            .Produces<SuccessBody>()
-            .ShowsAnswers(OperationJson.Web.SuccessBody, ("recorded", new()))
-            .Refuses(Problem.InvalidRequest, Problem.WrongUser, Problem.AuthTypeNotAllowed, Problem.PayloadMismatch)
-            .Refuses(Problem.OperationNotFound, Problem.AlreadyDecided, Problem.OperationExpired, Problem.OperationCancelled)
-            .Refuses(Problem.UnsupportedMediaType, Problem.BodyTooLarge)
-            .WithSummary("Record the user's decision")
-            .WithDescription("The first decision counts and never changes. Sending the same decision again is answered 200. At or after the deadline no decision is taken.");
-
-        v2.MapPost("/operations/{operationId}/cancel", CancelAsync)
-            .Demands("cancelOperation", Scopes.Operations, bodyIsOptional: true)
-            .Accepts<CancelBody>(isOptional: true, "application/json")
-            .ShowsRequests(OperationJson.Web.CancelBody, ("reason", new() { Reason = "The order was changed" }))
-            .Produces<SuccessBody>()
-            .ShowsAnswers(OperationJson.Web.SuccessBody, ("cancelled", new()))
-            .Refuses(Problem.InvalidRequest, Problem.OperationNotFound, Problem.AlreadyDecided, Problem.OperationExpired)
-            .Refuses(Problem.UnsupportedMediaType, Problem.BodyTooLarge)
-            .WithSummary("Take a pending operation back")
-            .WithDescription("Cancelling it again is answered 200; what the user has decided stays decided.");
+        v2.MapPost("/users/{userId}/operations", CreateAsync).Demands("createOperation", Scopes.Operations);
+        v2.MapGet("/operations/{operationId}", ReadAsync).Demands("getOperation", Scopes.Operations);
+        v2.MapPost("/operations/{operationId}/decision", DecideAsync).Demands("decideOperation", Scopes.Decisions);
+        v2.MapPost("/operations/{operationId}/cancel", CancelAsync).Demands("cancelOperation", Scopes.Operations, bodyIsOptional: true);
     }
 
     private static async Task<IResult> CreateAsync(string userId, HttpContext context, IGrainFactory grains, TimeProvider clock, Audit audit)

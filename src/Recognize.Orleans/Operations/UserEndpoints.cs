@@ -1,8 +1,6 @@
 using System.Buffers.Text;
-using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using System.Text;
-using System.Text.Json;
 using System.Text.Json.Serialization;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
@@ -23,48 +21,11 @@ internal static class UserEndpoints
     // Proxies and load balancers close connections that are silent for a minute.
     private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(15);
 
-    private static readonly PendingOperationBody Pending = new()
-    {
-        OperationId = ApiExamples.OperationId,
-        OperationPayload = ApiExamples.Payload,
-        ExternalUserId = ApiExamples.ExternalUserId,
-        AuthType = "biom",
-        ExpiresAt = ApiExamples.ExpiresAt,
-    };
-
     public static void MapUsers(this IEndpointRouteBuilder v2)
     {
-        v2.MapGet("/users/{userId}/operations", ListHistoryAsync)
-            .Demands("listOperations", Scopes.Operations | Scopes.Decisions)
-            .Produces<HistoryBody>()
-            .ShowsAnswers(UserJson.Web.HistoryBody, ("last page", new() { Operations = [OperationExamples.Approved] }))
-            .Takes(ApiParameters.Limit, ApiParameters.Cursor, ApiParameters.Status)
-            .Refuses(Problem.InvalidRequest)
-            .WithSummary("List a user's operations")
-            .WithDescription("Newest first, of any status. The cursor of a page leads to the next one; the last page has none. "
-                + "With a status, a page looks at 1,000 operations at most: it may hold fewer than its limit, or none, and still have a cursor.");
-
-        v2.MapGet("/users/{userId}/operations/pending", ListPendingAsync)
-            .Demands("listPendingOperations", Scopes.Operations | Scopes.Decisions)
-            .Produces<IReadOnlyList<PendingOperationBody>>()
-            .ShowsAnswers(UserJson.Web.IReadOnlyListPendingOperationBody, ("one", [Pending]), ("none", []))
-            .Produces(StatusCodes.Status304NotModified)
-            .Tells(DocumentedHeaders.ETag, DocumentedHeaders.PreferenceApplied)
-            .Takes(ApiParameters.IfNoneMatch, ApiParameters.Prefer)
-            .Refuses(Problem.InvalidRequest, Problem.TooManyWaits)
-            .WithSummary("List a user's pending operations")
-            .WithDescription("The oldest first. A user that nobody has asked anything has an empty list. "
-                + "With If-None-Match and Prefer: wait, it is answered as soon as the list is another one, or 304 when the time is over.");
-
-        v2.MapGet("/users/{userId}/operations/events", StreamPendingAsync)
-            .Demands("streamPendingOperations", Scopes.Operations | Scopes.Decisions, answers: EventStream)
-            .Produces<string>(StatusCodes.Status200OK, EventStream)
-            .ShowsText("one", $"event: pending\nid: LPJNul-wow4m6DsqxbninQ\ndata: {JsonSerializer.Serialize([Pending], UserJson.Web.IReadOnlyListPendingOperationBody)}\n\n")
-            .Takes(ApiParameters.LastEventId)
-            .Refuses(Problem.InvalidRequest, Problem.TooManyWaits)
-            .WithSummary("Follow a user's pending operations")
-            .WithDescription("Server-sent events of the name 'pending': the data of each is the whole list, as listPendingOperations answers it, and its id is the list's ETag without quotes. The first one comes at once and another after every change, "
-                + "so that a client that connects again has missed nothing. A comment at least every 15 seconds.");
+        v2.MapGet("/users/{userId}/operations", ListHistoryAsync).Demands("listOperations", Scopes.Operations | Scopes.Decisions);
+        v2.MapGet("/users/{userId}/operations/pending", ListPendingAsync).Demands("listPendingOperations", Scopes.Operations | Scopes.Decisions);
+        v2.MapGet("/users/{userId}/operations/events", StreamPendingAsync).Demands("streamPendingOperations", Scopes.Operations | Scopes.Decisions, answers: EventStream);
     }
 
     private static async Task<IResult> ListHistoryAsync(string userId, HttpContext context, IGrainFactory grains, TimeProvider clock)
@@ -222,41 +183,21 @@ internal static class UserEndpoints
     }
 }
 
-/// <summary>A page of a user's operations.</summary>
-public sealed record HistoryBody
+internal sealed record HistoryBody
 {
-    /// <summary>The operations, newest first.</summary>
-    [Required]
     public required IReadOnlyList<OperationBody> Operations { get; init; }
-
-    /// <summary>Leads to the next page; absent on the last one. It stays valid, and means nothing to the client.</summary>
     public string? Cursor { get; init; }
 }
 
-/// <summary>An operation as an approver sees it.</summary>
-public sealed record PendingOperationBody
+internal sealed record PendingOperationBody
 {
-    /// <inheritdoc cref="CreateOperationBody.OperationId"/>
-    [Required, MinLength(1), MaxLength(OperationLimits.OperationId)]
     public required string OperationId { get; init; }
-
-    /// <inheritdoc cref="CreateOperationBody.OperationPayload"/>
-    [MaxLength(OperationLimits.Payload)]
     public string? OperationPayload { get; init; }
-
-    /// <inheritdoc cref="CreateOperationBody.ExternalUserId"/>
-    [MaxLength(OperationLimits.ExternalUserId)]
     public string? ExternalUserId { get; init; }
-
-    /// <summary>The type of authentication that the operation demands; absent: either will do.</summary>
-    [OpenSet(OpenSet.AuthType)]
     public string? AuthType { get; init; }
-
-    /// <inheritdoc cref="OperationBody.ExpiresAt"/>
-    [RegularExpression(OperationBody.TimePattern)]
     public string? ExpiresAt { get; init; }
 
-    internal static PendingOperationBody From(Operation operation) => new()
+    public static PendingOperationBody From(Operation operation) => new()
     {
         OperationId = operation.OperationId,
         OperationPayload = operation.Payload,

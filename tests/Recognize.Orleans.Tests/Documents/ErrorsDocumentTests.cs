@@ -1,5 +1,5 @@
 using System.Globalization;
-using Recognize.Orleans.Api;
+using Recognize.Orleans.Fixtures;
 using Xunit;
 
 namespace Recognize.Orleans.Documents;
@@ -13,7 +13,7 @@ public sealed class ErrorsDocumentTests
     {
         var documented = Statuses.SelectMany(status => Page.RowsUnder(status).Select(row => (int.Parse(status, CultureInfo.InvariantCulture), row[0].Trim('`'))));
 
-        Assert.Equal(Problem.All.Select(problem => (problem.Status, problem.Type)).Order(), documented.Order());
+        Assert.Equal(Problems.All.Select(problem => (problem.Status, problem.Type)).Order(), documented.Order());
     }
 
     [Fact]

@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
-using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage;
@@ -53,7 +52,7 @@ public sealed class MetricsTests
                 "outcome=not-found,verdict=approve", "outcome=payload-mismatch,verdict=approve", "outcome=wrong-user,verdict=approve",
             ],
             Tags("recognize.decisions"));
-        Assert.Subset(Problem.All.Select(problem => $"error.type={problem.Name}").ToHashSet(), Tags("recognize.refusals").ToHashSet());
+        Assert.Subset(Problems.All.Select(problem => $"error.type={problem.Name}").ToHashSet(), Tags("recognize.refusals").ToHashSet());
         Assert.Contains("error.type=invalid-api-key", Tags("recognize.refusals"));
         Assert.Subset(
             (from call in (string[])["POST /v2/users/{userId}/operations", "POST /v2/operations/{operationId}/decision", "GET /v2/operations/{operationId}", "GET /v2/users/{userId}/operations/pending"]
