@@ -1,3 +1,5 @@
+using Microsoft.CodeAnalysis;
+using Microsoft.CodeAnalysis.CSharp;
 using Mono.Cecil;
 using Recognize.Orleans.Foundation;
 using Xunit;
@@ -5,13 +7,14 @@ using Xunit.Abstractions;
 
 namespace Recognize.Orleans.House;
 
-// The folders of the service stand on each other, and each uses only those below it. Read from the compiled types, so that no using directive can hide an arrow.
+// The folders of the service stand on each other, and each uses only those below it. Features stand side by side and do
+// not use each other. Read from the compiled types, so that no using directive can hide an arrow.
 public sealed class FolderTests(ITestOutputHelper output)
 {
     private const string Root = "Recognize.Orleans.";
 
-    // The highest first.
-    private static readonly string[] Folders = ["Program", "Hosting", "Operations", "Api", "Customers", "State", "Cluster", "Storage", "Foundation"];
+    // The highest first; features share a row.
+    private static readonly string[][] Rows = [["Program"], ["Hosting"], ["Operations"], ["Api"], ["Customers"], ["State"], ["Cluster"], ["Storage"], ["Foundation"]];
 
     // Counted in the source of the last version without an order.
     private const int PairsBefore = 12;
@@ -19,30 +22,65 @@ public sealed class FolderTests(ITestOutputHelper output)
     [Fact]
     public void Every_folder_uses_only_folders_below_it()
     {
-        var arrows = Arrows();
+        using var service = AssemblyDefinition.ReadAssembly(typeof(Settings).Assembly.Location);
+        var arrows = Arrows(service);
         var pairs = arrows.Where(arrow => string.CompareOrdinal(arrow.From, arrow.To) < 0 && arrows.Any(other => other.From == arrow.To && other.To == arrow.From));
 
         output.WriteLine($"Pairs of folders that use each other: {PairsBefore} before there was an order, {pairs.Count()} now.");
-        Assert.Empty(arrows.Where(arrow => Array.IndexOf(Folders, arrow.From) > Array.IndexOf(Folders, arrow.To)).Select(arrow => $"{arrow.From} uses {arrow.To}: {arrow.Where}"));
+        Assert.Empty(Forbidden(arrows, Rows));
     }
 
     [Fact]
-    public void Every_folder_of_the_service_has_its_place_in_the_order() =>
-        Assert.Equal(Folders.Order(StringComparer.Ordinal), Types().Select(FolderOf).OfType<string>().Distinct().Order(StringComparer.Ordinal));
+    public void Every_folder_of_the_service_has_its_place_in_the_order()
+    {
+        using var service = AssemblyDefinition.ReadAssembly(typeof(Settings).Assembly.Location);
 
-    // One arrow for each pair of folders, with the first type that draws it.
-    private static List<(string From, string To, string Where)> Arrows() =>
+        Assert.Equal(
+            Rows.SelectMany(row => row).Order(StringComparer.Ordinal),
+            service.MainModule.GetTypes().Select(FolderOf).OfType<string>().Distinct().Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void Siblings_and_what_is_above_are_found_wherever_they_are_used()
+    {
+        using var service = Compile("""
+            namespace Recognize.Orleans.Foundation { class Clock; interface IEnded { object Ended(); } }
+            namespace Recognize.Orleans.Storage { class Rows { object Above() => new Operations.Operation(); } }
+            namespace Recognize.Orleans.Operations { class Operation { Foundation.Clock clock; Foundation.IEnded[] ended; } }
+            namespace Recognize.Orleans.Webhooks { class Delivery : Foundation.IEnded { public object Ended() => typeof(System.Collections.Generic.List<Devices.Device>); } }
+            namespace Recognize.Orleans.Devices { class Device { Operations.Operation[] asked; } }
+            """);
+
+        Assert.Equal(
+            ["Devices uses Operations", "Storage uses Operations", "Webhooks uses Devices"],
+            Forbidden(Arrows(service), [["Operations", "Webhooks", "Devices"], ["Storage"], ["Foundation"]]).Select(arrow => arrow.Split(':')[0]).Order(StringComparer.Ordinal));
+    }
+
+    private static AssemblyDefinition Compile(string source)
+    {
+        var assembly = new MemoryStream();
+        var compilation = CSharpCompilation.Create("Invented", [CSharpSyntaxTree.ParseText(source)], [MetadataReference.CreateFromFile(typeof(object).Assembly.Location)], new(OutputKind.DynamicallyLinkedLibrary));
+        Assert.Empty(compilation.Emit(assembly).Diagnostics.Where(one => one.Severity is DiagnosticSeverity.Error));
+        assembly.Position = 0;
+        return AssemblyDefinition.ReadAssembly(assembly);
+    }
+
+    // An arrow leads to a lower row.
+    private static IEnumerable<string> Forbidden(IEnumerable<(string From, string To, string Where)> arrows, string[][] rows) =>
+        arrows.Where(arrow => RowOf(arrow.From, rows) >= RowOf(arrow.To, rows)).Select(arrow => $"{arrow.From} uses {arrow.To}: {arrow.Where}");
+
+    private static int RowOf(string folder, string[][] rows) => Array.FindIndex(rows, row => row.Contains(folder));
+
+    // One arrow for each pair of folders, with the first type that draws it. What Orleans generates stands in a namespace
+    // of its own, which is no folder.
+    private static List<(string From, string To, string Where)> Arrows(AssemblyDefinition service) =>
     [
-        .. Types()
+        .. service.MainModule.GetTypes()
             .SelectMany(type => UsedBy(type).Select(used => (From: FolderOf(type), To: FolderOf(used), Where: $"{type.FullName} -> {used.FullName}")))
             .Where(arrow => arrow is { From: not null, To: not null } && arrow.From != arrow.To)
             .Select(arrow => (arrow.From!, arrow.To!, arrow.Where))
             .DistinctBy(arrow => (arrow.Item1, arrow.Item2)),
     ];
-
-    // What Orleans generates stands in a namespace of its own, which is no folder.
-    private static IEnumerable<TypeDefinition> Types() =>
-        AssemblyDefinition.ReadAssembly(typeof(Settings).Assembly.Location).MainModule.GetTypes();
 
     private static string? FolderOf(TypeReference type)
     {
