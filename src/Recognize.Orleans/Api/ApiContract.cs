@@ -230,7 +230,9 @@ internal static class ApiContract
             return Problem.NotAcceptable.Because($"Accept must admit {call.Answers}.");
         }
 
-        return HttpMethods.IsPost(request.Method) && !SendsJson(request) && (SendsBody(context) || !call.BodyIsOptional) ? UnsupportedMediaType() : null;
+        // Whoever names a type means to send a body, however short it is.
+        var maySendNone = call.BodyIsOptional && request.Headers.ContentType.Count == 0 && !SendsBody(context);
+        return HttpMethods.IsPost(request.Method) && !SendsJson(request) && !maySendNone ? UnsupportedMediaType() : null;
     }
 
     public static IResult UnsupportedMediaType() =>

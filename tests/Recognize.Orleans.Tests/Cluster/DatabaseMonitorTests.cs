@@ -10,7 +10,7 @@ using Xunit;
 namespace Recognize.Orleans.Cluster;
 
 /// <summary>What the service makes of the newest time that its database holds, and of its looks at it.</summary>
-public sealed class LookoutTests : IAsyncLifetime
+public sealed class DatabaseMonitorTests : IAsyncLifetime
 {
     private TestDatabase database = null!;
 

@@ -168,6 +168,9 @@ public abstract class ClusterFixture : IAsyncLifetime
         ? Cluster.Silos.Select(silo => silo.SiloAddress).ToList().IndexOf(context.Address.SiloAddress!)
         : throw new InvalidOperationException("It lives nowhere.");
 
+    /// <summary>Other tests leave the clock between two milliseconds, and what is stored are whole ones.</summary>
+    internal void AdvanceToNextMillisecond() => Clock.Advance(TimeSpan.FromTicks(TimeSpan.TicksPerMillisecond - (Clock.GetUtcNow().Ticks % TimeSpan.TicksPerMillisecond)));
+
     /// <summary>Makes grains forget what they hold in memory, as a restart does.</summary>
     internal Task DeactivateAsync(params IAddressable[] grains) => Task.WhenAll(grains.Select(Cluster.DeactivateAsync));
 

@@ -67,6 +67,7 @@ public abstract class CreateTests(ClusterFixture cluster)
     [SkippableFact]
     public async Task What_was_sent_is_stored_and_given_back_to_the_character()
     {
+        cluster.AdvanceToNextMillisecond();
         var request = Journey.RequestOf(id, payload: "a\0b\"\\\u2028\U0001F600 e\u0301") with { ExternalUserId = "älice/'", AuthType = AuthType.Pin };
         var grain = cluster.OneSilo.GetUser(new(Journey.Customer, user));
         await grain.CreateAsync(request);

@@ -2,12 +2,12 @@ using Xunit;
 
 namespace Recognize.Orleans.State;
 
-public sealed class SharedReadsTests
+public sealed class SingleFlightTests
 {
     private readonly List<TaskCompletionSource<int>> begun = [];
     private readonly SingleFlight<int> reads;
 
-    public SharedReadsTests() => reads = new(() =>
+    public SingleFlightTests() => reads = new(() =>
     {
         begun.Add(new(TaskCreationOptions.RunContinuationsAsynchronously));
         return begun[^1].Task;

@@ -248,8 +248,7 @@ public abstract class SweepTests(ClusterFixture cluster)
 
     private async Task EndAsync(string operationId, OperationStatus status)
     {
-        // What is stored are whole milliseconds.
-        cluster.Clock.Advance(TimeSpan.FromTicks(-cluster.Clock.GetUtcNow().Ticks % TimeSpan.TicksPerMillisecond + TimeSpan.TicksPerMillisecond));
+        cluster.AdvanceToNextMillisecond();
         var lifetime = TimeSpan.FromSeconds(5);
         await cluster.OneSilo.CreateAsync(user, operationId, payload: "pay 5", expiresIn: status is OperationStatus.Expired ? lifetime : null);
         _ = status switch
