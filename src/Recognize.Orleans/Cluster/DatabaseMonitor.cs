@@ -14,7 +14,7 @@ internal sealed partial class DatabaseMonitor(
     ServiceClock clock,
     SiloIdentity silo,
     ISiloStatusOracle silos,
-    Fence fence,
+    IFence fence,
     Freshness freshness,
     DatabaseHealth health,
     WriteProbe probe,
@@ -197,7 +197,7 @@ internal sealed class ReadOnlyException() : DbException("The database is read-on
 /// Gives each statement the time, by the database's clock, before which it must begin, and stops a silo that was
 /// refused.
 /// </summary>
-internal sealed class DatabaseGuard(ServiceClock clock, DatabaseMonitor lookout, Fence fence) : WriteGuard
+internal sealed class DatabaseGuard(ServiceClock clock, DatabaseMonitor lookout, IFence fence) : WriteGuard
 {
     public override DateTime Until => clock.RawNow.UtcDateTime + Times.StatementLife;
 

@@ -2,7 +2,6 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http.Features;
 using Recognize.Orleans.Api;
-using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting.Stopping;
@@ -19,8 +18,7 @@ internal sealed partial class Lifecycle(
     ISiloStatusOracle silos,
     FrontEndWaits waits,
     IHostEnvironment environment,
-    Fence fence,
-    OperatorStop stop,
+    ServiceStop stop,
     Listeners listeners,
     IEnumerable<IAlertedCounters> counters,
     TimeProvider clock,
@@ -80,12 +78,12 @@ internal sealed partial class Lifecycle(
     {
         // Readiness is false by now, and the load balancer needs time to see it. Until then every request is served as
         // usual, unless this node may not write any more.
-        if (!fence.IsClosed)
+        if (!stop.IsClosed)
         {
             Log.Stopping(logger, settings.Silo.DrainDelay);
         }
 
-        await Task.WhenAny(fence.Closed, stop.Hastened, DrainAsync(cancellationToken));
+        await Task.WhenAny(stop.Hastened, DrainAsync(cancellationToken));
         waits.Stop();
     }
 
@@ -95,7 +93,7 @@ internal sealed partial class Lifecycle(
     {
         if (cancellationToken.IsCancellationRequested)
         {
-            Log.CutOff(logger, fence.IsClosed ? Fence.ExitCode : StopDeadline.CutOff);
+            stop.TellCutOff();
         }
         else
         {
@@ -134,7 +132,7 @@ internal sealed partial class Lifecycle(
     private async Task DrainAsync(CancellationToken cancellationToken)
     {
         await Task.Delay(settings.Silo.DrainDelay, clock, cancellationToken);
-        if (settings.Silo.DrainDelay > TimeSpan.Zero && !fence.IsClosed && !stop.Hastened.IsCompleted)
+        if (settings.Silo.DrainDelay > TimeSpan.Zero && !stop.Hastened.IsCompleted)
         {
             listeners.IgnoreNewConnections();
             await Task.Delay(Listeners.LastCall, clock, cancellationToken);
@@ -163,9 +161,6 @@ internal sealed partial class Lifecycle(
 
         [LoggerMessage(25, LogLevel.Information, "Stopped.")]
         public static partial void Stopped(ILogger logger);
-
-        [LoggerMessage(29, LogLevel.Error, "The stop was cut off, with exit code {ExitCode}: something did not end in time, as a rule what waits for the database. Whatever was answered is stored.")]
-        public static partial void CutOff(ILogger logger, int exitCode);
 
         [LoggerMessage(26, LogLevel.Information, "Silo {Name} ({Address}) joined.")]
         public static partial void Joined(ILogger logger, string name, SiloAddress address);

@@ -25,8 +25,7 @@ internal static class ServiceHost
     public static async Task<int> ServeAsync(string[] args)
     {
         await using var app = await BuildAsync(args);
-        var fence = app.Services.GetRequiredService<Fence>();
-        var stop = app.Services.GetRequiredService<OperatorStop>();
+        var stop = app.Services.GetRequiredService<ServiceStop>();
         stop.Listen();
         try
         {
@@ -34,12 +33,12 @@ internal static class ServiceHost
             await stop.Begun;
             await app.StopAsync(stop.Patience);
         }
-        catch (Exception exception) when (fence.IsClosed || (exception is not StartRefusedException && app.Lifetime.ApplicationStopping.IsCancellationRequested))
+        catch (Exception exception) when (stop.IsClosed || (exception is not StartRefusedException && app.Lifetime.ApplicationStopping.IsCancellationRequested))
         {
             // The reason is already logged, or an operator stopped the start. The host's exception adds nothing.
         }
 
-        return fence.IsClosed ? Fence.ExitCode : stop.Patience.IsCancellationRequested ? StopDeadline.CutOff : 0;
+        return stop.ExitCode;
     }
 
     private static async Task StartAsync(WebApplication app)
@@ -86,9 +85,6 @@ internal static class ServiceHost
         AddServices(builder, settings, database, clock);
         var app = builder.Build();
 
-        // Created first, so that it is disposed last and watches the disposal of everything else.
-        _ = app.Services.GetRequiredService<StopDeadline>();
-
         // The container disposes only what it has handed out, and the lock of a SQLite file must end with the service.
         _ = app.Services.GetRequiredService<OpenDatabase>();
         UsePipeline(app, settings);
@@ -127,9 +123,8 @@ internal static class ServiceHost
         services.AddSingleton(provider => provider.GetRequiredService<OpenDatabase>().Database);
         services.AddSingleton(clock);
         services.TryAddSingleton<TimeProvider>(clock);
-        services.AddSingleton<StopDeadline>();
-        services.AddSingleton<OperatorStop>();
-        services.AddSingleton<Fence>();
+        services.AddSingleton<ServiceStop>();
+        services.AddSingleton<IFence>(provider => provider.GetRequiredService<ServiceStop>());
         services.AddSingleton<WriteProbe>();
         services.AddSingleton<DatabaseMonitor>();
         services.AddSingleton<WriteGuard, DatabaseGuard>();
@@ -152,7 +147,7 @@ internal static class ServiceHost
         services.AddHostedService<Lifecycle>();
         // The most specific filter, and the last: whoever asks for an audit log has one, whatever levels the rest has.
         builder.Logging.AddFilter(Audit.Category, LogLevel.Information).AddFilter<ConsoleLoggerProvider>(Audit.Category, LogLevel.Information);
-        services.Configure<HostOptions>(options => options.ShutdownTimeout = OperatorStop.LongestOf(settings));
+        services.Configure<HostOptions>(options => options.ShutdownTimeout = ServiceStop.LongestOf(settings));
         builder.Host.UseOrleans(silo =>
         {
             silo.AddRecognize(settings, database.Database);

@@ -31,7 +31,7 @@ internal static class Silo
         silo.Services.AddSingleton<LocalSilo>();
         silo.Services.AddSingleton<ILocalSiloDetails>(services => services.GetRequiredService<LocalSilo>());
         silo.Services.AddSingleton(services => services.GetRequiredService<LocalSilo>().Identity);
-        silo.Services.AddSingleton<IFatalErrorHandler, FatalErrors>();
+        silo.Services.AddSingleton<IFatalErrorHandler>(services => services.GetRequiredService<ServiceStop>());
         silo.Configure<EndpointOptions>(options =>
         {
             options.AdvertisedIPAddress = settings.Silo.AdvertisedAddress;

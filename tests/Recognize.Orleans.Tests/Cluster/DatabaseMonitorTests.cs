@@ -72,7 +72,7 @@ public sealed class DatabaseMonitorTests : IAsyncLifetime
     {
         await using var service = await TestService.StartAsync(database);
 
-        Assert.IsType<FatalErrors>(service.Services.GetRequiredService<IFatalErrorHandler>());
+        Assert.IsType<ServiceStop>(service.Services.GetRequiredService<IFatalErrorHandler>());
     }
 
     private static ServiceClock Clock(TestService service) => service.Services.GetRequiredService<ServiceClock>();

@@ -1,10 +1,10 @@
 using System.Diagnostics;
-using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Hosting.Stopping;
 using Recognize.Orleans.Processes;
-using Xunit;
 using Xunit.Abstractions;
+using Xunit;
 
 namespace Recognize.Orleans.FaultInjection;
 
@@ -56,7 +56,7 @@ public sealed class LostSiloTests(ITestOutputHelper output)
         Assert.All(
             await Task.WhenAll(created.SelectMany(operation => others, async (operation, other) => (operation.Next, Ids: await other.PendingIdsAsync(operation.User)))),
             list => Assert.Contains(list.Next, list.Ids));
-        Assert.Equal(Fence.ExitCode, exit);
+        Assert.Equal(ServiceStop.Fenced, exit);
         Assert.DoesNotContain(frozen.Output, line => line.StartsWith("   at ", StringComparison.Ordinal));
     }
 

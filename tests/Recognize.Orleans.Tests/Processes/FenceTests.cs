@@ -1,7 +1,7 @@
 using System.Net;
-using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Hosting.Stopping;
 using Xunit;
 
 namespace Recognize.Orleans.Processes;
@@ -23,7 +23,7 @@ public sealed class FenceTests
 
         await database.ExecuteAsync(happens);
 
-        Assert.Equal(Fence.ExitCode, await service.ExitAsync());
+        Assert.Equal(ServiceStop.Fenced, await service.ExitAsync());
         Assert.Single(service.Output, line => line.Contains("writes nothing any more and stops", StringComparison.Ordinal) && line.Contains(said, StringComparison.Ordinal));
         Assert.DoesNotContain(service.Output, line => line.Contains("   at ", StringComparison.Ordinal));
         Assert.DoesNotContain(service.Output, line => line.Contains("FATAL", StringComparison.Ordinal));

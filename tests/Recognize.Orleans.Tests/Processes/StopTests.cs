@@ -1,11 +1,11 @@
 using System.Diagnostics;
 using System.Net;
-using Recognize.Orleans.Cluster;
 using Recognize.Orleans.FaultInjection;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Xunit;
+using Recognize.Orleans.Hosting.Stopping;
 using Xunit.Abstractions;
+using Xunit;
 
 namespace Recognize.Orleans.Processes;
 
@@ -123,7 +123,7 @@ public sealed class StopTests(ITestOutputHelper output)
         var exit = await service.ExitAsync();
         output.WriteLine($"ended after {time.Elapsed.TotalSeconds:F1} s");
 
-        Assert.Equal(StopDeadline.CutOff, exit);
+        Assert.Equal(ServiceStop.CutOff, exit);
         Assert.True(time.Elapsed < Hastened, $"It took {time.Elapsed}.");
         Assert.NotEqual(HttpStatusCode.OK, await AnsweredAsync(lost));
         Assert.Single(service.Output, line => line.Contains("The stop was cut off", StringComparison.Ordinal));
