@@ -2,6 +2,7 @@ using System.Data.Common;
 using Microsoft.AspNetCore.Diagnostics;
 using Orleans.Storage;
 using Recognize.Orleans.Customers;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Api;
@@ -42,7 +43,8 @@ internal static partial class ExceptionAnswers
     /// <summary>Turns exceptions into problem details that reveal nothing internal.</summary>
     internal sealed partial class Handler(ApiMetrics metrics, TimeProvider clock, ILogger<Handler> logger) : IExceptionHandler
     {
-        private long quietUntil;
+        // An outage fails every request, and the metrics count them all.
+        private readonly Throttle lines = new(clock, TimeSpan.FromSeconds(10));
 
         public async ValueTask<bool> TryHandleAsync(HttpContext httpContext, Exception exception, CancellationToken cancellationToken)
         {
@@ -71,7 +73,11 @@ internal static partial class ExceptionAnswers
                 return true;
             }
 
-            LogUnavailable(kind, httpContext, exception);
+            if (lines.IsDue())
+            {
+                Log.Unavailable(logger, kind, httpContext.Request.Method, httpContext.Route(), httpContext.TraceId(), exception.GetType().Name, exception.Message);
+            }
+
             httpContext.Response.Headers.RetryAfter = "1";
             await Problem.Unavailable.WriteAsync(httpContext, $"Its database or a node does not do what it was asked. {WhatToDo(httpContext.Request.Method, exception)}");
             return true;
@@ -83,17 +89,6 @@ internal static partial class ExceptionAnswers
             _ when StorageFaults.IsRefusal(exception) => "The request took no effect; send it again.",
             _ => "Whether the request took effect is unknown; send it again, a create with its Idempotency-Key.",
         };
-
-        // An outage fails every request. One line in ten seconds reports it; the metrics count the rest.
-        private void LogUnavailable(string kind, HttpContext context, Exception exception)
-        {
-            var now = clock.GetUtcNow().UtcTicks;
-            var until = Volatile.Read(ref quietUntil);
-            if (now >= until && Interlocked.CompareExchange(ref quietUntil, now + TimeSpan.TicksPerSecond * 10, until) == until)
-            {
-                Log.Unavailable(logger, kind, context.Request.Method, context.Route(), context.TraceId(), exception.GetType().Name, exception.Message);
-            }
-        }
 
         private static partial class Log
         {

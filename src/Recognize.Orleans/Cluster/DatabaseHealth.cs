@@ -10,9 +10,7 @@ namespace Recognize.Orleans.Cluster;
 internal sealed partial class DatabaseHealth
 {
     private readonly ILogger<DatabaseHealth> logger;
-    private readonly Lock gate = new();
-    private DatabaseTrouble? look;
-    private DatabaseTrouble? write;
+    private volatile DatabaseTrouble? trouble;
 
     public DatabaseHealth(IMeterFactory meters, ILogger<DatabaseHealth> logger)
     {
@@ -21,41 +19,33 @@ internal sealed partial class DatabaseHealth
     }
 
     /// <summary>What is wrong; null: nothing.</summary>
-    public DatabaseTrouble? Trouble => (Volatile.Read(ref look), Volatile.Read(ref write)) switch
-    {
-        // This node's own trouble comes first: the database being away as well does not make it better.
-        (_, { IsOfNode: true } own) => own,
-        var (seen, written) => seen ?? written,
-    };
+    public DatabaseTrouble? Trouble => trouble;
 
     /// <summary>Whether the database is away, or accepts no writes, for every node.</summary>
     public bool IsDegraded => Trouble is { IsOfNode: false };
 
-    /// <param name="trouble">What a check of the database met, or null.</param>
-    public void Looked(DatabaseTrouble? trouble) => Set(ref look, trouble);
-
-    /// <param name="trouble">What a write to the database met, or null.</param>
-    public void Wrote(DatabaseTrouble? trouble) => Set(ref write, trouble);
-
-    // Logged once when it begins and once when it is over, not with every check.
-    private void Set(ref DatabaseTrouble? field, DatabaseTrouble? trouble)
+    /// <summary>Logs what begins and what is over, once.</summary>
+    /// <param name="now">What the last check or write met; null: nothing.</param>
+    public void Set(DatabaseTrouble? now)
     {
-        lock (gate)
+        var before = trouble;
+        trouble = now;
+        if (now?.Reason == before?.Reason)
         {
-            var before = Trouble;
-            field = trouble;
-            switch (Trouble)
-            {
-                case null when before is not null:
-                    Log.Well(logger);
-                    break;
-                case { IsOfNode: true } now when now.Reason != before?.Reason:
-                    Log.NotReady(logger, now.Reason);
-                    break;
-                case { IsOfNode: false } now when now.Reason != before?.Reason:
-                    Log.Degraded(logger, now.Reason);
-                    break;
-            }
+            return;
+        }
+
+        if (now is null)
+        {
+            Log.Well(logger);
+        }
+        else if (now.IsOfNode)
+        {
+            Log.NotReady(logger, now.Reason);
+        }
+        else
+        {
+            Log.Degraded(logger, now.Reason);
         }
     }
 

@@ -21,13 +21,12 @@ internal sealed partial class DatabaseMonitor(
     Settings settings,
     ILogger<DatabaseMonitor> logger) : BackgroundService
 {
-    private static readonly TimeSpan WriteInterval = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan LongestWrite = TimeSpan.FromSeconds(5);
 
-    private long? lastWrite;
-    private Task writing = Task.CompletedTask;
-    private bool isOff;
-    private bool isUnusable;
+    private readonly Throttle writes = new(clock, TimeSpan.FromSeconds(5));
+    private Task<DatabaseTrouble?> writing = Task.FromResult<DatabaseTrouble?>(null);
+    private bool isNews;
+    private LogLevel toldOfClock;
 
     /// <summary>Checks the database now, which the storage asks for after a refusal. Checks may overlap.</summary>
     public async Task LookAsync(CancellationToken cancellationToken)
@@ -73,69 +72,83 @@ internal sealed partial class DatabaseMonitor(
 
     private async Task WatchAsync(CancellationToken stoppingToken)
     {
-        var trouble = await TroubleOfAsync(() => LookAsync(stoppingToken), stoppingToken);
-        health.Looked(trouble);
-        if (trouble is null && !fence.IsClosed && writing.IsCompleted && (lastWrite is not { } last || clock.GetElapsedTime(last) >= WriteInterval))
+        if (await TroubleOfAsync(LookAsync, stoppingToken) is { } trouble)
         {
-            lastWrite = clock.GetTimestamp();
+            // What a write meets in an outage is no news, and this node's own trouble is not better because of it.
+            isNews = false;
+            health.Set(health.Trouble is { IsOfNode: true } own && !trouble.IsOfNode ? own : trouble);
+            return;
+        }
 
+        if (fence.IsClosed || !writing.IsCompleted)
+        {
+            return;
+        }
+
+        if (isNews)
+        {
+            health.Set(await writing);
+        }
+
+        isNews = writes.IsDue() || health.Trouble is not null;
+        if (isNews)
+        {
             // Not awaited, so that the checks go on meanwhile.
-            writing = WriteAsync(stoppingToken);
+            writing = TroubleOfAsync(WriteAsync, stoppingToken);
         }
     }
 
-    private async Task WriteAsync(CancellationToken stoppingToken) => health.Wrote(await TroubleOfAsync(
-        async () =>
+    private async Task WriteAsync(CancellationToken stoppingToken)
+    {
+        // SQLite blocks the calling thread while it waits for other writers.
+        await Task.Run(() => database.RenewClaimAsync(settings.Cluster.ServiceId, silo.ClusterId, clock.GetUtcNow(), stoppingToken), stoppingToken)
+            .WaitAsync(LongestWrite, stoppingToken);
+        if (silos.CurrentStatus is SiloStatus.Active)
         {
-            // SQLite blocks the calling thread while it waits for other writers.
-            await Task.Run(() => database.RenewClaimAsync(settings.Cluster.ServiceId, silo.ClusterId, clock.GetUtcNow(), stoppingToken), stoppingToken)
-                .WaitAsync(LongestWrite, stoppingToken);
-            if (silos.CurrentStatus is SiloStatus.Active)
-            {
-                await probe.RunAsync().WaitAsync(LongestWrite, stoppingToken);
-            }
-        },
-        stoppingToken));
+            await probe.RunAsync().WaitAsync(LongestWrite, stoppingToken);
+        }
+    }
 
-    private async Task<DatabaseTrouble?> TroubleOfAsync(Func<Task> work, CancellationToken stoppingToken)
+    private async Task<DatabaseTrouble?> TroubleOfAsync(Func<CancellationToken, Task> work, CancellationToken stoppingToken)
     {
         try
         {
-            await work();
+            await work(stoppingToken);
             return null;
-        }
-        catch (Exception) when (stoppingToken.IsCancellationRequested || fence.IsClosed)
-        {
-            return health.Trouble;
-        }
-        catch (ReadOnlyException)
-        {
-            return new("the database is read-only", IsOfNode: false);
-        }
-        catch (StorageFaultException fault)
-        {
-            return new($"a write failed ({fault.Message})", fault.IsOfNode);
         }
         catch (Exception fault)
         {
-            Log.Failed(logger, fault);
-            switch (database.Classify(fault))
-            {
-                case FaultScope.Node:
-                    return new($"the database refuses this node ({fault.Message})", IsOfNode: true);
-                case FaultScope.Statement:
-                    return new($"the database did not do what it was asked ({fault.Message})", IsOfNode: false);
-                case FaultScope.Session:
-                    database.DropSessions();
-                    break;
-                default:
-                    // Nobody knows which of the idle connections are dead.
-                    database.DropIdle();
-                    break;
-            }
-
-            return new("the database does not answer", IsOfNode: false);
+            return stoppingToken.IsCancellationRequested || fence.IsClosed ? health.Trouble : TroubleOf(fault);
         }
+    }
+
+    private DatabaseTrouble TroubleOf(Exception fault)
+    {
+        Log.Failed(logger, fault);
+        switch (fault)
+        {
+            case ReadOnlyException:
+                return new("the database is read-only", IsOfNode: false);
+            case StorageFaultException write:
+                return new($"a write failed ({write.Message})", write.IsOfNode);
+        }
+
+        switch (database.Classify(fault))
+        {
+            case FaultScope.Node:
+                return new($"the database refuses this node ({fault.Message})", IsOfNode: true);
+            case FaultScope.Statement:
+                return new($"the database did not do what it was asked ({fault.Message})", IsOfNode: false);
+            case FaultScope.Session:
+                database.DropSessions();
+                break;
+            default:
+                // Nobody knows which of the idle connections are dead.
+                database.DropIdle();
+                break;
+        }
+
+        return new("the database does not answer", IsOfNode: false);
     }
 
     private string? WhyClosed(DatabaseStatus look, bool hasJoined)
@@ -159,19 +172,21 @@ internal sealed partial class DatabaseMonitor(
         };
     }
 
-    // Logged once when it begins, not with every check.
+    // Logged when it begins or gets worse, not with every check.
     private void TellOfTheClock()
     {
         var off = clock.Off;
-        if (isOff != (isOff = off.Duration() > ServiceClock.Remarkable) && isOff)
+        var level = off.Duration() > ServiceClock.Unusable ? LogLevel.Error : off.Duration() > ServiceClock.Remarkable ? LogLevel.Warning : LogLevel.Information;
+        if (level > toldOfClock && level is LogLevel.Error)
+        {
+            Log.Unusable(logger, off, ServiceClock.SweepsHeld);
+        }
+        else if (level > toldOfClock && level is LogLevel.Warning)
         {
             Log.Off(logger, off);
         }
 
-        if (isUnusable != (isUnusable = off.Duration() > ServiceClock.Unusable) && isUnusable)
-        {
-            Log.Unusable(logger, off, ServiceClock.SweepsHeld);
-        }
+        toldOfClock = level;
     }
 
     private static partial class Log

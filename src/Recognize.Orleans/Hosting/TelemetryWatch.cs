@@ -32,7 +32,7 @@ internal sealed partial class TelemetryWatch(Settings settings, TimeProvider clo
 
         private static readonly TimeSpan Quiet = TimeSpan.FromMinutes(10);
 
-        private long quietUntil;
+        private readonly Throttle lines = new(clock, Quiet);
 
         protected override void OnEventSourceCreated(EventSource eventSource)
         {
@@ -45,14 +45,7 @@ internal sealed partial class TelemetryWatch(Settings settings, TimeProvider clo
         protected override void OnEventWritten(EventWrittenEventArgs eventData)
         {
             // Counters of the runtime come this way too, and are no errors.
-            if (eventData.Level is EventLevel.LogAlways || eventData.EventId <= 0)
-            {
-                return;
-            }
-
-            var now = clock.GetUtcNow().UtcTicks;
-            var until = Volatile.Read(ref quietUntil);
-            if (now >= until && Interlocked.CompareExchange(ref quietUntil, now + Quiet.Ticks, until) == until)
+            if (eventData.Level is not EventLevel.LogAlways && eventData.EventId > 0 && lines.IsDue())
             {
                 Log.Refused(logger, endpoint, string.Join("; ", (eventData.Payload ?? []).OfType<string>().Select(FirstLine)), Quiet);
             }

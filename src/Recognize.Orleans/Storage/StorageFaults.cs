@@ -11,9 +11,8 @@ namespace Recognize.Orleans.Storage;
 /// </summary>
 internal sealed partial class StorageFaults(Database database, TimeProvider clock, ILogger<StorageFaults> logger)
 {
-    private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(10);
-
-    private long? lastLine;
+    // An outage fails every group.
+    private readonly Throttle lines = new(clock, TimeSpan.FromSeconds(10));
     private Exception? lastOfSession;
 
     public Exception OfRead(Exception fault) => Of(fault, mayBeWritten: false);
@@ -46,10 +45,8 @@ internal sealed partial class StorageFaults(Database database, TimeProvider cloc
             database.DropSessions();
         }
 
-        // An outage fails every group, so it is logged at most once in ten seconds.
-        if (lastLine is not { } last || clock.GetElapsedTime(last) >= Quiet)
+        if (lines.IsDue())
         {
-            lastLine = clock.GetTimestamp();
             Log.Failed(logger, fault);
         }
 
