@@ -1,7 +1,7 @@
 using System.Data.Common;
 using Microsoft.Extensions.Configuration.CommandLine;
 using Microsoft.Extensions.Configuration.EnvironmentVariables;
-using Microsoft.Extensions.Configuration.Json;
+using Microsoft.Extensions.Configuration.Memory;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
 
@@ -25,14 +25,20 @@ internal static class ConfigurationCommand
         var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, errors, out var defaults);
         CustomerDirectory.Read(builder.Configuration, DemoCustomer.IsOffered(builder.Environment, settings), errors);
 
-        var set = Sections.SelectMany(section => builder.Configuration.GetSection(section).AsEnumerable()).Where(setting => setting.Value is not null).Select(setting => setting.Key);
-        foreach (var key in set.Concat(defaults.Keys).Distinct(StringComparer.OrdinalIgnoreCase).Order(StringComparer.OrdinalIgnoreCase))
+        // The lowest provider: what nothing else sets is shown too.
+        builder.Configuration.Sources.Insert(0, new MemoryConfigurationSource { InitialData = defaults });
+        ((IConfigurationRoot)builder.Configuration).GetDebugView(setting =>
         {
-            var (text, source) = string.IsNullOrWhiteSpace(builder.Configuration[key]) && defaults.ContainsKey(key)
-                ? (defaults[key], "default")
-                : (builder.Configuration[key], SourceOf(builder.Configuration, key));
-            Console.WriteLine($"{key} = {Shown(key, text)}   # {source}");
-        }
+            if (defaults.ContainsKey(setting.Path) || Sections.Contains(setting.Path.Split(':')[0], StringComparer.OrdinalIgnoreCase))
+            {
+                // An empty setting is an absent one.
+                var isDefault = setting.ConfigurationProvider is MemoryConfigurationProvider || string.IsNullOrWhiteSpace(setting.Value);
+                var (text, source) = isDefault ? (defaults.GetValueOrDefault(setting.Path), "default") : (setting.Value, NameOf(setting.ConfigurationProvider));
+                Console.WriteLine($"{setting.Path} = {Shown(setting.Path, setting.Key, text)}   # {source}");
+            }
+
+            return "";
+        });
 
         if (DemoCustomer.IsOffered(builder.Environment, settings))
         {
@@ -47,18 +53,16 @@ internal static class ConfigurationCommand
         return errors.Count == 0 ? Commands.Done : Commands.Failed;
     }
 
-    private static string Shown(string key, string? text)
+    private static string Shown(string path, string name, string? text) => text switch
     {
-        var name = key[(key.LastIndexOf(':') + 1)..];
-        return text switch
-        {
-            null => "(none)",
-            _ when Secrets.Any(secret => name.Contains(secret, StringComparison.OrdinalIgnoreCase)) => Hidden,
-            _ when key.StartsWith("ConnectionStrings:", StringComparison.OrdinalIgnoreCase) => WithoutSecrets(text),
-            _ when name.Equals("Sha256", StringComparison.OrdinalIgnoreCase) && text.Length > ShownOfHash => $"{text[..ShownOfHash]}…",
-            _ => text,
-        };
-    }
+        null => "(none)",
+        _ when IsSecret(name) => Hidden,
+        _ when path.StartsWith("ConnectionStrings:", StringComparison.OrdinalIgnoreCase) => WithoutSecrets(text),
+        _ when name.Equals("Sha256", StringComparison.OrdinalIgnoreCase) && text.Length > ShownOfHash => $"{text[..ShownOfHash]}…",
+        _ => text,
+    };
+
+    private static bool IsSecret(string name) => Secrets.Any(secret => name.Contains(secret, StringComparison.OrdinalIgnoreCase));
 
     // In a malformed connection string the password may be anywhere, so all of it is hidden.
     private static string WithoutSecrets(string connectionString)
@@ -66,7 +70,7 @@ internal static class ConfigurationCommand
         try
         {
             var parts = new DbConnectionStringBuilder { ConnectionString = connectionString };
-            foreach (var name in parts.Keys.Cast<string>().Where(name => Secrets.Any(secret => name.Contains(secret, StringComparison.OrdinalIgnoreCase))).ToList())
+            foreach (var name in parts.Keys.Cast<string>().Where(IsSecret).ToList())
             {
                 parts[name] = Hidden;
             }
@@ -79,15 +83,12 @@ internal static class ConfigurationCommand
         }
     }
 
-    // The last provider that has the key wins.
-    private static string SourceOf(IConfigurationRoot configuration, string key) => configuration.Providers.Reverse().FirstOrDefault(provider => provider.TryGet(key, out _)) switch
+    private static string NameOf(IConfigurationProvider provider) => provider switch
     {
-        JsonConfigurationProvider file => file.Source.Path ?? "file",
+        FileConfigurationProvider file => file.Source.Path ?? "file",
         SettingPerFile files => $"file in {files.Directory}",
         EnvironmentVariablesConfigurationProvider => "environment variable",
         CommandLineConfigurationProvider => "command line",
-        ChainedConfigurationProvider => "host",
-        { } other => other.ToString() ?? other.GetType().Name,
-        null => "default",
+        _ => $"{provider}",
     };
 }
