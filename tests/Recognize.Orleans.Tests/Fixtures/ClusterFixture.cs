@@ -71,7 +71,7 @@ public abstract class ClusterFixture : IAsyncLifetime
     private const string FirstSilo = "Silo_0";
 
     /// <summary>Ends what hangs: far longer than anything takes, shorter than the patience of a person.</summary>
-    internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    internal static readonly TimeSpan Patience = ServiceProcess.Patience;
 
     private readonly StorageEngine engine;
     private readonly bool otherGroupCommit;

@@ -6,8 +6,6 @@ namespace Recognize.Orleans.Fixtures;
 /// <summary>Reads the gauges of a service; other services of this process have meters of their own.</summary>
 internal static class Gauge
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
-
     /// <summary>What a gauge shows now; null: nothing.</summary>
     public static double? Read(TestService service, string name)
     {
@@ -33,7 +31,7 @@ internal static class Gauge
     /// <summary>What a gauge shows as soon as it shows anything.</summary>
     public static async Task<double> ReadAsync(TestService service, string name)
     {
-        var patience = Task.Delay(Patience);
+        var patience = Task.Delay(ServiceProcess.Patience);
         while (!patience.IsCompleted)
         {
             if (Read(service, name) is { } value)

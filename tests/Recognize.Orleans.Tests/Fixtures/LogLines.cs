@@ -5,8 +5,6 @@ namespace Recognize.Orleans.Fixtures;
 /// <summary>Keeps what a service logs, and lets a test wait for a line instead of for a time.</summary>
 internal sealed class LogLines : ILoggerProvider
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
-
     private readonly Lock gate = new();
     private readonly List<LogLine> lines = [];
     private TaskCompletionSource changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -39,7 +37,7 @@ internal sealed class LogLines : ILoggerProvider
                 next = changed.Task;
             }
 
-            await next.WaitAsync(Patience);
+            await next.WaitAsync(ServiceProcess.Patience);
         }
     }
 

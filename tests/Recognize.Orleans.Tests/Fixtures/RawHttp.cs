@@ -9,8 +9,6 @@ namespace Recognize.Orleans.Fixtures;
 /// <summary>Sends requests as the bytes that they are given as. A client library would tidy up their paths and headers.</summary>
 internal static class RawHttp
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
-
     /// <summary>The bytes of a request. Targets and headers are Latin-1, one byte for each character.</summary>
     public static byte[] Request(string method, string target, IEnumerable<(string Name, string Value)> headers, byte[]? body = null)
     {
@@ -31,7 +29,7 @@ internal static class RawHttp
     /// <summary>Sends one request on a connection of its own and reads the answer to the end of the connection.</summary>
     public static async Task<Answer> SendAsync(Uri server, byte[] request)
     {
-        using var timeout = new CancellationTokenSource(Patience);
+        using var timeout = new CancellationTokenSource(ServiceProcess.Patience);
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(IPEndPoint.Parse(server.Authority), timeout.Token);
         await using var stream = new NetworkStream(socket);
@@ -44,7 +42,7 @@ internal static class RawHttp
     /// <summary>Sends what may be less than a request on a connection of its own, says that nothing more comes, and reads whatever comes back.</summary>
     public static async Task SendAndLeaveAsync(Uri server, byte[] request)
     {
-        using var timeout = new CancellationTokenSource(Patience);
+        using var timeout = new CancellationTokenSource(ServiceProcess.Patience);
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         await socket.ConnectAsync(IPEndPoint.Parse(server.Authority), timeout.Token);
         await using var stream = new NetworkStream(socket);
