@@ -3,8 +3,8 @@ using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting.Stopping;
 using Recognize.Orleans.Processes;
-using Xunit.Abstractions;
 using Xunit;
+using Xunit.Abstractions;
 
 namespace Recognize.Orleans.FaultInjection;
 

@@ -4,8 +4,8 @@ using Recognize.Orleans.FaultInjection;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting.Stopping;
-using Xunit.Abstractions;
 using Xunit;
+using Xunit.Abstractions;
 
 namespace Recognize.Orleans.Processes;
 

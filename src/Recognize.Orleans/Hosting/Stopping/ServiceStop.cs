@@ -138,7 +138,11 @@ internal sealed partial class ServiceStop(Settings settings, IHostApplicationLif
             log.Start();
             log.Join(LastMoment);
             Environment.Exit(ExitCode);
-        }) { IsBackground = true, Name = "Recognize.Orleans stop" }.Start();
+        })
+        {
+            IsBackground = true,
+            Name = "Recognize.Orleans stop",
+        }.Start();
     }
 
     private void TellAndFlush()
