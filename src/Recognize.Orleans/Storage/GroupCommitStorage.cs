@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Threading.Channels;
 using Orleans.Storage;
@@ -95,7 +94,7 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
 
     public async Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState, CancellationToken cancellationToken)
     {
-        var row = await reader.ReadAsync(new RowKey(stateName, grainId), cancellationToken);
+        var row = await reader.ReadAsync(new RowKey(stateName, grainId), cancellationToken).ConfigureAwait(false);
         grainState.ETag = row?.Version.ToString(CultureInfo.InvariantCulture);
         grainState.RecordExists = row is { Payload: not null };
         grainState.State = row is { Payload: { } payload } ? serializer.Deserialize<T>(new(payload))! : Activator.CreateInstance<T>();
@@ -107,7 +106,7 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
         var version = VersionOf(grainState);
         var keys = grainState.State is IIndexedState indexed ? indexed.KeysOf(row.Key, isFirst: version is null) : default;
         var write = new RowWrite(row, serializer.Serialize(grainState.State).ToArray(), version, keys);
-        await WriteAsync(write, cancellationToken);
+        await WriteAsync(write, cancellationToken).ConfigureAwait(false);
         (grainState.ETag, grainState.RecordExists) = (write.Next.ToString(CultureInfo.InvariantCulture), true);
     }
 
@@ -115,7 +114,7 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
     {
         if (grainState.ETag is not null)
         {
-            await WriteAsync(new(new(stateName, grainId), Payload: null, VersionOf(grainState)), cancellationToken);
+            await WriteAsync(new(new(stateName, grainId), Payload: null, VersionOf(grainState)), cancellationToken).ConfigureAwait(false);
             grainState.ETag = null;
         }
 
@@ -130,7 +129,18 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
         using var span = Tracing.StartShare("write");
         try
         {
-            await WriteAsync(write, span, cancellationToken);
+            var item = new WriteItem(write, cancellationToken) { Span = span };
+            if (Interlocked.Add(ref queuedBytes, item.Bytes) > limits.QueuedBytes || !writes.Writer.TryWrite(item))
+            {
+                Interlocked.Add(ref queuedBytes, -item.Bytes);
+                throw new StorageBusyException();
+            }
+
+            // In the caller's turn each await on the way back would be scheduled anew.
+            if (await item.Done.Task.ConfigureAwait(false) is not WriteOutcome.Written and var refusal)
+            {
+                throw FaultOf(refusal, write);
+            }
         }
         catch (Exception fault)
         {
@@ -139,28 +149,19 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
         }
     }
 
-    private async Task WriteAsync(RowWrite write, Activity? span, CancellationToken cancellationToken)
+    private Exception FaultOf(WriteOutcome refusal, RowWrite write)
     {
-        var item = new WriteItem(write, cancellationToken) { Span = span };
-        if (Interlocked.Add(ref queuedBytes, item.Bytes) > limits.QueuedBytes || !writes.Writer.TryWrite(item))
+        switch (refusal)
         {
-            Interlocked.Add(ref queuedBytes, -item.Bytes);
-            throw new StorageBusyException();
-        }
-
-        switch (await item.Done.Task)
-        {
-            case WriteOutcome.Written:
-                return;
             case WriteOutcome.Conflicts:
-                throw new InconsistentStateException($"The row of {write.Row.Type} {write.Row.Key} is not at version {write.Version?.ToString(CultureInfo.InvariantCulture) ?? "none"} any more.");
+                return new InconsistentStateException($"The row of {write.Row.Type} {write.Row.Key} is not at version {write.Version?.ToString(CultureInfo.InvariantCulture) ?? "none"} any more.");
             case WriteOutcome.TooLate:
-                throw StorageFaultException.Refused("The statement was too long on its way.");
+                return StorageFaultException.Refused("The statement was too long on its way.");
             case WriteOutcome.Fenced:
                 guard.Refused();
-                throw new SiloFencedException();
+                return new SiloFencedException();
             default:
-                throw new InvalidOperationException($"The database told no outcome of the write to {write.Row.Type}.");
+                return new InvalidOperationException($"The database told no outcome of the write to {write.Row.Type}.");
         }
     }
 

@@ -76,7 +76,7 @@ internal sealed class RowReader : ILifecycleParticipant<ISiloLifecycle>, IDispos
         var item = ask(span);
         try
         {
-            return queue.Writer.TryWrite(item) ? await item.Done.Task.WaitAsync(cancellationToken) : throw new StorageBusyException();
+            return queue.Writer.TryWrite(item) ? await item.Done.Task.WaitAsync(cancellationToken).ConfigureAwait(false) : throw new StorageBusyException();
         }
         catch (Exception fault)
         {
