@@ -244,11 +244,16 @@ internal static class ApiContract
     internal static bool Accepts(StringValues accept, string type)
     {
         // Nearly every client sends one of these, and none of them needs parsing.
-        if (accept is [] or ["*/*"] || (accept is [var only] && only == type) || accept.All(string.IsNullOrWhiteSpace))
+        if (accept is [] or ["*/*"] || (accept is [var only] && only == type))
         {
             return true;
         }
 
+        return accept.All(string.IsNullOrWhiteSpace) || IsAmong(accept, type);
+    }
+
+    private static bool IsAmong(StringValues accept, string type)
+    {
         if (!MediaTypeHeaderValue.TryParseList([.. accept.OfType<string>()], out var ranges))
         {
             return false;

@@ -21,12 +21,13 @@ internal static class Conditions
     /// </summary>
     public static TimeSpan? PreferredWait(HttpContext context)
     {
-        if (HttpMethods.IsHead(context.Request.Method))
+        var header = context.Request.Headers["Prefer"];
+        if (header.Count == 0 || HttpMethods.IsHead(context.Request.Method))
         {
             return null;
         }
 
-        foreach (var preference in context.Request.Headers["Prefer"].SelectMany(header => (header ?? "").Split(',')))
+        foreach (var preference in header.SelectMany(one => (one ?? "").Split(',')))
         {
             // The first wait of several counts. Parameters follow a semicolon; wait has none.
             if (preference.Split(';')[0].Split('=', 2) is not [var name, var value] || !name.Trim().Equals("wait", StringComparison.OrdinalIgnoreCase))

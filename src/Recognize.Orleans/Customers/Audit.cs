@@ -24,7 +24,10 @@ internal sealed partial class Audit(Settings settings, TimeProvider clock, ILogg
     /// <param name="subject">To what: members of the entry; those without a value are left out.</param>
     /// <param name="call">The call.</param>
     /// <param name="nameOf">The name of an outcome.</param>
-    public async Task<T> RecordAsync<T>(ApiKey key, string action, (string Member, string? Value)[] subject, Func<Task<T>> call, Func<T, string> nameOf)
+    public Task<T> RecordAsync<T>(ApiKey key, string action, (string Member, string? Value)[] subject, Func<Task<T>> call, Func<T, string> nameOf) =>
+        logger is null ? call() : CallAsync(key, action, subject, call, nameOf);
+
+    private async Task<T> CallAsync<T>(ApiKey key, string action, (string Member, string? Value)[] subject, Func<Task<T>> call, Func<T, string> nameOf)
     {
         T outcome;
         try

@@ -195,8 +195,8 @@ internal static class ServiceHost
         app.UseCalls();
 
         var v2 = app.MapGroup("/v2").AnswersHead();
-        v2.MapOperations();
-        v2.MapUsers();
+        ActivatorUtilities.CreateInstance<OperationEndpoints>(app.Services).Map(v2);
+        ActivatorUtilities.CreateInstance<UserEndpoints>(app.Services).Map(v2);
         app.MapApiDocument(withDemo: DemoCustomer.IsOffered(app.Environment, settings));
     }
 

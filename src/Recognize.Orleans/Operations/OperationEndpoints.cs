@@ -5,9 +5,12 @@ using Recognize.Orleans.Customers;
 namespace Recognize.Orleans.Operations;
 
 /// <summary>The routes of operations.</summary>
-internal static class OperationEndpoints
+// What they need is given to them once. A parameter of a handler makes a scope of services for each request.
+internal sealed class OperationEndpoints(IGrainFactory grains, FrontEndWaits waits, TimeProvider clock, Audit audit)
 {
-    public static void MapOperations(this IEndpointRouteBuilder v2)
+    private static readonly IResult Success = ApiContract.Json(new SuccessBody(), OperationJson.Web.SuccessBody);
+
+    public void Map(IEndpointRouteBuilder v2)
     {
         v2.MapPost("/users/{userId}/operations", CreateAsync).Demands("createOperation", Scopes.Operations);
         v2.MapGet("/operations/{operationId}", ReadAsync).Demands("getOperation", Scopes.Operations);
@@ -15,7 +18,7 @@ internal static class OperationEndpoints
         v2.MapPost("/operations/{operationId}/cancel", CancelAsync).Demands("cancelOperation", Scopes.Operations, bodyIsOptional: true);
     }
 
-    private static async Task<IResult> CreateAsync(string userId, HttpContext context, IGrainFactory grains, TimeProvider clock, Audit audit)
+    private async Task<IResult> CreateAsync(string userId, HttpContext context)
     {
         var (body, error) = await ApiContract.ReadBodyAsync(context, OperationJson.Web.CreateOperationBody);
         RequestTarget.TryDecode(userId, out userId);
@@ -42,7 +45,7 @@ internal static class OperationEndpoints
         return Answer(await audit.RecordAsync(context.Key(), "create", [("userId", userId), ("operationId", request.OperationId)], () => GrainRetry.CallAsync(clock, () => user.CreateAsync(request)), OperationMetrics.NameOf));
     }
 
-    private static async Task<IResult> ReadAsync(string operationId, HttpContext context, IGrainFactory grains, FrontEndWaits waits, TimeProvider clock)
+    private async Task<IResult> ReadAsync(string operationId, HttpContext context)
     {
         if (ErrorInPath(ref operationId) is { } error)
         {
@@ -72,7 +75,7 @@ internal static class OperationEndpoints
             : Answer(OperationOutcome.NotFound);
     }
 
-    private static async Task<IResult> DecideAsync(string operationId, HttpContext context, IGrainFactory grains, TimeProvider clock, Audit audit)
+    private async Task<IResult> DecideAsync(string operationId, HttpContext context)
     {
         var (body, error) = await ApiContract.ReadBodyAsync(context, OperationJson.Web.DecisionBody);
         error = ErrorInPath(ref operationId)
@@ -101,7 +104,7 @@ internal static class OperationEndpoints
         return Answer(await audit.RecordAsync(context.Key(), body.Decision!, [("userId", decision.UserId), ("operationId", operationId)], () => GrainRetry.CallAsync(clock, () => operation.DecideAsync(decision)), OperationMetrics.NameOf));
     }
 
-    private static async Task<IResult> CancelAsync(string operationId, HttpContext context, IGrainFactory grains, TimeProvider clock, Audit audit)
+    private async Task<IResult> CancelAsync(string operationId, HttpContext context)
     {
         var (body, error) = await ApiContract.ReadBodyAsync(context, OperationJson.Web.CancelBody, otherwise: new());
         error = ErrorInPath(ref operationId) ?? error ?? OperationLimits.ErrorInReason(body!.Reason);
@@ -124,7 +127,7 @@ internal static class OperationEndpoints
 
     private static IResult Answer(OperationOutcome outcome) => outcome switch
     {
-        OperationOutcome.Done => ApiContract.Json(new SuccessBody(), OperationJson.Web.SuccessBody),
+        OperationOutcome.Done => Success,
         OperationOutcome.Duplicate => Problem.OperationExists.Because("operationId must be new: an operation of this id exists or existed."),
         OperationOutcome.IdempotencyKeyReused => Problem.IdempotencyKeyReused.Because("Idempotency-Key was sent before for this operationId, with another user or other members."),
         OperationOutcome.PendingLimitReached => Problem.PendingLimitReached.Because("The user has as many pending operations as the service allows; decide one of them to make room."),

@@ -9,7 +9,7 @@ using Recognize.Orleans.Operations.Pending;
 namespace Recognize.Orleans.Operations;
 
 /// <summary>The routes of users.</summary>
-internal static class UserEndpoints
+internal sealed class UserEndpoints(IGrainFactory grains, PendingLists lists, FrontEndWaits waits, TimeProvider clock)
 {
     private const int DefaultLimit = 20;
     private const int LongestCursor = 100;
@@ -21,14 +21,14 @@ internal static class UserEndpoints
     // Proxies and load balancers close connections that are silent for a minute.
     private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(15);
 
-    public static void MapUsers(this IEndpointRouteBuilder v2)
+    public void Map(IEndpointRouteBuilder v2)
     {
         v2.MapGet("/users/{userId}/operations", ListHistoryAsync).Demands("listOperations", Scopes.Operations | Scopes.Decisions);
         v2.MapGet("/users/{userId}/operations/pending", ListPendingAsync).Demands("listPendingOperations", Scopes.Operations | Scopes.Decisions);
         v2.MapGet("/users/{userId}/operations/events", StreamPendingAsync).Demands("streamPendingOperations", Scopes.Operations | Scopes.Decisions, answers: EventStream);
     }
 
-    private static async Task<IResult> ListHistoryAsync(string userId, HttpContext context, IGrainFactory grains, TimeProvider clock)
+    private async Task<IResult> ListHistoryAsync(string userId, HttpContext context)
     {
         var query = context.Request.Query;
         var (limit, cursor, status) = (query["limit"], query["cursor"], query["status"]);
@@ -64,7 +64,7 @@ internal static class UserEndpoints
             : null;
     }
 
-    private static async Task<IResult> ListPendingAsync(string userId, HttpContext context, PendingLists lists, FrontEndWaits waits, TimeProvider clock)
+    private async Task<IResult> ListPendingAsync(string userId, HttpContext context)
     {
         if (ErrorInPath(ref userId) is { } error)
         {
@@ -104,7 +104,7 @@ internal static class UserEndpoints
         Task<RenderedList> AskAsync() => reader.AskAsync(isKnown);
     }
 
-    private static async Task<IResult> StreamPendingAsync(string userId, HttpContext context, PendingLists lists, FrontEndWaits waits, TimeProvider clock)
+    private async Task<IResult> StreamPendingAsync(string userId, HttpContext context)
     {
         if (ErrorInPath(ref userId) is { } error)
         {
