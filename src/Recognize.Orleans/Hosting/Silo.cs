@@ -104,6 +104,9 @@ internal static class Silo
         services.AddSingleton<OperationNumbers>();
         services.AddSingleton<CustomerQuotas>();
         services.AddSingleton<UserMigration>();
+
+        // Checked once a minute, which is the default, an activation could stay for twice its age.
+        services.Configure<GrainCollectionOptions>(options => options.CollectionQuantum = TimeSpan.FromSeconds(10));
     }
 
     /// <summary>

@@ -12,7 +12,7 @@ namespace Recognize.Orleans.Operations;
 [GrainType("recognize.operation")]
 // An operation is busy for a moment and then read occasionally. A short age keeps idle activations from filling the
 // memory.
-[CollectionAgeLimit(Minutes = 2)]
+[CollectionAgeLimit(Minutes = 1)]
 // On the silo of the front end that asks for it first, or of the user's grain whose list shows it.
 [PreferLocalPlacement]
 internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWatchedGrain, IRemovableGrain
