@@ -22,11 +22,11 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     private readonly OperationMetrics metrics;
     private readonly TimeProvider clock;
     private readonly Watchers watchers = new();
-    private bool isEndTold;
 
-    // The one write of this grain that is in flight, or the last one.
-    private Task writing = Task.CompletedTask;
-    private Task<OperationOutcome>? expiring;
+    // Calls interleave, writes do not: each begins after the one before has ended, and sees its outcome.
+    private readonly Turns writes = new();
+    private Task expiring = Task.CompletedTask;
+    private bool isEndTold;
 
     public OperationGrain(IGrainStorage storage, Freshness freshness, Settings settings, OperationMetrics metrics, TimeProvider clock)
     {
@@ -63,13 +63,14 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
 
     public async Task<Operation?> GetAsync()
     {
-        var current = await ReadAsync();
+        var (_, current) = await ReadAsync();
         if (current?.IsOverdue(clock.GetUtcNow()) is true)
         {
             // "Expired" is written before any caller is told. A decision that is in flight to the database then fails;
-            // a decision that was written first is returned.
-            await (expiring is { IsCompleted: false } ? expiring : expiring = ExpireAsync());
-            current = await ReadAsync();
+            // a decision that was written first is returned. All callers share the write, and its failure.
+            expiring = expiring.IsCompleted ? ExpireAsync() : expiring;
+            await expiring;
+            (_, current) = await ReadAsync();
         }
 
         return current?.ToOperation();
@@ -79,7 +80,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     {
         if (settings.Operations.Retention is { } retention && ServiceClock.MaySweepBy(clock))
         {
-            await InTurnAsync(() => RemoveIfOldAsync(retention, clock.GetUtcNow()));
+            await RemoveIfOldAsync(retention, clock.GetUtcNow());
         }
 
         // It was only activated to check its age.
@@ -104,9 +105,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     private bool IsFinal(OperationState known) =>
         known.Status is not OperationStatus.Pending && (settings.Operations.Retention is not { } retention || clock.GetUtcNow() < known.DecidedAt + retention.Operations);
 
-    private async ValueTask<OperationState?> ReadAsync() => (await ReadRowAsync()).Current;
-
-    private async ValueTask<(GrainState<OperationState> Row, OperationState? Current)> ReadRowAsync()
+    private async ValueTask<(GrainState<OperationState> Row, OperationState? Current)> ReadAsync()
     {
         var row = await state.ReadRowAsync();
         if (StoredState<OperationState>.StateIn(row) is not { RemovedAt: null } current)
@@ -144,18 +143,19 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         return EndAsync(current => (OperationOutcome.Expired, current.Expire(now)));
     }
 
-    private Task<OperationOutcome> EndAsync(Func<OperationState, (OperationOutcome Outcome, OperationState Next)> end) => InTurnAsync(async () =>
+    private async Task<OperationOutcome> EndAsync(Func<OperationState, (OperationOutcome Outcome, OperationState Next)> rule)
     {
+        using var turn = await writes.TakeAsync();
         while (true)
         {
             // The rule and the version check of the write must use this same row, whatever is read in the meantime.
-            var (row, current) = await ReadRowAsync();
+            var (row, current) = await ReadAsync();
             if (current is null)
             {
                 return OperationOutcome.NotFound;
             }
 
-            var (outcome, next) = end(current);
+            var (outcome, next) = rule(current);
             if (next == current || await TryWriteEndAsync(row, next))
             {
                 return outcome;
@@ -163,13 +163,12 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
 
             // Another activation wrote first. The same rule is applied to what it wrote.
         }
-    });
+    }
 
     private async Task<bool> TryWriteEndAsync(GrainState<OperationState> read, OperationState end)
     {
         // Announced before the end can be visible: from here on the list is read from the rows, even if this silo dies.
-        var user = User(end.UserId);
-        await user.EndingAsync(end.OperationId);
+        await User(end.UserId).EndingAsync(end.OperationId);
         try
         {
             if (!await state.TryWriteAsync(read, end))
@@ -196,42 +195,18 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         return User(end.UserId).EndedAsync(end.OperationId);
     }
 
-    private async Task<bool> RemoveIfOldAsync(RetentionSettings retention, DateTimeOffset now)
+    private async Task RemoveIfOldAsync(RetentionSettings retention, DateTimeOffset now)
     {
+        using var turn = await writes.TakeAsync();
         var read = await state.ReadRowAsync();
         var current = StoredState<OperationState>.StateIn(read);
         if (current?.HadEndedBy(now - retention.Operations) is true && await state.TryWriteAsync(read, current.Remove(now)))
         {
             metrics.Removed("operation");
-            return true;
         }
-
-        if (current?.RemovedAt <= now - retention.Tombstones && await state.TryDeleteAsync(read))
+        else if (current?.RemovedAt <= now - retention.Tombstones && await state.TryDeleteAsync(read))
         {
             metrics.Removed("tombstone");
-            return true;
-        }
-
-        return false;
-    }
-
-    // Calls interleave, writes do not: each begins after the one before has ended, and sees its outcome.
-    private async Task<T> InTurnAsync<T>(Func<Task<T>> write)
-    {
-        while (!writing.IsCompleted)
-        {
-            await writing.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
-        }
-
-        var mine = write();
-        writing = mine;
-        try
-        {
-            return await mine;
-        }
-        finally
-        {
-            writing = writing == mine ? Task.CompletedTask : writing;
         }
     }
 
