@@ -253,6 +253,6 @@ public enum OperationOutcome
     /// <summary>It cannot be cancelled: the user has denied it.</summary>
     AlreadyDenied = 13,
 
-    /// <summary>The payloads of the user's pending operations have as many bytes as the service allows.</summary>
+    /// <summary>The user's pending list has as many bytes, as it is sent, as the service allows.</summary>
     PendingBytesReached = 14,
 }

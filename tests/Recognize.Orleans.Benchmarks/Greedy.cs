@@ -7,12 +7,10 @@ namespace Recognize.Orleans.Benchmarks;
 /// <summary>What a greedy customer asks for.</summary>
 internal enum GreedyFlood
 {
-    LargeList,
+    FullLists,
     UnreadStreams,
-    LongIdLists,
-    LongIdCreates,
-    UnknownOperations,
-    UnknownUsers,
+    RefusedCreates,
+    UnknownIds,
 }
 
 /// <summary>
@@ -29,12 +27,10 @@ internal sealed class Greedy(Options options)
     private static readonly TimeSpan LongestSettling = TimeSpan.FromSeconds(10);
     private static readonly IReadOnlyDictionary<GreedyFlood, string> Names = new Dictionary<GreedyFlood, string>
     {
-        [GreedyFlood.LargeList] = "large list",
+        [GreedyFlood.FullLists] = "full lists",
         [GreedyFlood.UnreadStreams] = "unread streams",
-        [GreedyFlood.LongIdLists] = "long ids listed",
-        [GreedyFlood.LongIdCreates] = "long ids created",
-        [GreedyFlood.UnknownOperations] = "unknown ids read",
-        [GreedyFlood.UnknownUsers] = "unknown ids listed",
+        [GreedyFlood.RefusedCreates] = "refused creates",
+        [GreedyFlood.UnknownIds] = "unknown ids",
     };
 
     // The machine must survive what the server may not.
@@ -128,7 +124,7 @@ internal sealed class Greedy(Options options)
         async Task<(long During, long After)?> HeapAsync()
         {
             await greedy.GoAsync(cancellationToken);
-            while (flood is GreedyFlood.UnknownOperations or GreedyFlood.UnknownUsers && (await greedy.TallyAsync(cancellationToken)).Count < options.Operations)
+            while (flood is GreedyFlood.UnknownIds && (await greedy.TallyAsync(cancellationToken)).Count < options.Operations)
             {
                 await Task.Delay(UntilFlooded, cancellationToken);
             }

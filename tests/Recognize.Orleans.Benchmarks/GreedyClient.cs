@@ -30,10 +30,9 @@ internal sealed record Tally(double Seconds, long Bytes, IReadOnlyDictionary<str
 /// </summary>
 internal sealed class GreedyClient(GreedyFlood flood, IPEndPoint server, string headers, int connections)
 {
+    // Payloads fill a list with the fewest creates, ids of three bytes a character with the most operations.
     private const int LargePayload = 16_384;
-    private const int MostPending = 1_000;
-    private const int LongIdUsers = 50;
-    private const int LongIdsOfAUser = 800;
+    private const int Users = 50;
     private const int LongId = 256;
 
     private static readonly TimeSpan BetweenChanges = TimeSpan.FromMilliseconds(500);
@@ -95,22 +94,24 @@ internal sealed class GreedyClient(GreedyFlood flood, IPEndPoint server, string 
     {
         switch (flood)
         {
-            case GreedyFlood.LargeList or GreedyFlood.UnreadStreams:
+            case GreedyFlood.UnreadStreams:
                 using (var connection = Connect())
                 {
-                    for (var number = 0; number < MostPending && Count(connection.Exchange(CreateLarge($"large-{number}"))) == 200; number++)
+                    for (var number = 0; Count(connection.Exchange(CreateLarge($"large-{number}"))) == 200; number++)
                     {
                     }
                 }
 
                 break;
-            case GreedyFlood.LongIdLists or GreedyFlood.LongIdCreates:
+            case GreedyFlood.FullLists or GreedyFlood.RefusedCreates:
+                // Until each user has refused one: all have about as many.
+                var full = 0;
                 isGoing = true;
                 Start(connections, connection =>
                 {
-                    var number = Next();
-                    isGoing &= number < LongIdUsers * LongIdsOfAUser;
-                    return number <= LongIdUsers * LongIdsOfAUser ? Count(connection.Exchange(CreateLong(number))) : 0;
+                    var status = Count(connection.Exchange(CreateLong(Next())));
+                    isGoing &= status == 200 || Interlocked.Increment(ref full) < Users;
+                    return status;
                 });
                 threads.ForEach(thread => thread.Join());
                 threads.Clear();
@@ -123,26 +124,19 @@ internal sealed class GreedyClient(GreedyFlood flood, IPEndPoint server, string 
         isGoing = true;
         switch (flood)
         {
-            case GreedyFlood.LargeList:
-                var list = Request("GET", $"users/{LargeUser}/operations/pending");
-                Repeat(_ => list);
+            case GreedyFlood.FullLists:
+                Repeat(number => Request("GET", $"users/{LongIdUser(number)}/operations/pending"));
                 break;
             case GreedyFlood.UnreadStreams:
                 Start(1, Change);
                 threads.Add(new(OpenAndNeverRead));
                 threads[^1].Start();
                 break;
-            case GreedyFlood.LongIdLists:
-                Repeat(number => Request("GET", $"users/{LongIdUser(number)}/operations/pending"));
-                break;
-            case GreedyFlood.LongIdCreates:
+            case GreedyFlood.RefusedCreates:
                 Repeat(CreateLong);
                 break;
-            case GreedyFlood.UnknownOperations:
-                Repeat(number => Request("GET", $"operations/unknown-{number}"));
-                break;
-            case GreedyFlood.UnknownUsers:
-                Repeat(number => Request("GET", $"users/{Requests.User(0xB1C2_0000_0000, number)}/operations/pending"));
+            case GreedyFlood.UnknownIds:
+                Repeat(number => Request("GET", number % 2 == 0 ? $"operations/unknown-{number}" : $"users/{Requests.User(0xB1C2_0000_0000, number)}/operations/pending"));
                 break;
         }
     }
@@ -271,7 +265,7 @@ internal sealed class GreedyClient(GreedyFlood flood, IPEndPoint server, string 
 
     private long Next() => Interlocked.Increment(ref sequence);
 
-    private static string LongIdUser(long number) => Requests.User(0xB1C1_0000_0000, number % LongIdUsers);
+    private static string LongIdUser(long number) => Requests.User(0xB1C1_0000_0000, number % Users);
 
     private byte[] CreateLarge(string operationId) =>
         Request("POST", $"users/{LargeUser}/operations", $$"""{"operationId":"{{operationId}}","operationPayload":"{{new string('x', LargePayload)}}"}""");

@@ -65,13 +65,13 @@ export interface paths {
         };
         /**
          * List a user's operations
-         * @description Newest first, of any status. The cursor of a page leads to the next one; the last page has none. With a status, a page looks at 1,000 operations at most: it may hold fewer than its limit, or none, and still have a cursor. Needs the scope operations or decisions.
+         * @description Newest first, of any status. The cursor of a page leads to the next one; the last page has none. A page ends before its operations have more than 1 MiB together. With a status, a page looks at 1,000 operations at most: it may hold fewer than its limit, or none, and still have a cursor. Needs the scope operations or decisions.
          */
         get: operations["listOperations"];
         put?: never;
         /**
          * Create a pending operation
-         * @description When it answers 200, the operation is durable and on the user's pending list. A user has at most 1,000 pending operations, with at most 8 MiB of payload together, unless the service is set up otherwise. Needs the scope operations.
+         * @description When it answers 200, the operation is durable and on the user's pending list. A user has at most 1,000 pending operations, and the list of them at most 1 MiB, unless the service is set up for less. Needs the scope operations.
          */
         post: operations["createOperation"];
         delete?: never;

@@ -308,8 +308,8 @@ internal static class ApiContract
                 return;
             }
 
-            using var room = await httpContext.RequestServices.GetRequiredService<CustomerQuotas>().ReserveUnreadAsync(httpContext.Customer().Name, body.Length);
-            await response.SendLargeAsync(Sending.PartsOf(body));
+            using var room = await httpContext.RequestServices.GetRequiredService<UnreadBytes>().ReserveAsync(httpContext.Customer().Name, body.Length);
+            await response.SendAsync(body);
         }
     }
 }

@@ -10,16 +10,13 @@ namespace Recognize.Orleans.Api;
 internal static class ApiJson
 {
     // The answers are only ever JSON, so characters that HTML would need escaped stay readable.
-    private static readonly JavaScriptEncoder Readable = JavaScriptEncoder.UnsafeRelaxedJsonEscaping;
-
-    /// <summary>For JSON that is written value by value.</summary>
-    public static JsonWriterOptions Writing => new() { Encoder = Readable };
+    public static JavaScriptEncoder Encoder => JavaScriptEncoder.UnsafeRelaxedJsonEscaping;
 
     /// <summary>New options for the JSON context of one feature, which owns them from then on.</summary>
     public static JsonSerializerOptions NewOptions() => new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
-        Encoder = Readable,
+        Encoder = Encoder,
     };
 }

@@ -53,29 +53,10 @@ internal static class Conditions
     /// A tag that identifies the content. It depends on nothing else, so it is the same on every node and after every
     /// restart.
     /// </summary>
-    /// <param name="content">The content, in parts.</param>
-    public static async ValueTask<string> TagOfAsync(IReadOnlyList<byte[]> content)
-    {
-        if (content is [var all])
-        {
-            return TextOf(SHA256.HashData(all));
-        }
-
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (var part in content)
-        {
-            hash.AppendData(part);
-            await Task.Yield();
-        }
-
-        return TextOf(hash.GetHashAndReset());
-
-        static string TextOf(ReadOnlySpan<byte> hash) => Base64Url.EncodeToString(hash[..16]);
-    }
+    public static string TagOf(byte[] content) => Base64Url.EncodeToString(SHA256.HashData(content).AsSpan(..16));
 
     /// <summary>
-    /// A check whether the client has the content of a tag (If-None-Match, RFC 9110, 13.1.2). It may be called after
-    /// the request has ended.
+    /// A check whether the client has the content of a tag (If-None-Match, RFC 9110, 13.1.2).
     /// </summary>
     public static Func<string, bool> KnownTags(HttpContext context)
     {

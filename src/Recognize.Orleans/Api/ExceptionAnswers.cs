@@ -1,7 +1,6 @@
 using System.Data.Common;
 using Microsoft.AspNetCore.Diagnostics;
 using Orleans.Storage;
-using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
 
@@ -57,7 +56,7 @@ internal static partial class ExceptionAnswers
                     return true;
                 case CustomerBusyException:
                     httpContext.Response.Headers.RetryAfter = "1";
-                    await Problem.TooManyCalls.WriteAsync(httpContext, "The customer's large lists take all that they may of this node at the moment. The request took no effect; send it again.");
+                    await Problem.TooManyCalls.WriteAsync(httpContext, "The customer's clients leave as many bytes of large answers unread as they may on this node at the moment. The request took no effect; send it again.");
                     return true;
                 case BadHttpRequestException bad:
                     await (Problem.BadRequest with { Status = bad.StatusCode }).WriteAsync(httpContext, "The body could not be read.");

@@ -29,7 +29,7 @@ internal sealed record Problem(int Status, string Name, string Title)
     public static readonly Problem OperationExpired = new(409, "operation-expired", "The operation's deadline has passed");
     public static readonly Problem OperationCancelled = new(409, "operation-cancelled", "The operation is cancelled");
     public static readonly Problem PendingLimitReached = new(409, "pending-limit-reached", "The user has too many pending operations");
-    public static readonly Problem PendingBytesReached = new(409, "pending-bytes-reached", "The user's pending payloads are too large together");
+    public static readonly Problem PendingBytesReached = new(409, "pending-bytes-reached", "The user's pending list is too large");
     public static readonly Problem BodyTooLarge = new(413, "body-too-large", "The body is too large");
     public static readonly Problem UnsupportedMediaType = new(415, "unsupported-media-type", "The body is not JSON in UTF-8");
     public static readonly Problem TooManyCalls = new(429, "too-many-calls", "The customer sends too many calls");

@@ -1,8 +1,6 @@
-using Recognize.Orleans.Customers;
-
 namespace Recognize.Orleans.Api;
 
-/// <summary>Sends large answers in parts. A client that does not read holds up only one part, and is cut off.</summary>
+/// <summary>Sends answers that may be large.</summary>
 internal static class Sending
 {
     /// <summary>
@@ -32,58 +30,45 @@ internal static class Sending
         }
     }
 
-    /// <summary>Cuts a body into parts.</summary>
-    public static IEnumerable<ReadOnlyMemory<byte>> PartsOf(ReadOnlyMemory<byte> body)
-    {
-        for (; body.Length > PartBytes; body = body[PartBytes..])
-        {
-            yield return body[..PartBytes];
-        }
-
-        yield return body;
-    }
-
-    /// <summary>Sends parts at the rate of the customer's quota, and no faster than the client reads them.</summary>
+    /// <summary>
+    /// Sends bytes no faster than the client reads them. A client that does not read holds up only one part, and is cut
+    /// off.
+    /// </summary>
     /// <exception cref="OperationCanceledException">The client has gone away, or was cut off.</exception>
-    public static async Task SendLargeAsync(this HttpResponse response, IEnumerable<ReadOnlyMemory<byte>> parts)
+    public static async ValueTask SendAsync(this HttpResponse response, ReadOnlyMemory<byte> bytes)
     {
-        var context = response.HttpContext;
-        var quotas = context.RequestServices.GetRequiredService<CustomerQuotas>();
-        var clock = context.RequestServices.GetRequiredService<TimeProvider>();
-        var customer = context.Customer().Name;
-        var patience = LongestUnread;
-        if (!response.HasStarted)
+        if (bytes.Length > PartBytes && !response.HasStarted)
         {
             response.EndConnection();
         }
 
-        foreach (var part in parts)
+        var patience = LongestUnread;
+        do
         {
-            await quotas.PaceSendAsync(customer, part.Length, context.RequestAborted);
-            var begun = clock.GetTimestamp();
-            await response.SendAsync(part, patience);
+            var part = bytes[..Math.Min(bytes.Length, PartBytes)];
+            bytes = bytes[part.Length..];
 
             // Otherwise a client that reads a little now and then could keep an answer in memory for an hour.
-            patience += TimeSpan.FromSeconds((double)part.Length / LeastBytesPerSecond) - clock.GetElapsedTime(begun);
+            patience += TimeSpan.FromSeconds((double)part.Length / LeastBytesPerSecond) - await SendPartAsync(response, part, patience);
         }
+        while (!bytes.IsEmpty);
     }
 
-    /// <summary>Sends one part, no faster than the client reads it.</summary>
-    /// <inheritdoc cref="SendLargeAsync"/>
-    public static ValueTask SendAsync(this HttpResponse response, ReadOnlyMemory<byte> part) => response.SendAsync(part, LongestUnread);
-
-    private static async ValueTask SendAsync(this HttpResponse response, ReadOnlyMemory<byte> part, TimeSpan patience)
+    // Returns how long the client has taken.
+    private static async ValueTask<TimeSpan> SendPartAsync(HttpResponse response, ReadOnlyMemory<byte> part, TimeSpan patience)
     {
         var context = response.HttpContext;
         var sent = response.BodyWriter.WriteAsync(part, context.RequestAborted);
         if (sent.IsCompletedSuccessfully)
         {
-            return;
+            return TimeSpan.Zero;
         }
 
+        var clock = context.RequestServices.GetRequiredService<TimeProvider>();
+        var begun = clock.GetTimestamp();
         try
         {
-            await sent.AsTask().WaitAsync(patience > TimeSpan.Zero ? patience : TimeSpan.Zero, context.RequestServices.GetRequiredService<TimeProvider>(), context.RequestAborted);
+            await sent.AsTask().WaitAsync(patience > TimeSpan.Zero ? patience : TimeSpan.Zero, clock, context.RequestAborted);
         }
         catch (TimeoutException)
         {
@@ -94,5 +79,7 @@ internal static class Sending
             // service.
             await Task.Delay(Timeout.Infinite, context.RequestAborted);
         }
+
+        return clock.GetElapsedTime(begun);
     }
 }

@@ -80,8 +80,8 @@ internal sealed record Settings
             Management = ManagementSettings.Read(reader),
             Operations = new()
             {
-                PendingLimit = reader.Number("Recognize:Operations:PendingLimit", 1_000, 1, 100_000),
-                PendingBytes = reader.Number("Recognize:Operations:PendingBytes", 8 * 1024 * 1024, OperationSettings.LeastPendingBytes, 1024 * 1024 * 1024),
+                PendingLimit = reader.Number("Recognize:Operations:PendingLimit", 1_000, 1, 1_000),
+                PendingBytes = reader.Number("Recognize:Operations:PendingBytes", 1024 * 1024, OperationSettings.LeastPendingBytes, 1024 * 1024),
                 Lifetime = reader.OptionalDuration(
                     "Recognize:Operations:Lifetime",
                     TimeSpan.FromSeconds(OperationLimits.ShortestLifetime),
@@ -260,13 +260,13 @@ internal sealed record ManagementSettings
 internal sealed record OperationSettings
 {
     /// <summary>
-    /// The bytes of the longest payload in UTF-8, at three bytes per UTF-16 unit: one operation always fits.
+    /// One operation always fits: its texts at full length, each UTF-16 unit escaped in six bytes, and the rest of its JSON.
     /// </summary>
-    public const int LeastPendingBytes = OperationLimits.Payload * 3;
+    public const int LeastPendingBytes = (6 * (OperationLimits.OperationId + OperationLimits.Payload + OperationLimits.ExternalUserId)) + 1_024;
 
     public required int PendingLimit { get; init; }
 
-    /// <summary>How many bytes of UTF-8 the payloads of one user's pending operations may have in total.</summary>
+    /// <summary>How many bytes the list of one user's pending operations may have as it is sent.</summary>
     public required int PendingBytes { get; init; }
 
     /// <summary>How long an operation can be decided if its create sets no lifetime; null: without limit.</summary>

@@ -50,18 +50,6 @@ internal static class Times
     /// <summary>How long a front end retries a call that met a lost activation.</summary>
     public static readonly TimeSpan Retries = TimeSpan.FromSeconds(5);
 
-    /// <summary>
-    /// How long a large answer waits for its customer's turn. A caller behind a read that is in flight waits for two
-    /// turns.
-    /// </summary>
-    public static readonly TimeSpan LongestTurnWait = TimeSpan.FromSeconds(3);
-
-    /// <summary>
-    /// How long the pages of one list are read at the customer's pace. What the first page showed must still be fresh
-    /// when the last one arrives.
-    /// </summary>
-    public static readonly TimeSpan LongestPacedRead = TimeSpan.FromSeconds(2);
-
     /// <summary>How long after an operation has ended some grains may not know it yet.</summary>
     public static readonly TimeSpan RecentEnd = TimeSpan.FromMinutes(1);
 

@@ -138,6 +138,7 @@ internal static class ServiceHost
         services.AddSingleton<ApiMetrics>();
         services.AddSingleton<IAlertedCounters>(provider => provider.GetRequiredService<ApiMetrics>());
         services.AddSingleton<CallLimits>();
+        services.AddSingleton<UnreadBytes>();
         services.AddSingleton<FrontEndWaits>();
         services.AddSingleton<PendingLists>();
         services.AddExceptionHandler<ExceptionAnswers.Handler>();

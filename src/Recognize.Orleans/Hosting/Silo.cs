@@ -8,7 +8,6 @@ using Orleans.Runtime.Hosting;
 using Orleans.Runtime.MembershipService;
 using Orleans.Storage;
 using Recognize.Orleans.Cluster;
-using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting.Stopping;
 using Recognize.Orleans.Operations;
@@ -102,7 +101,6 @@ internal static class Silo
         services.AddSingleton<OperationMetrics>();
         services.AddSingleton<IAlertedCounters>(provider => provider.GetRequiredService<OperationMetrics>());
         services.AddSingleton<OperationNumbers>();
-        services.AddSingleton<CustomerQuotas>();
         services.AddSingleton<UserMigration>();
 
         // Checked once a minute, which is the default, an activation could stay for twice its age.

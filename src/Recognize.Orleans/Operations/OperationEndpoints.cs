@@ -131,7 +131,7 @@ internal sealed class OperationEndpoints(IGrainFactory grains, FrontEndWaits wai
         OperationOutcome.Duplicate => Problem.OperationExists.Because("operationId must be new: an operation of this id exists or existed."),
         OperationOutcome.IdempotencyKeyReused => Problem.IdempotencyKeyReused.Because("Idempotency-Key was sent before for this operationId, with another user or other members."),
         OperationOutcome.PendingLimitReached => Problem.PendingLimitReached.Because("The user has as many pending operations as the service allows; decide one of them to make room."),
-        OperationOutcome.PendingBytesReached => Problem.PendingBytesReached.Because("The payloads of the user's pending operations have as many bytes of UTF-8 as the service allows; decide one of them to make room."),
+        OperationOutcome.PendingBytesReached => Problem.PendingBytesReached.Because("The user's pending list has as many bytes, as it is sent, as the service allows; decide one of its operations to make room."),
         OperationOutcome.NotFound => Problem.OperationNotFound.Because("operationId names no operation."),
         OperationOutcome.AlreadyDecided => Problem.AlreadyDecided.Because("decision and authType must be those of the first decision, which never changes."),
         OperationOutcome.WrongUser => Problem.WrongUser.Because("userId must be the user whom the operation asks."),

@@ -2,6 +2,7 @@ using System.Buffers.Text;
 using System.Globalization;
 using System.Text;
 using System.Text.Json.Serialization;
+using Microsoft.Extensions.Primitives;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Operations.Pending;
@@ -31,15 +32,11 @@ internal sealed class UserEndpoints(IGrainFactory grains, PendingLists lists, Fr
     private async Task<IResult> ListHistoryAsync(string userId, HttpContext context)
     {
         var query = context.Request.Query;
-        var (limit, cursor, status) = (query["limit"], query["cursor"], query["status"]);
-        string? after = null;
-        var wanted = OperationBody.StatusOf(status);
-        var count = limit.Count == 0 ? DefaultLimit : int.TryParse(limit is [var text] ? text : "", NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
+        var (limit, after, status) = (LimitIn(query["limit"]), PositionIn(query["cursor"]), OperationBody.StatusOf(query["status"]));
         var error = ErrorInPath(ref userId)
-            ?? OperationLimits.ErrorInLimit(count)
-            ?? (cursor.Count == 0 || (cursor is [{ Length: > 0 } sent] && (after = DecodeCursor(sent)) is not null) ? null : OperationLimits.ErrorInCursor(""))
+            ?? OperationLimits.ErrorInLimit(limit)
             ?? OperationLimits.ErrorInCursor(after)
-            ?? (status.Count == 0 || wanted is not null ? null : "status must be one of 'pending', 'approved', 'denied', 'expired' and 'cancelled'.");
+            ?? (status is null && query.ContainsKey("status") ? "status must be one of 'pending', 'approved', 'denied', 'expired' and 'cancelled'." : null);
         if (error is not null)
         {
             return Problem.InvalidRequest.Because(error);
@@ -47,7 +44,7 @@ internal sealed class UserEndpoints(IGrainFactory grains, PendingLists lists, Fr
 
         var customer = context.Customer();
         var user = grains.GetUser(new(customer.Name, userId));
-        var page = await GrainRetry.CallAsync(clock, () => user.ListHistoryAsync(wanted, after, count), context.RequestAborted);
+        var page = await GrainRetry.CallAsync(clock, () => user.ListHistoryAsync(status, after, limit), context.RequestAborted);
         var body = new HistoryBody
         {
             Operations = [.. page.Operations.Select(operation => OperationBody.From(operation, customer))],
@@ -56,12 +53,29 @@ internal sealed class UserEndpoints(IGrainFactory grains, PendingLists lists, Fr
         return ApiContract.Json(body, UserJson.Web.HistoryBody);
     }
 
-    private static string? DecodeCursor(string cursor)
+    // 0, which is no valid limit, when it is none.
+    private static int LimitIn(StringValues sent)
     {
+        if (sent.Count == 0)
+        {
+            return DefaultLimit;
+        }
+
+        return sent is [var text] && int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var limit) ? limit : 0;
+    }
+
+    // The empty text, which is no valid position, when it is none.
+    private static string? PositionIn(StringValues cursor)
+    {
+        if (cursor.Count == 0)
+        {
+            return null;
+        }
+
         Span<byte> position = stackalloc byte[LongestCursor];
-        return cursor.Length <= LongestCursor && Base64Url.IsValid(cursor) && Base64Url.TryDecodeFromChars(cursor, position, out var length) && Ascii.IsValid(position[..length])
+        return cursor is [{ Length: <= LongestCursor } text] && Base64Url.IsValid(text) && Base64Url.TryDecodeFromChars(text, position, out var length) && Ascii.IsValid(position[..length])
             ? Encoding.ASCII.GetString(position[..length])
-            : null;
+            : "";
     }
 
     private async Task<IResult> ListPendingAsync(string userId, HttpContext context)
@@ -97,11 +111,21 @@ internal sealed class UserEndpoints(IGrainFactory grains, PendingLists lists, Fr
         }
 
         response.ContentType = "application/json";
-        response.ContentLength = list.Length;
-        await SendAsync(response, list);
+        response.ContentLength = list.Body.Length;
+        await response.SendAsync(list.Body);
         return Results.Empty;
 
-        Task<RenderedList> AskAsync() => reader.AskAsync(isKnown);
+        // A client that waits holds no bytes, so that it uses no room that other answers need.
+        async Task<RenderedList> AskAsync()
+        {
+            var current = await reader.AskAsync();
+            if (isKnown(current.Tag))
+            {
+                reader.Release();
+            }
+
+            return current;
+        }
     }
 
     private async Task<IResult> StreamPendingAsync(string userId, HttpContext context)
@@ -119,41 +143,39 @@ internal sealed class UserEndpoints(IGrainFactory grains, PendingLists lists, Fr
         }
 
         // Asked before the answer begins, so that a failure can still become an error answer.
-        var shown = context.Request.Headers["Last-Event-ID"].ToString();
-        var isHead = HttpMethods.IsHead(context.Request.Method);
-        await (isHead ? Task.CompletedTask : wait.WatchAsync());
-        var list = await AskAsync();
-        context.Response.ContentType = EventStream;
-        context.Response.Headers["X-Accel-Buffering"] = "no";
-        if (isHead)
+        await wait.WatchAsync();
+        var list = await reader.AskAsync();
+        var response = context.Response;
+        response.ContentType = EventStream;
+        response.Headers["X-Accel-Buffering"] = "no";
+        if (HttpMethods.IsHead(context.Request.Method))
         {
             return Results.Empty;
         }
 
-        context.Response.EndConnection();
-        var spoken = DateTimeOffset.MinValue;
+        response.EndConnection();
+        var shown = context.Request.Headers["Last-Event-ID"].ToString();
+        var silentSince = DateTimeOffset.MinValue;
         while (!wait.IsOver)
         {
             if (list.Tag != shown)
             {
-                await context.Response.SendAsync(Encoding.ASCII.GetBytes($"event: pending\nid: {list.Tag}\ndata: "));
-                await SendAsync(context.Response, list);
-                await context.Response.SendAsync(EndOfEvent);
-                (shown, spoken) = (list.Tag, clock.GetUtcNow());
+                await SendEventAsync(response, list);
+                (shown, silentSince) = (list.Tag, clock.GetUtcNow());
             }
-            else if (clock.GetUtcNow() - spoken >= LongestSilence)
+            else if (clock.GetUtcNow() - silentSince >= LongestSilence)
             {
-                await context.Response.SendAsync(Comment);
-                spoken = clock.GetUtcNow();
+                await response.SendAsync(Comment);
+                silentSince = clock.GetUtcNow();
             }
 
-            // A client that only listens holds no bytes, so that it uses no quota that other answers need.
+            // A client that only listens holds no bytes, so that it uses no room that other answers need.
             reader.Release();
-            await wait.PauseAsync(Wait.Earlier(spoken + LongestSilence, list.Due));
+            await wait.PauseAsync(Wait.Earlier(silentSince + LongestSilence, list.Due));
             try
             {
                 await wait.WatchAsync();
-                list = await AskAsync();
+                list = await reader.AskAsync();
             }
             catch (Exception outage) when (ExceptionAnswers.StatusOf(outage) is StatusCodes.Status503ServiceUnavailable or StatusCodes.Status429TooManyRequests)
             {
@@ -163,18 +185,15 @@ internal sealed class UserEndpoints(IGrainFactory grains, PendingLists lists, Fr
         }
 
         return Results.Empty;
-
-        // The tag that is shown now: the check may run later, when another one is shown.
-        Task<RenderedList> AskAsync()
-        {
-            var has = shown;
-            return reader.AskAsync(tag => tag == has);
-        }
     }
 
     // A list contains no line break, which would end the line of the event.
-    private static Task SendAsync(HttpResponse response, RenderedList list) =>
-        list.Parts is [var only] ? response.SendAsync(only).AsTask() : response.SendLargeAsync(list.Parts.Select(part => new ReadOnlyMemory<byte>(part)));
+    private static async Task SendEventAsync(HttpResponse response, RenderedList list)
+    {
+        await response.SendAsync(Encoding.ASCII.GetBytes($"event: pending\nid: {list.Tag}\ndata: "));
+        await response.SendAsync(list.Body);
+        await response.SendAsync(EndOfEvent);
+    }
 
     private static string? ErrorInPath(ref string userId)
     {

@@ -5,7 +5,6 @@ using Orleans.Runtime.Placement;
 using Orleans.Storage;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Cluster;
-using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations.Pending;
 using Recognize.Orleans.Storage;
@@ -43,7 +42,6 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         OperationHistory rows,
         OperationNumbers numbers,
         Freshness freshness,
-        CustomerQuotas quotas,
         UserMigration migration,
         Settings settings,
         OperationMetrics metrics,
@@ -57,8 +55,8 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         this.clock = clock;
         user = UserKey.Parse(this.GetPrimaryKeyString());
         pending = new(freshness, settings.Operations.PendingLimit, settings.Operations.PendingBytes);
-        refresh = new(user, pending, rows, quotas, GrainFactory, clock);
-        history = new(user, rows, quotas, GrainFactory, clock);
+        refresh = new(user, pending, rows, GrainFactory, clock);
+        history = new(user, rows, GrainFactory, clock);
     }
 
     /// <summary>Runs a call, and migrates the grain to the silo that has been its only caller for a while.</summary>
@@ -119,10 +117,10 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
 
     public async Task<ImmutableArray<Operation>> ListPendingAsync() => (await SnapshotAsync()).Operations!.Value;
 
-    public async Task<PendingSnapshot> ListUnlessAsync(long? known, bool evenLarge)
+    public async Task<PendingSnapshot> ListUnlessAsync(long? known)
     {
         var snapshot = await SnapshotAsync();
-        return snapshot.Version == known || (snapshot.IsLarge && !evenLarge) ? snapshot with { Operations = null } : snapshot;
+        return snapshot.Version == known ? snapshot with { Operations = null } : snapshot;
     }
 
     public async Task<OperationPage> ListHistoryAsync(OperationStatus? status, string? after, int limit)
@@ -144,8 +142,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
 
     private async Task<PendingSnapshot> SnapshotAsync()
     {
-        pending.DropOverdue(clock.GetUtcNow());
-        var snapshot = pending.MayBeServed ? pending.Snapshot() : await refresh.ListAsync();
+        var snapshot = pending.MayBeServed ? pending.Snapshot(clock.GetUtcNow()) : await refresh.ListAsync();
         DropLongList();
         DropIfNothing();
         return snapshot;
@@ -189,107 +186,85 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
             return made.Replay(user.UserId, request);
         }
 
-        if (await ReserveAsync(request.OperationId, request.Payload) is { } excess)
-        {
-            // A retry of a create that succeeded is replayed, however many operations are pending now.
-            return await ReplayAsync(request) is var answered and not OperationOutcome.NotFound ? answered : excess;
-        }
-
         // The unique index decides whether the operation is new; it is not read before.
-        if (await TryCreateAsync(request))
+        var refusal = await ReserveAsync(request);
+        if (refusal is null && await TryCreateAsync(request))
         {
             return OperationOutcome.Done;
         }
 
-        // The conflicting row may have been removed since.
-        return await ReplayAsync(request) is var outcome and not OperationOutcome.NotFound ? outcome : OperationOutcome.Duplicate;
+        // A retry of a create that succeeded is replayed, however many operations are pending now. A row that refused the
+        // create may have been removed since.
+        var replayed = await ReplayAsync(request);
+        return replayed is not OperationOutcome.NotFound ? replayed : refusal ?? OperationOutcome.Duplicate;
     }
 
-    private async ValueTask<OperationOutcome?> ReserveAsync(string operationId, string? payload)
+    /// <returns>Null, or the outcome of a create that would exceed a limit.</returns>
+    private async ValueTask<OperationOutcome?> ReserveAsync(CreateOperation request)
     {
-        while (true)
+        var size = SentBytes.Of(request, hasDeadline: (request.ExpiresIn ?? settings.Operations.Lifetime) is not null);
+        for (var isStale = pending.IsCountStaleFor(size); ; isStale = pending.IsStale)
         {
-            // Before the first await, so that interleaving creates see each other's reservations.
-            var excess = pending.Reserve(operationId, payload);
-            var isReserved = excess is null;
-            if (isReserved && !pending.IsCountStale)
+            if (isStale)
+            {
+                await refresh.CountAsync();
+            }
+
+            // No await since the counts were looked at, so that interleaving creates see each other's reservations.
+            if (pending.Reserve(request.OperationId, size, clock.GetUtcNow()) is not { } excess)
             {
                 return null;
             }
 
-            if (pending.IsCountStale || (!isReserved && pending.IsStale))
+            // Nothing is refused by a stale count. Creates that hold the last reservations may turn out to be duplicates
+            // and release them.
+            if (isStale || !pending.IsStale)
             {
-                try
+                if (!pending.HasReservations)
                 {
-                    await refresh.CountAsync();
+                    return excess;
                 }
-                catch when (isReserved)
-                {
-                    pending.Release(operationId);
-                    throw;
-                }
-            }
 
-            pending.DropOverdue(clock.GetUtcNow());
-            excess = isReserved ? pending.Excess : pending.Reserve(operationId, payload);
-            if (excess is null)
-            {
-                return null;
+                await pending.NextReleased;
             }
-
-            if (isReserved)
-            {
-                pending.Release(operationId);
-            }
-
-            if (!pending.HasReservations)
-            {
-                return excess;
-            }
-
-            // Creates that hold the last reservations may turn out to be duplicates and release them.
-            await pending.NextReleased;
         }
     }
 
     private async Task<bool> TryCreateAsync(CreateOperation request)
     {
-        var operationId = request.OperationId;
-        OperationState first;
+        long number;
         try
         {
-            var number = await numbers.NextAsync();
-
-            // The time is taken after the number, in the turn that hands the row to the storage, so that the operations
-            // which one activation creates have the same order by time and by number.
-            var now = clock.GetUtcNow();
-            now = latest is { } last && last.CreatedAt > now ? last.CreatedAt : now;
-            first = OperationState.Create(user.UserId, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
+            number = await numbers.NextAsync();
         }
         catch
         {
-            pending.Release(operationId);
+            pending.Release(request.OperationId);
             throw;
         }
 
-        pending.CreateSent();
+        // The time is taken after the number, in the turn that hands the row to the storage, so that the operations
+        // which one activation creates have the same order by time and by number.
+        var now = clock.GetUtcNow();
+        now = latest is { } last && last.CreatedAt > now ? last.CreatedAt : now;
+        var first = OperationState.Create(user.UserId, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
         try
         {
-            await storage.WriteStateAsync(OperationState.Name, GrainFactoryExtensions.GrainIdOf(new(user.Customer, operationId)), new GrainState<OperationState>(first));
+            await storage.WriteStateAsync(OperationState.Name, GrainFactoryExtensions.GrainIdOf(new(user.Customer, first.OperationId)), new GrainState<OperationState>(first));
         }
         catch (InconsistentStateException)
         {
-            pending.CreateRefused(operationId);
+            pending.Release(request.OperationId);
             return false;
         }
         catch (Exception exception) when (StorageFaults.IsRefusal(exception))
         {
-            pending.CreateRefused(operationId);
+            pending.Release(request.OperationId);
             throw;
         }
         catch
         {
-            pending.CreateOutcomeUnknown(operationId);
+            pending.CreateOutcomeUnknown(request.OperationId);
             throw;
         }
 

@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Operations;
@@ -7,17 +6,16 @@ namespace Recognize.Orleans.Operations;
 /// <summary>The pages of one user's history.</summary>
 /// <param name="user">The user.</param>
 /// <param name="history">The rows.</param>
-/// <param name="quotas">The customer's quotas for reads.</param>
 /// <param name="grains">Called for operations that may have ended although their row does not show it.</param>
 /// <param name="clock">The service's clock.</param>
-internal sealed class UserHistory(UserKey user, OperationHistory history, CustomerQuotas quotas, IGrainFactory grains, TimeProvider clock)
+internal sealed class UserHistory(UserKey user, OperationHistory history, IGrainFactory grains, TimeProvider clock)
 {
-    /// <summary>A page of more rows than this is read in the customer's turn and at its pace.</summary>
-    public const int ShortPage = 25;
+    /// <summary>The most bytes of the operations on a page, counted as on a pending list. One always fits.</summary>
+    public const int MostBytes = 1_048_576;
 
-    // How many rows a page with a status filter reads at once, and in total. This bounds its cost, however long the
-    // history is.
-    private const int Batch = 100;
+    // How many rows are read at once, and by a page with a status filter in total. This bounds its memory and its cost,
+    // however long the history is.
+    private const int Batch = 25;
     private const int MostRead = 1_000;
 
     private int reads;
@@ -43,22 +41,26 @@ internal sealed class UserHistory(UserKey user, OperationHistory history, Custom
     private async Task<OperationPage> ReadPageAsync(OperationStatus? status, string? after, int limit)
     {
         var page = ImmutableArray.CreateBuilder<Operation>(limit);
-        var batch = status is null ? limit + 1 : Batch;
-        for (var read = 0; read < MostRead; read += batch)
+        var bytes = 0;
+        for (var read = 0; read < MostRead; read += Batch)
         {
-            var (rows, isLast) = await ReadRowsAsync(after, batch);
+            // One more than the page needs tells whether there is another page.
+            var batch = status is null ? Math.Min(limit + 1 - page.Count, Batch) : Batch;
+            var (rows, isLast) = await history.ReadAsync(user, after, batch);
             var operations = await Task.WhenAll(rows.Select(row => CurrentAsync(row.State)));
             foreach (var ((position, _), operation) in rows.Zip(operations))
             {
-                if (page.Count == limit)
+                var isWanted = operation is not null && (status is null || operation.Status == status);
+                bytes += isWanted ? SentBytes.Of(operation!) : 0;
+                if (page.Count == limit || (page.Count > 0 && bytes > MostBytes))
                 {
                     return new() { Operations = page.ToImmutable(), Next = after };
                 }
 
                 after = position;
-                if (operation is not null && (status is null || operation.Status == status))
+                if (isWanted)
                 {
-                    page.Add(operation);
+                    page.Add(operation!);
                 }
             }
 
@@ -69,20 +71,6 @@ internal sealed class UserHistory(UserKey user, OperationHistory history, Custom
         }
 
         return new() { Operations = page.ToImmutable(), Next = after };
-    }
-
-    private async Task<HistoryPage> ReadRowsAsync(string? after, int count)
-    {
-        if (count <= ShortPage)
-        {
-            return await history.ReadAsync(user, after, count);
-        }
-
-        using var turn = await quotas.TakeReadTurnAsync(user.Customer);
-        var page = await history.ReadAsync(user, after, count);
-        quotas.CountRead(user.Customer, page.Bytes);
-        await quotas.PaceReadAsync(user.Customer, page.Bytes);
-        return page;
     }
 
     // The operation's grain writes the expiry, and may know of a recent end before the row shows it.

@@ -1,7 +1,6 @@
 using System.Diagnostics.Metrics;
 using System.Threading.Channels;
 using Microsoft.Extensions.DependencyInjection;
-using Recognize.Orleans.Customers;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Xunit;
@@ -58,33 +57,34 @@ public sealed class CallLimitTests
         (await service.Acme.CreateAsync(user, id)).ShouldBeSuccess();
     }
 
-    [Fact]
-    public async Task A_large_answer_that_waits_in_vain_behind_many_of_its_customer_is_429_and_no_other_customer_is_met()
+    // A history page and a list: each is an answer of more than one part.
+    [Theory]
+    [InlineData("")]
+    [InlineData("/pending")]
+    public async Task A_large_answer_for_which_its_customer_has_no_room_is_429_and_neither_a_small_one_nor_another_customer_is_met(string what)
     {
         await using var service = await StartAsync(limit: 100);
-        var quotas = service.Services.GetRequiredService<CustomerQuotas>();
-        var page = $"/v2/users/{user}/operations?limit=30";
-        var first = await quotas.TakeReadTurnAsync("acme");
-        await clock.TurnAskedAsync();
-        var many = Enumerable.Range(0, 30).Select(_ => service.Acme.GetAsync(page)).ToList();
-        await Assert.AllAsync(many, _ => clock.TurnAskedAsync());
-        var second = quotas.TakeReadTurnAsync("acme");
-        await clock.TurnAskedAsync();
-        var refused = service.Acme.GetAsync(page);
-        await clock.TurnAskedAsync();
-        (await Answered(new ApiClient(service.Api, TestCustomers.GlobexBoth).GetAsync(page))).ShouldBe(200);
-        (await Answered(service.Acme.GetAsync($"/v2/users/{user}/operations?limit=5"))).ShouldBe(200);
-        first.Dispose();
-        Assert.All(await Answered(Task.WhenAll(many)), answer => answer.ShouldBe(200));
-        var held = await Answered(second);
-        clock.Advance(Times.LongestTurnWait);
+        var other = new ApiClient(service.Api, TestCustomers.GlobexBoth);
+        var large = $"/v2/users/{user}/operations{what}";
+        var small = $"/v2/users/{ApiClient.NewUser()}/operations{what}";
+        string[] ids = ["1", "2", "3", "4", "5"];
+        await Assert.AllAsync(ids, async one => (await service.Acme.CreateAsync(user, one, new string('x', OperationLimits.Payload))).ShouldBeSuccess());
+        await Assert.AllAsync(ids, async one => (await other.CreateAsync(user, one, new string('x', OperationLimits.Payload))).ShouldBeSuccess());
+        using (await service.Services.GetRequiredService<UnreadBytes>().ReserveAsync("acme", UnreadBytes.MostOfCustomer))
+        {
+            await InOrder.RepeatAsync(2, clock.RoomAskedAsync);
+            var refused = service.Acme.GetAsync(large);
+            await clock.RoomAskedAsync();
+            (await Answered(other.GetAsync(large))).ShouldBe(200);
+            (await Answered(service.Acme.GetAsync(small))).ShouldBe(200);
+            clock.Advance(UnreadBytes.LongestWait);
 
-        var answer = await Answered(refused);
-        answer.ShouldBe(Problem.TooManyCalls, "large lists");
-        Assert.Equal("1", answer["Retry-After"]);
-        held.Dispose();
+            var answer = await Answered(refused);
+            answer.ShouldBe(Problem.TooManyCalls, "unread");
+            Assert.Equal("1", answer["Retry-After"]);
+        }
 
-        (await Answered(service.Acme.GetAsync(page))).ShouldBe(200);
+        (await Answered(service.Acme.GetAsync(large))).ShouldBe(200);
     }
 
     [Fact]

@@ -13,7 +13,7 @@ internal sealed class WaitingClock() : FakeTimeProvider(new DateTimeOffset(2025,
 {
     private readonly Channel<ITimer> parked = Channel.CreateUnbounded<ITimer>();
     private readonly Channel<TimeSpan> unread = Channel.CreateUnbounded<TimeSpan>();
-    private readonly Channel<ITimer> turns = Channel.CreateUnbounded<ITimer>();
+    private readonly Channel<ITimer> rooms = Channel.CreateUnbounded<ITimer>();
 
     /// <summary>Starts a service that knows no other time.</summary>
     public static Task<TestService> StartServiceAsync(WaitingClock clock, Dictionary<string, string?>? settings = null, Action<WebApplicationBuilder>? configure = null) =>
@@ -34,8 +34,8 @@ internal sealed class WaitingClock() : FakeTimeProvider(new DateTimeOffset(2025,
         await InOrder.RepeatAsync(clients, ParkedAsync);
     });
 
-    /// <summary>Completes when a large answer has asked for its customer's turn, or for room, once more than this was asked before.</summary>
-    public Task TurnAskedAsync() => turns.Reader.ReadAsync().AsTask().WaitAsync(ClusterFixture.Patience);
+    /// <summary>Completes when a large answer has asked for room once more than this was asked before.</summary>
+    public Task RoomAskedAsync() => rooms.Reader.ReadAsync().AsTask().WaitAsync(ClusterFixture.Patience);
 
     /// <summary>Lets the time pass after which a client is cut off that reads nothing, whenever the service waits for one, until it is.</summary>
     public async Task CutOffAsync(Task closed)
@@ -55,9 +55,9 @@ internal sealed class WaitingClock() : FakeTimeProvider(new DateTimeOffset(2025,
         {
             parked.Writer.TryWrite(timer);
         }
-        else if (dueTime == Times.LongestTurnWait)
+        else if (dueTime == UnreadBytes.LongestWait)
         {
-            turns.Writer.TryWrite(timer);
+            rooms.Writer.TryWrite(timer);
         }
         else if (dueTime >= Sending.LongestUnread && dueTime < TimeSpan.FromMinutes(20))
         {

@@ -36,14 +36,6 @@ public sealed class TimesTests
         Assert.True(Times.LongestInQueue <= Times.ResponseTimeout);
 
     [Fact]
-    public void Whoever_waits_for_two_turns_and_a_paced_read_is_answered_before_the_call_is_given_up() =>
-        Assert.True((2 * Times.LongestTurnWait) + Times.LongestPacedRead + Margin <= Times.ResponseTimeout);
-
-    [Fact]
-    public void A_list_that_was_read_at_a_pace_is_fresh_when_it_is_complete() =>
-        Assert.True(Times.LongestPacedRead + Margin < Times.CacheLifetime);
-
-    [Fact]
     public void Retries_outlast_the_change_of_a_silo_and_end_before_Orleans_gives_up() =>
         Assert.InRange(Times.Retries, TimeSpan.FromSeconds(4), Times.ResponseTimeout);
 

@@ -116,6 +116,23 @@ public abstract class HistoryPageTests(ClusterFixture cluster)
     }
 
     [SkippableFact]
+    public async Task A_page_has_no_more_than_a_mebibyte_and_the_next_one_goes_on()
+    {
+        await InOrder.RepeatAsync(65, async () =>
+        {
+            var id = Journey.NewId();
+            await cluster.OneSilo.CreateAsync(user, id, payload: new string('x', OperationLimits.Payload));
+            await cluster.OneSilo.DecideAsync(user, id);
+        });
+
+        var first = await cluster.OtherSilo.GetUser(new(Journey.Customer, user)).ListHistoryAsync(null, null, 100);
+
+        Assert.NotNull(first.Next);
+        Assert.InRange(first.Operations.Sum(SentBytes.Of), UserHistory.MostBytes - (2 * OperationLimits.Payload), UserHistory.MostBytes);
+        Assert.Equal(65, (await AllAsync(limit: 100)).DistinctBy(operation => operation.OperationId).Count());
+    }
+
+    [SkippableFact]
     public async Task What_expires_is_found_as_expired_and_not_as_pending_from_its_deadline_on()
     {
         var id = Journey.NewId();

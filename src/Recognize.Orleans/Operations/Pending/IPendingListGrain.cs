@@ -8,7 +8,6 @@ internal interface IPendingListGrain : IGrainWithStringKey
 {
     /// <summary>The user's pending operations, for a front end that keeps the last list that it got.</summary>
     /// <param name="known">The version that it has; null: none.</param>
-    /// <param name="evenLarge">Whether to return a large list; otherwise only its version is returned.</param>
     [Alias("list-unless")]
-    Task<PendingSnapshot> ListUnlessAsync(long? known, bool evenLarge);
+    Task<PendingSnapshot> ListUnlessAsync(long? known);
 }

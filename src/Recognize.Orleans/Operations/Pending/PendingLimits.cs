@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace Recognize.Orleans.Operations.Pending;
 
 /// <summary>
@@ -7,26 +5,21 @@ namespace Recognize.Orleans.Operations.Pending;
 /// of creates in flight.
 /// </summary>
 /// <param name="mostOperations">The most operations that may be pending at once.</param>
-/// <param name="mostBytes">The most bytes of UTF-8 that their payloads may have in total.</param>
-internal sealed class PendingLimits(int mostOperations, long mostBytes)
+/// <param name="mostBytes">The most bytes that the list of them may have as it is sent.</param>
+internal sealed class PendingLimits(int mostOperations, int mostBytes)
 {
     private const int MostShort = 25;
     private const int MostShortBytes = 16_384;
 
     private readonly Dictionary<string, Entry> entries = new(StringComparer.Ordinal);
 
-    // How many creates share the reservation of an id. Their rows may appear at any time.
-    private readonly Dictionary<string, int> reservations = new(StringComparer.Ordinal);
+    // By id: its creates in flight, whose row may appear at any time.
+    private readonly Dictionary<string, Reservation> reservations = new(StringComparer.Ordinal);
 
     // Ids of creates without an answer: their rows may exist, or may still appear.
     private readonly HashSet<string> unknownOutcomes = new(StringComparer.Ordinal);
-    private long bytes;
-
-    /// <summary>The limit that is exceeded, as the outcome of a create; null when none is.</summary>
-    public OperationOutcome? Excess => ExcessWith(0, 0);
-
-    /// <summary>Whether more than half of a limit is used.</summary>
-    public bool IsHalfUsed => entries.Count > mostOperations / 2 || bytes > mostBytes / 2;
+    private int bytes = SentBytes.OfBrackets;
+    private TaskCompletionSource? nextReleased;
 
     /// <summary>Whether the list takes so much memory that it is cached only for a short time.</summary>
     public bool IsLong => entries.Count > MostShort || bytes > MostShortBytes;
@@ -36,19 +29,27 @@ internal sealed class PendingLimits(int mostOperations, long mostBytes)
     /// <summary>Whether creates hold reservations that they may still release.</summary>
     public bool HasReservations => reservations.Count > 0;
 
-    public bool IsReserved(string id) => reservations.ContainsKey(id);
+    /// <summary>Completes when the next create releases its reservation, or turns it into an operation.</summary>
+    public Task NextReleased => (nextReleased ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
-    /// <summary>Makes a reservation for a create, unless the id is already counted.</summary>
-    /// <inheritdoc cref="PendingOperations.Reserve"/>
-    public OperationOutcome? Reserve(string id, string? payload)
+    /// <summary>Whether one more operation would use more than half of a limit.</summary>
+    public bool IsHalfUsedWith(int size) => entries.Count + 1 > mostOperations / 2 || bytes + size > mostBytes / 2;
+
+    /// <summary>Makes a reservation for a create.</summary>
+    /// <param name="id">The id of the operation to create. It may be counted already.</param>
+    /// <param name="size">Its bytes on the list.</param>
+    /// <param name="now">The time: what is overdue by then takes no place.</param>
+    /// <returns>Null, or the outcome of the create when it would exceed a limit.</returns>
+    public OperationOutcome? Reserve(string id, int size, DateTimeOffset now)
     {
-        var size = SizeOf(payload);
         var isNew = !entries.TryGetValue(id, out var held);
-
-        // An operation that is known to be pending is counted for itself; another create of its id never releases that.
-        var isShared = reservations.ContainsKey(id) || unknownOutcomes.Contains(id);
-        if (isNew || (isShared && size > held.Size))
+        if (isNew || (!held.IsRow && size > held.Size))
         {
+            if (ExcessWith(isNew ? 1 : 0, size - held.Size) is not null)
+            {
+                DropOverdue(now);
+            }
+
             if (ExcessWith(isNew ? 1 : 0, size - held.Size) is { } excess)
             {
                 return excess;
@@ -57,63 +58,70 @@ internal sealed class PendingLimits(int mostOperations, long mostBytes)
             Set(id, held with { Size = size });
         }
 
-        if (isNew || isShared)
+        var reservation = reservations.GetValueOrDefault(id);
+        reservations[id] = reservation with { Creates = reservation.Creates + 1 };
+        return null;
+    }
+
+    /// <summary>A create with a reservation is durable.</summary>
+    /// <returns>Whether the operation is pending; false when it has ended since.</returns>
+    public bool Succeed(Operation operation)
+    {
+        reservations.Remove(operation.OperationId, out var reservation);
+        unknownOutcomes.Remove(operation.OperationId);
+        TellReleased();
+        if (reservation.HasEnded)
         {
-            reservations[id] = reservations.GetValueOrDefault(id) + 1;
+            Remove(operation.OperationId);
+            return false;
         }
 
-        return null;
+        Add(operation);
+        return true;
     }
 
     /// <summary>Releases the reservation of a create that certainly inserted nothing.</summary>
     public void Release(string id)
     {
-        if (reservations.GetValueOrDefault(id) > 1)
+        if (reservations.TryGetValue(id, out var reservation) && reservation.Creates > 1)
         {
-            reservations[id]--;
-            return;
+            reservations[id] = reservation with { Creates = reservation.Creates - 1 };
         }
 
         // If a refresh has found a row of this id, another activation inserted that row, and the operation stays counted.
-        if (reservations.Remove(id) && !unknownOutcomes.Contains(id) && !entries.GetValueOrDefault(id).IsRow)
+        else if (reservations.Remove(id) && !unknownOutcomes.Contains(id) && !entries.GetValueOrDefault(id).IsRow)
         {
             Remove(id);
         }
-    }
 
-    /// <summary>The row of an operation exists, and none of its creates is in flight any more.</summary>
-    public void Settle(string id)
-    {
-        reservations.Remove(id);
-        unknownOutcomes.Remove(id);
+        TellReleased();
     }
 
     /// <summary>A create got no answer: it stays counted until a refresh settles its outcome.</summary>
-    public void SetOutcomeUnknown(string id)
+    public void LoseOutcome(string id)
     {
-        if (reservations.ContainsKey(id))
+        if (reservations.TryGetValue(id, out var reservation) && !reservation.HasEnded)
         {
             unknownOutcomes.Add(id);
         }
+
+        Release(id);
     }
 
     /// <summary>The row of an operation is known to exist.</summary>
-    public void Add(Operation operation) => Set(operation.OperationId, new(SizeOf(operation.Payload), operation.Id, operation.ExpiresAt));
+    public void Add(Operation operation) => Set(operation.OperationId, new(SentBytes.Of(operation), operation.Id, operation.ExpiresAt));
 
-    /// <summary>An operation has ended.</summary>
+    /// <summary>An operation has ended, perhaps before its create was answered.</summary>
     /// <returns>Its number; 0 when its row was never seen.</returns>
     public long End(string id)
     {
-        var number = Remove(id);
         unknownOutcomes.Remove(id);
-        return number;
-    }
+        if (reservations.TryGetValue(id, out var reservation))
+        {
+            reservations[id] = reservation with { HasEnded = true };
+        }
 
-    public long Remove(string id)
-    {
-        entries.Remove(id, out var entry);
-        bytes -= entry.Size;
-        return entry.Number;
+        return Remove(id);
     }
 
     /// <summary>
@@ -122,7 +130,7 @@ internal sealed class PendingLimits(int mostOperations, long mostBytes)
     public HashSet<string>? IdsOf(HashSet<long> numbers, DateTimeOffset now)
     {
         var found = entries.Where(entry => entry.Value.IsRow && numbers.Contains(entry.Value.Number)).ToList();
-        return found.Count < numbers.Count || found.Exists(entry => entry.Value.ExpiresAt <= now) ? null : found.Select(entry => entry.Key).ToHashSet(StringComparer.Ordinal);
+        return found.Count < numbers.Count || found.Exists(entry => entry.Value.IsOverdue(now)) ? null : found.Select(entry => entry.Key).ToHashSet(StringComparer.Ordinal);
     }
 
     /// <summary>Keeps what a refresh found and what creates in flight have reserved.</summary>
@@ -148,16 +156,13 @@ internal sealed class PendingLimits(int mostOperations, long mostBytes)
         }
     }
 
-    /// <summary>Stops counting operations whose deadline is reached.</summary>
-    public void DropOverdue(DateTimeOffset now)
+    private void DropOverdue(DateTimeOffset now)
     {
-        foreach (var entry in entries.Where(entry => entry.Value.ExpiresAt <= now).ToList())
+        foreach (var entry in entries.Where(entry => entry.Value.IsOverdue(now)).ToList())
         {
             Remove(entry.Key);
         }
     }
-
-    private static int SizeOf(string? payload) => payload is null ? 0 : Encoding.UTF8.GetByteCount(payload);
 
     private OperationOutcome? ExcessWith(int more, int moreBytes) =>
         entries.Count + more > mostOperations ? OperationOutcome.PendingLimitReached
@@ -170,11 +175,30 @@ internal sealed class PendingLimits(int mostOperations, long mostBytes)
         entries[id] = entry;
     }
 
-    /// <param name="Size">The payload's bytes.</param>
-    /// <param name="Number">The operation's number; 0 when its row was not seen.</param>
+    private long Remove(string id)
+    {
+        entries.Remove(id, out var entry);
+        bytes -= entry.Size;
+        return entry.Number;
+    }
+
+    private void TellReleased()
+    {
+        nextReleased?.SetResult();
+        nextReleased = null;
+    }
+
+    /// <param name="Creates">How many creates share it.</param>
+    /// <param name="HasEnded">Whether the operation has ended although no create was answered yet.</param>
+    private readonly record struct Reservation(int Creates, bool HasEnded);
+
+    /// <param name="Size">The operation's bytes on the list.</param>
+    /// <param name="Number">Its number; 0 when its row was not seen.</param>
     /// <param name="ExpiresAt">Its deadline.</param>
     private readonly record struct Entry(int Size, long Number = 0, DateTimeOffset? ExpiresAt = null)
     {
         public bool IsRow => Number != 0;
+
+        public bool IsOverdue(DateTimeOffset now) => ExpiresAt <= now;
     }
 }

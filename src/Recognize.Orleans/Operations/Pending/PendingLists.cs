@@ -1,8 +1,6 @@
-using System.Buffers;
 using System.Collections.Immutable;
 using System.Text.Json;
 using Recognize.Orleans.Api;
-using Recognize.Orleans.Customers;
 
 namespace Recognize.Orleans.Operations.Pending;
 
@@ -10,29 +8,28 @@ namespace Recognize.Orleans.Operations.Pending;
 /// The pending lists that this process sends. Clients that read or follow the list of one user at the same time share
 /// one call to the user's grain and one rendering of its answer.
 /// </summary>
-internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, TimeProvider clock)
+internal sealed class PendingLists(IGrainFactory grains, UnreadBytes unread, TimeProvider clock)
 {
     private readonly Lock gate = new();
-    private readonly Dictionary<GrainId, SharedList> lists = [];
+    private readonly Dictionary<UserKey, SharedList> lists = [];
 
     /// <summary>Adds a client that reads or follows a user's list.</summary>
-    public Reader Join(UserKey key)
+    public Reader Join(UserKey user)
     {
-        var user = grains.GetUser<IPendingListGrain>(key);
-        var id = user.GetGrainId();
+        var grain = grains.GetUser<IPendingListGrain>(user);
         lock (gate)
         {
-            if (!lists.TryGetValue(id, out var list))
+            if (!lists.TryGetValue(user, out var list))
             {
-                lists.Add(id, list = new(key.Customer, user, quotas, clock));
+                lists.Add(user, list = new(user.Customer, grain, unread, clock));
             }
 
             list.Readers++;
-            return new(this, id, list);
+            return new(grain.GetGrainId(), list, () => Leave(user, list));
         }
     }
 
-    private void Leave(GrainId user, SharedList list)
+    private void Leave(UserKey user, SharedList list)
     {
         lock (gate)
         {
@@ -46,48 +43,49 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
     /// <summary>One client that reads or follows a user's list.</summary>
     public sealed class Reader : IDisposable
     {
-        private readonly PendingLists owner;
         private readonly SharedList list;
+        private readonly Action leave;
         private RenderedList? held;
+        private RenderedList? known;
 
-        internal Reader(PendingLists owner, GrainId user, SharedList list) => (this.owner, User, this.list) = (owner, user, list);
+        internal Reader(GrainId user, SharedList list, Action leave) => (User, this.list, this.leave) = (user, list, leave);
 
         public GrainId User { get; }
 
-        /// <summary>The current list. Its bytes are kept until <see cref="Release"/> or the next call.</summary>
-        /// <param name="has">
-        /// Whether the client already has the content of a tag and needs no bytes of it. Called on any thread, even
-        /// after the client has gone away.
-        /// </param>
-        public async Task<RenderedList> AskAsync(Func<string, bool> has)
+        /// <summary>
+        /// The current list. Its bytes are kept until <see cref="Release"/> or the next call, unless they are those that
+        /// the client has.
+        /// </summary>
+        public async Task<RenderedList> AskAsync()
         {
-            Release();
-            var answer = await list.AskAsync(has);
-            held = answer;
-            if (has(answer.Tag))
-            {
-                Release();
-            }
-
+            Drop();
+            var answer = await list.AskAsync(known);
+            held = answer == known ? null : answer;
             return answer;
         }
 
-        /// <summary>The client has received the bytes, or does not need them.</summary>
+        /// <summary>The client has the bytes of the last answer, and needs them no more.</summary>
         public void Release()
         {
-            held?.Release(1);
-            held = null;
+            known = held ?? known;
+            Drop();
         }
 
         public void Dispose()
         {
-            Release();
-            owner.Leave(User, list);
+            Drop();
+            leave();
+        }
+
+        private void Drop()
+        {
+            held?.Release();
+            held = null;
         }
     }
 
     // Like SingleFlight, but for many threads instead of one grain, and with a hold on the answer for each client.
-    internal sealed class SharedList(string customer, IPendingListGrain user, CustomerQuotas quotas, TimeProvider clock)
+    internal sealed class SharedList(string customer, IPendingListGrain user, UnreadBytes unread, TimeProvider clock)
     {
         private readonly Lock gate = new();
         private RenderedList? latest;
@@ -100,12 +98,12 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
         // The answer must come from a call that began after the client's request, so that it includes everything
         // created before. A client that goes away still waits for the answer, because its call counts for as long as
         // the service works for it.
-        public Task<RenderedList> AskAsync(Func<string, bool> has)
+        public Task<RenderedList> AskAsync(RenderedList? known)
         {
             lock (gate)
             {
                 var mine = next ??= new();
-                mine.Clients.Add(has);
+                mine.Known.Add(known);
                 if (running is null)
                 {
                     Begin();
@@ -128,7 +126,8 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
         {
             try
             {
-                question.Answer.SetResult(await ListAsync(question.Clients));
+                latest = await ListAsync(question.Known);
+                question.Answer.SetResult(latest);
             }
             catch (Exception exception)
             {
@@ -141,45 +140,33 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
             }
         }
 
-        private async Task<RenderedList> ListAsync(List<Func<string, bool>> clients)
+        private async Task<RenderedList> ListAsync(List<RenderedList?> known)
         {
-            // Held before the call, so that its bytes are still there when the grain answers that nothing has changed.
-            var known = latest?.TryHold(clients) is true ? latest : null;
-            var isKnown = false;
-            PendingSnapshot snapshot;
-            try
+            var snapshot = await CallAsync(latest?.Version);
+            if (latest is { } same && snapshot.Version == same.Version)
             {
-                snapshot = await GrainRetry.CallAsync(clock, () => user.ListUnlessAsync(known?.Version, evenLarge: false));
-                isKnown = known?.Version == snapshot.Version;
-            }
-            finally
-            {
-                if (!isKnown)
+                if (same.TryHold(known.Count(one => one != same)))
                 {
-                    // Released before another list takes quota, because the bytes of this one may be using it.
-                    known?.Release(clients.Count);
+                    return same;
                 }
+
+                // Its bytes are gone, and somebody needs them.
+                snapshot = await CallAsync(known: null);
             }
 
-            return isKnown ? known! : latest = snapshot.Operations is { } operations
-                ? await RenderedList.RenderAsync(snapshot.Version, operations, clients.Count, static _ => ValueTask.CompletedTask)
-                : await RenderLargeAsync(clients.Count);
+            // Room is taken first, so that no large list is in memory without it.
+            var operations = snapshot.Operations!.Value;
+            var bytes = SentBytes.OfBrackets + operations.Sum(SentBytes.Of);
+            var room = bytes > Sending.PartBytes ? await unread.ReserveAsync(customer, bytes) : null;
+            return new(snapshot.Version, operations, room, known.Count);
         }
 
-        private async Task<RenderedList> RenderLargeAsync(int holders)
-        {
-            using var turn = await quotas.TakeRenderTurnAsync(customer);
-            var snapshot = await GrainRetry.CallAsync(clock, () => user.ListUnlessAsync(known: null, evenLarge: true));
-            var list = await RenderedList.RenderAsync(snapshot.Version, snapshot.Operations!.Value, holders, bytes => quotas.PaceRenderAsync(customer, bytes));
+        private Task<PendingSnapshot> CallAsync(long? known) => GrainRetry.CallAsync(clock, () => user.ListUnlessAsync(known));
 
-            // Still in the turn, so that each customer has at most one list in memory without quota.
-            list.Room = await quotas.ReserveUnreadAsync(customer, list.Length);
-            return list;
-        }
-
+        /// <summary>A call that clients share, each with the list that it has.</summary>
         private sealed class Question
         {
-            public List<Func<string, bool>> Clients { get; } = new(1);
+            public List<RenderedList?> Known { get; } = new(1);
 
             public TaskCompletionSource<RenderedList> Answer { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
         }
@@ -189,22 +176,23 @@ internal sealed class PendingLists(IGrainFactory grains, CustomerQuotas quotas, 
 /// <summary>A user's pending operations as they are sent. The bytes are kept while a client holds them.</summary>
 internal sealed class RenderedList
 {
-    // How much is rendered, copied and sent at once: little enough for other work to run in between.
-    private const int PartBytes = 32_768;
-
     private readonly Lock gate = new();
-    private IReadOnlyList<byte[]>? parts;
-    private IDisposable? room;
+    private readonly IDisposable? room;
+    private byte[]? body;
     private int holders;
 
-    private RenderedList(long version, IReadOnlyList<byte[]> parts, string tag, DateTimeOffset? due, int holders)
+    /// <param name="version">The version of the operations.</param>
+    /// <param name="operations">The operations to render.</param>
+    /// <param name="room">What it takes until no client holds the bytes.</param>
+    /// <param name="holders">How many clients hold it from the start.</param>
+    public RenderedList(long version, ImmutableArray<Operation> operations, IDisposable? room, int holders)
     {
-        this.parts = parts;
+        body = JsonSerializer.SerializeToUtf8Bytes([.. operations.Select(PendingOperationBody.From)], UserJson.Web.IReadOnlyListPendingOperationBody);
+        this.room = room;
         this.holders = holders;
         Version = version;
-        Length = parts.Sum(part => (long)part.Length);
-        Tag = tag;
-        Due = due;
+        Tag = Conditions.TagOf(body);
+        Due = operations.Min(operation => operation.ExpiresAt);
     }
 
     /// <summary>The version that the user's grain gave to this content.</summary>
@@ -216,78 +204,38 @@ internal sealed class RenderedList
     /// <summary>When the next of the operations expires.</summary>
     public DateTimeOffset? Due { get; }
 
-    /// <summary>In bytes.</summary>
-    public long Length { get; }
-
     /// <summary>The JSON array; only for clients that hold it.</summary>
-    public IReadOnlyList<byte[]> Parts => parts ?? throw new InvalidOperationException("The client has this list.");
+    public byte[] Body => body ?? throw new InvalidOperationException("The client has this list.");
 
-    /// <summary>The quota of the customer that it uses until no client holds the bytes.</summary>
-    public IDisposable? Room { set => room = value; }
-
-    /// <param name="version">The version of the operations.</param>
-    /// <param name="operations">The operations to render.</param>
-    /// <param name="holders">How many clients hold it from the start.</param>
-    /// <param name="paceAsync">Completes when this many more bytes may be rendered.</param>
-    public static async Task<RenderedList> RenderAsync(long version, ImmutableArray<Operation> operations, int holders, Func<long, ValueTask> paceAsync)
-    {
-        var parts = new List<byte[]>(1);
-        var buffer = new ArrayBufferWriter<byte>();
-        await using var json = new Utf8JsonWriter(buffer, ApiJson.Writing);
-        json.WriteStartArray();
-        foreach (var operation in operations)
-        {
-            JsonSerializer.Serialize(json, PendingOperationBody.From(operation), UserJson.Web.PendingOperationBody);
-            if (buffer.WrittenCount + json.BytesPending >= PartBytes)
-            {
-                Cut();
-                await paceAsync(parts[^1].Length);
-                await Task.Yield();
-            }
-        }
-
-        json.WriteEndArray();
-        Cut();
-        return new(version, parts, await Conditions.TagOfAsync(parts), operations.Min(operation => operation.ExpiresAt), holders);
-
-        void Cut()
-        {
-            json.Flush();
-            parts.Add(buffer.WrittenSpan.ToArray());
-            buffer.ResetWrittenCount();
-        }
-    }
-
-    /// <summary>Adds one hold for each client.</summary>
-    /// <returns>False when the bytes are gone and one of the clients needs them.</returns>
-    public bool TryHold(IReadOnlyCollection<Func<string, bool>> clients)
+    /// <summary>Adds a hold for each of some clients.</summary>
+    /// <returns>False when the bytes are gone that they need.</returns>
+    public bool TryHold(int clients)
     {
         lock (gate)
         {
-            if (parts is null && !clients.All(has => has(Tag)))
+            if (body is null && clients > 0)
             {
                 return false;
             }
 
-            holders += clients.Count;
+            holders += clients;
             return true;
         }
     }
 
-    /// <summary>Releases the holds of this many clients.</summary>
-    public void Release(int clients)
+    /// <summary>Releases the hold of a client.</summary>
+    public void Release()
     {
         lock (gate)
         {
-            holders -= clients;
-            if (holders > 0)
+            if (--holders > 0)
             {
                 return;
             }
 
-            parts = null;
+            body = null;
         }
 
-        Interlocked.Exchange(ref room, null)?.Dispose();
+        room?.Dispose();
     }
 }

@@ -1,5 +1,3 @@
-using Recognize.Orleans.Customers;
-using Recognize.Orleans.Foundation;
 using Recognize.Orleans.State;
 
 namespace Recognize.Orleans.Operations.Pending;
@@ -7,10 +5,10 @@ namespace Recognize.Orleans.Operations.Pending;
 /// <summary>Refreshes what is cached of one user's pending operations from the database.</summary>
 internal sealed class PendingRefresh
 {
-    // Nearly every list fits the first page. A longer one is read page by page, in the customer's turn and within its
-    // quota, so that others are served in the meantime.
-    private const int FirstPage = UserHistory.ShortPage;
-    private const int NextPage = 100;
+    // Nearly every list fits the first page, which shares a round trip with those of other users. The second page has
+    // all that the limit of pending operations allows.
+    private const int FirstPage = 25;
+    private const int NextPage = 1_000;
 
     // How many overdue operations are written as expired at once.
     private const int MostExpired = 100;
@@ -18,19 +16,17 @@ internal sealed class PendingRefresh
     private readonly UserKey user;
     private readonly PendingOperations pending;
     private readonly OperationHistory history;
-    private readonly CustomerQuotas quotas;
     private readonly IGrainFactory grains;
     private readonly TimeProvider clock;
     private readonly SingleFlight<PendingSnapshot?> refreshes;
     private Task expiring = Task.CompletedTask;
     private bool isListWanted;
 
-    public PendingRefresh(UserKey user, PendingOperations pending, OperationHistory history, CustomerQuotas quotas, IGrainFactory grains, TimeProvider clock)
+    public PendingRefresh(UserKey user, PendingOperations pending, OperationHistory history, IGrainFactory grains, TimeProvider clock)
     {
         this.user = user;
         this.pending = pending;
         this.history = history;
-        this.quotas = quotas;
         this.grains = grains;
         this.clock = clock;
         refreshes = new(RefreshAsync);
@@ -58,17 +54,19 @@ internal sealed class PendingRefresh
         try
         {
             // A long list may be dropped while the numbers are read.
-            return CanAnswer() && await TryNumbersAsync() && CanAnswer()
-                ? pending.HasList ? pending.Snapshot() : null
-                : await ReadRowsAsync();
+            var areNumbersEnough = (pending.HasList || !isForList) && await TryNumbersAsync() && (pending.HasList || !isForList);
+            if (!areNumbersEnough)
+            {
+                return await ReadRowsAsync();
+            }
+
+            return isForList ? pending.Snapshot(clock.GetUtcNow()) : null;
         }
         catch
         {
             pending.AbandonRefresh();
             throw;
         }
-
-        bool CanAnswer() => pending.HasList || !isForList;
     }
 
     // Usually nothing has changed without our knowledge. The numbers need only the index; reading rows costs more.
@@ -87,46 +85,21 @@ internal sealed class PendingRefresh
     {
         var refresh = pending.BeginRefresh();
         var page = await history.ReadPendingAsync(user, after: null, FirstPage);
-        var rows = page.Rows.Select(row => row.State).OfType<OperationState>().ToList();
-        if (!page.IsLast)
+        var rows = page.Rows.ToList();
+        while (!page.IsLast)
         {
-            using var turn = await quotas.TakeReadTurnAsync(user.Customer);
-
-            // The first page may be stale by now, because others had their turns first.
-            refresh = pending.BeginRefresh();
-            rows = await ReadPagesAsync();
+            page = await history.ReadPendingAsync(user, after: rows[^1].Position, NextPage);
+            rows.AddRange(page.Rows);
         }
 
         var now = clock.GetUtcNow();
+        var operations = rows.Select(row => row.State).OfType<OperationState>().ToLookup(operation => operation.IsOverdue(now));
         if (expiring.IsCompleted)
         {
             // Keeps the index of pending operations short. No call waits for it.
-            expiring = ExpireAsync([.. rows.Where(row => row.IsOverdue(now)).Take(MostExpired)]);
+            expiring = Task.WhenAll(operations[true].Take(MostExpired).Select(operation => grains.GetOperation(new(user.Customer, operation.OperationId)).GetAsync()));
         }
 
-        return pending.EndRefresh(refresh, rows.Where(row => !row.IsOverdue(now)).Select(row => row.ToOperation()));
+        return pending.EndRefresh(refresh, operations[false].Select(operation => operation.ToOperation()));
     }
-
-    private async Task<List<OperationState>> ReadPagesAsync()
-    {
-        var rows = new List<OperationState>();
-        var begun = clock.GetTimestamp();
-        string? after = null;
-        while (true)
-        {
-            var page = await history.ReadPendingAsync(user, after, NextPage);
-            quotas.CountRead(user.Customer, page.Bytes);
-            rows.AddRange(page.Rows.Select(row => row.State).OfType<OperationState>());
-            if (page.IsLast)
-            {
-                return rows;
-            }
-
-            after = page.Rows[^1].Position;
-            await (clock.GetElapsedTime(begun) < Times.LongestPacedRead ? quotas.PaceReadAsync(user.Customer, page.Bytes) : ValueTask.CompletedTask);
-        }
-    }
-
-    private Task ExpireAsync(IReadOnlyList<OperationState> overdue) =>
-        overdue.Count == 0 ? Task.CompletedTask : Task.WhenAll(overdue.Select(operation => grains.GetOperation(new(user.Customer, operation.OperationId)).GetAsync()));
 }

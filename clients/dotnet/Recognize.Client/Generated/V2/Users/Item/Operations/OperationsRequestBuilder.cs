@@ -46,7 +46,7 @@ namespace Recognize.Client.Api.V2.Users.Item.Operations
         {
         }
         /// <summary>
-        /// Newest first, of any status. The cursor of a page leads to the next one; the last page has none. With a status, a page looks at 1,000 operations at most: it may hold fewer than its limit, or none, and still have a cursor. Needs the scope operations or decisions.
+        /// Newest first, of any status. The cursor of a page leads to the next one; the last page has none. A page ends before its operations have more than 1 MiB together. With a status, a page looks at 1,000 operations at most: it may hold fewer than its limit, or none, and still have a cursor. Needs the scope operations or decisions.
         /// </summary>
         /// <returns>A <see cref="global::Recognize.Client.Api.Models.HistoryBody"/></returns>
         /// <param name="cancellationToken">Cancellation token to use when cancelling requests</param>
@@ -81,7 +81,7 @@ namespace Recognize.Client.Api.V2.Users.Item.Operations
             return await RequestAdapter.SendAsync<global::Recognize.Client.Api.Models.HistoryBody>(requestInfo, global::Recognize.Client.Api.Models.HistoryBody.CreateFromDiscriminatorValue, errorMapping, cancellationToken).ConfigureAwait(false);
         }
         /// <summary>
-        /// When it answers 200, the operation is durable and on the user&apos;s pending list. A user has at most 1,000 pending operations, with at most 8 MiB of payload together, unless the service is set up otherwise. Needs the scope operations.
+        /// When it answers 200, the operation is durable and on the user&apos;s pending list. A user has at most 1,000 pending operations, and the list of them at most 1 MiB, unless the service is set up for less. Needs the scope operations.
         /// </summary>
         /// <returns>A <see cref="global::Recognize.Client.Api.Models.SuccessBody"/></returns>
         /// <param name="body">The body of a create.</param>
@@ -124,7 +124,7 @@ namespace Recognize.Client.Api.V2.Users.Item.Operations
             return await RequestAdapter.SendAsync<global::Recognize.Client.Api.Models.SuccessBody>(requestInfo, global::Recognize.Client.Api.Models.SuccessBody.CreateFromDiscriminatorValue, errorMapping, cancellationToken).ConfigureAwait(false);
         }
         /// <summary>
-        /// Newest first, of any status. The cursor of a page leads to the next one; the last page has none. With a status, a page looks at 1,000 operations at most: it may hold fewer than its limit, or none, and still have a cursor. Needs the scope operations or decisions.
+        /// Newest first, of any status. The cursor of a page leads to the next one; the last page has none. A page ends before its operations have more than 1 MiB together. With a status, a page looks at 1,000 operations at most: it may hold fewer than its limit, or none, and still have a cursor. Needs the scope operations or decisions.
         /// </summary>
         /// <returns>A <see cref="RequestInformation"/></returns>
         /// <param name="requestConfiguration">Configuration for the request such as headers, query parameters, and middleware options.</param>
@@ -143,7 +143,7 @@ namespace Recognize.Client.Api.V2.Users.Item.Operations
             return requestInfo;
         }
         /// <summary>
-        /// When it answers 200, the operation is durable and on the user&apos;s pending list. A user has at most 1,000 pending operations, with at most 8 MiB of payload together, unless the service is set up otherwise. Needs the scope operations.
+        /// When it answers 200, the operation is durable and on the user&apos;s pending list. A user has at most 1,000 pending operations, and the list of them at most 1 MiB, unless the service is set up for less. Needs the scope operations.
         /// </summary>
         /// <returns>A <see cref="RequestInformation"/></returns>
         /// <param name="body">The body of a create.</param>
@@ -174,7 +174,7 @@ namespace Recognize.Client.Api.V2.Users.Item.Operations
             return new global::Recognize.Client.Api.V2.Users.Item.Operations.OperationsRequestBuilder(rawUrl, RequestAdapter);
         }
         /// <summary>
-        /// Newest first, of any status. The cursor of a page leads to the next one; the last page has none. With a status, a page looks at 1,000 operations at most: it may hold fewer than its limit, or none, and still have a cursor. Needs the scope operations or decisions.
+        /// Newest first, of any status. The cursor of a page leads to the next one; the last page has none. A page ends before its operations have more than 1 MiB together. With a status, a page looks at 1,000 operations at most: it may hold fewer than its limit, or none, and still have a cursor. Needs the scope operations or decisions.
         /// </summary>
         [global::System.CodeDom.Compiler.GeneratedCode("Kiota", "1.0.0")]
         public partial class OperationsRequestBuilderGetQueryParameters 
