@@ -54,14 +54,14 @@ internal sealed class StorageTrouble
     /// <summary>Holds back what the grain's next read has found, until it is released.</summary>
     public HeldCall HoldNextRead(IAddressable grain) => heldReads[grain.GetGrainId()] = new();
 
-    /// <summary>Holds back what the next look at a user's pending operations has found, until it is released.</summary>
-    public HeldCall HoldNextLook(IUserGrain user) => heldLooks[PlaceOf(user)] = new();
+    /// <summary>Holds back what the next refresh of a user's pending operations has found, until it is released.</summary>
+    public HeldCall HoldNextRefresh(IUserGrain user) => heldLooks[PlaceOf(user)] = new();
 
     /// <summary>How often any row was read.</summary>
     public int Reads => reads.Values.Sum() + looks.Values.Sum();
 
-    /// <summary>How often the rows of a user's pending operations were looked at.</summary>
-    public int LooksAt(IUserGrain user) => looks.GetValueOrDefault(PlaceOf(user));
+    /// <summary>How often a user's pending operations were refreshed.</summary>
+    public int RefreshesOf(IUserGrain user) => looks.GetValueOrDefault(PlaceOf(user));
 
     /// <summary>How often the grain's row was read.</summary>
     public int ReadsOf(IAddressable grain) => reads.GetValueOrDefault(grain.GetGrainId());

@@ -28,7 +28,7 @@ public abstract class CreateTests(ClusterFixture cluster)
     private readonly string id = Journey.NewId();
 
     [SkippableFact]
-    public async Task What_a_user_was_asked_last_is_refused_again_without_a_look_at_it_for_ten_minutes()
+    public async Task What_a_user_was_asked_last_is_refused_again_without_a_read_for_ten_minutes()
     {
         var (operation, attempt) = (cluster.OneSilo.GetOperation(new(Journey.Customer, id)), "first");
         Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.CreateAsync(user, id, attempt));

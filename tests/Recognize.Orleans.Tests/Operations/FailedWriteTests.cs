@@ -38,14 +38,14 @@ public abstract class FailedWriteTests(ClusterFixture cluster)
     public async Task A_write_that_the_storage_had_no_room_for_leaves_what_is_known_as_it_was()
     {
         await cluster.OneSilo.CreateAsync(user, Journey.NewId());
-        var looks = cluster.Storage.LooksAt(User);
+        var refreshes = cluster.Storage.RefreshesOf(User);
         cluster.Storage.FailNextWrite(Operation, FailedWrite.NoRoom);
 
         await Assert.ThrowsAsync<StorageBusyException>(() => cluster.OneSilo.CreateAsync(user, id));
 
         Assert.Equal(OperationOutcome.Done, await cluster.OtherSilo.CreateAsync(user, id));
         Assert.Equal(2, (await cluster.OneSilo.ListAsync(user)).Count);
-        Assert.Equal(looks, cluster.Storage.LooksAt(User));
+        Assert.Equal(refreshes, cluster.Storage.RefreshesOf(User));
     }
 
     [SkippableTheory]

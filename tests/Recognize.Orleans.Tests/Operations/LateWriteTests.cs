@@ -84,7 +84,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
     }
 
     [SkippableFact]
-    public async Task A_write_without_an_answer_is_looked_for_until_it_cannot_arrive_any_more()
+    public async Task A_write_without_an_answer_is_read_for_until_it_cannot_arrive_any_more()
     {
         await cluster.OneSilo.CreateAsync(user, id);
         cluster.Storage.FailNextWrite(Operation, FailedWrite.BeforeItsCommit);
@@ -101,20 +101,20 @@ public abstract class LateWriteTests(ClusterFixture cluster)
     }
 
     [SkippableFact]
-    public async Task A_list_is_looked_at_for_whoever_asks_as_long_as_the_end_of_an_operation_may_arrive()
+    public async Task A_list_is_refreshed_for_whoever_asks_as_long_as_the_end_of_an_operation_may_arrive()
     {
         await cluster.OneSilo.CreateAsync(user, id);
         cluster.Storage.FailNextWrite(Operation, FailedWrite.BeforeItsCommit);
         await Assert.ThrowsAsync<StorageFaultException>(() => cluster.OneSilo.DecideAsync(user, id));
         cluster.Clock.Advance(Times.LongestWrite - TimeSpan.FromTicks(1));
-        var looks = cluster.Storage.LooksAt(User);
+        var refreshes = cluster.Storage.RefreshesOf(User);
         await cluster.OtherSilo.ListAsync(user);
         await cluster.OtherSilo.ListAsync(user);
-        Assert.Equal(looks + 2, cluster.Storage.LooksAt(User));
+        Assert.Equal(refreshes + 2, cluster.Storage.RefreshesOf(User));
 
         cluster.Clock.Advance(TimeSpan.FromTicks(1));
         await cluster.OtherSilo.ListAsync(user);
-        Assert.Equal(looks + 2, cluster.Storage.LooksAt(User));
+        Assert.Equal(refreshes + 2, cluster.Storage.RefreshesOf(User));
     }
 
     [SkippableFact]
@@ -153,7 +153,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
     }
 
     [SkippableFact]
-    public async Task A_create_that_may_arrive_keeps_its_place_under_the_limit_until_it_is_known_what_became_of_it()
+    public async Task A_create_that_may_arrive_keeps_its_reservation_until_it_is_known_what_became_of_it()
     {
         cluster.Storage.FailNextWrite(Operation, FailedWrite.BeforeItsCommit);
         await Assert.ThrowsAsync<StorageFaultException>(() => cluster.OneSilo.CreateAsync(user, id));
@@ -196,7 +196,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
     }
 
     [SkippableFact]
-    public async Task What_is_overdue_is_written_when_its_users_list_is_looked_at_and_costs_nothing_before()
+    public async Task What_is_overdue_is_written_when_its_users_list_is_refreshed_and_costs_nothing_before()
     {
         await cluster.OneSilo.CreateAsync(user, id, expiresIn: Lifetime);
         cluster.Clock.Advance(Lifetime);
@@ -205,7 +205,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
         using var held = cluster.Storage.HoldNextWrite(Operation);
         Assert.Empty(await cluster.OtherSilo.ListAsync(user));
 
-        // Nobody has asked the operation: only the look at the list can have begun this write.
+        // Nobody has asked the operation: only the refresh of the list can have begun this write.
         await held.Reached;
         held.Dispose();
         await ShouldBeAsync(OperationStatus.Expired);

@@ -13,7 +13,7 @@ public sealed class KnownListOnPostgreSql(PostgreSqlCluster cluster) : KnownList
 [Collection(nameof(SqlServerCluster))]
 public sealed class KnownListOnSqlServer(SqlServerCluster cluster) : KnownListTests(cluster);
 
-// A user's grain remembers what its last look at the rows found. It must not remember that for longer than it is true.
+// A user's grain remembers what its last refresh found. It must not remember that for longer than it is true.
 public abstract class KnownListTests(ClusterFixture cluster)
 {
     private readonly string user = Journey.NewUser();
@@ -27,26 +27,26 @@ public abstract class KnownListTests(ClusterFixture cluster)
     private IUserGrain User => cluster.OneSilo.GetUser(new(Journey.Customer, user));
 
     [SkippableFact]
-    public async Task A_list_is_known_for_five_seconds_and_no_tick_longer_and_is_one_look_at_the_rows()
+    public async Task A_list_is_known_for_five_seconds_and_no_tick_longer_and_is_one_refresh()
     {
         await CreateBothAsync();
         Assert.Equal([first, second], await cluster.OtherSilo.ListAsync(user));
         await cluster.DeactivateAsync(First);
-        var (reads, looks) = (cluster.Storage.ReadsOf(First), cluster.Storage.LooksAt(User));
+        var (reads, refreshes) = (cluster.Storage.ReadsOf(First), cluster.Storage.RefreshesOf(User));
 
         cluster.Clock.Advance(Times.CacheLifetime - TimeSpan.FromTicks(1));
         Assert.Equal([first, second], await cluster.OtherSilo.ListAsync(user));
-        Assert.Equal(looks, cluster.Storage.LooksAt(User));
+        Assert.Equal(refreshes, cluster.Storage.RefreshesOf(User));
 
         cluster.Clock.Advance(TimeSpan.FromTicks(1));
         Assert.Equal([first, second], await cluster.OtherSilo.ListAsync(user));
-        Assert.Equal(looks + 1, cluster.Storage.LooksAt(User));
+        Assert.Equal(refreshes + 1, cluster.Storage.RefreshesOf(User));
         Assert.Equal(reads, cluster.Storage.ReadsOf(First));
     }
 
     // Another text in the row shows where an answer came from: what is pending never changes.
     [SkippableFact]
-    public async Task What_has_been_looked_at_is_told_from_memory_as_long_as_the_index_says_that_it_is_pending_still()
+    public async Task What_was_refreshed_is_told_from_memory_as_long_as_the_index_says_that_it_is_pending_still()
     {
         await CreateBothAsync();
         await cluster.DeactivateAsync(User);
@@ -115,11 +115,11 @@ public abstract class KnownListTests(ClusterFixture cluster)
     }
 
     [SkippableFact]
-    public async Task A_look_that_was_on_its_way_when_a_decision_got_no_answer_is_not_remembered()
+    public async Task A_refresh_that_was_on_its_way_when_a_decision_got_no_answer_is_not_remembered()
     {
         await CreateBothAsync();
         cluster.Clock.Advance(Times.CacheLifetime);
-        using var held = cluster.Storage.HoldNextLook(User);
+        using var held = cluster.Storage.HoldNextRefresh(User);
         var list = cluster.OtherSilo.ListAsync(user);
         await held.Reached;
         cluster.Storage.FailNextWrite(First, FailedWrite.AfterItsCommit);
@@ -131,11 +131,11 @@ public abstract class KnownListTests(ClusterFixture cluster)
     }
 
     [SkippableFact]
-    public async Task What_is_created_or_decided_while_a_look_is_on_its_way_is_on_the_list_that_it_leaves_or_not()
+    public async Task What_is_created_or_decided_while_a_refresh_is_on_its_way_is_on_the_list_that_it_leaves_or_not()
     {
         await CreateBothAsync();
         cluster.Clock.Advance(Times.CacheLifetime);
-        using var held = cluster.Storage.HoldNextLook(User);
+        using var held = cluster.Storage.HoldNextRefresh(User);
         var list = cluster.OtherSilo.ListAsync(user);
         await held.Reached;
         var third = Journey.NewId();

@@ -124,7 +124,7 @@ public abstract class ListTests(ClusterFixture cluster)
         var held = ids.Select(id => cluster.Storage.HoldNextWrite(cluster.OneSilo.GetOperation(new(Journey.Customer, id)))).ToList();
         var creates = ids.Select((id, number) => (number % 2 == 0 ? cluster.OneSilo : cluster.OtherSilo).CreateAsync(user, id)).ToList();
 
-        // They do not wait for each other, but for the one that finds no place: a place may come free.
+        // They do not wait for each other, but for the one that cannot reserve: a reservation may be released.
         await Reached(held, ClusterFixture.PendingLimit);
 
         var lists = Enumerable.Range(0, 8).Select(number => (number % 2 == 0 ? cluster.OneSilo : cluster.OtherSilo).ListAsync(user));

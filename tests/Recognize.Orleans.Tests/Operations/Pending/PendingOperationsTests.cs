@@ -23,7 +23,7 @@ public sealed class PendingOperationsTests
     public PendingOperationsTests() => pending = new(new Freshness(clock), Limit, MostBytes);
 
     [Fact]
-    public void As_many_places_are_taken_as_the_limit_has_and_each_id_takes_one()
+    public void As_many_reservations_are_made_as_the_limit_has_and_each_id_makes_one()
     {
         Assert.True(Reserve("a", "b", "c", "d", "a", "d"));
         Assert.False(Reserve("e"));
@@ -34,7 +34,7 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void A_create_that_is_refused_gives_its_place_back()
+    public void A_create_that_is_refused_releases_its_reservation()
     {
         Reserve("a", "b", "c", "d");
         pending.Release("c");
@@ -44,9 +44,9 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void A_create_of_what_is_pending_gives_back_no_place_when_it_is_refused()
+    public void A_create_of_what_is_pending_releases_nothing_when_it_is_refused()
     {
-        Look("a", "b", "c", "d");
+        Refresh("a", "b", "c", "d");
         Reserve("a");
         pending.Release("a");
 
@@ -54,17 +54,17 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void A_create_of_what_another_activation_has_created_meanwhile_gives_back_no_place_either()
+    public void A_create_of_what_another_activation_has_created_meanwhile_releases_nothing_either()
     {
         Reserve("d");
-        Look("a", "b", "c", "d");
+        Refresh("a", "b", "c", "d");
         pending.Release("d");
 
         Assert.False(Reserve("e"));
     }
 
     [Fact]
-    public void Of_two_creates_of_one_id_the_one_that_is_refused_leaves_the_other_its_place()
+    public void Of_two_creates_of_one_id_the_one_that_is_refused_leaves_the_other_its_reservation()
     {
         Reserve("a", "b", "c", "d", "d");
 
@@ -76,7 +76,7 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void Of_two_creates_of_one_id_the_one_that_comes_second_does_not_take_the_place_from_the_one_that_was_done()
+    public void Of_two_creates_of_one_id_the_one_that_comes_second_does_not_release_the_reservation_of_the_one_that_was_done()
     {
         Reserve("a", "b", "c", "d", "d");
 
@@ -87,7 +87,7 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void Who_found_no_place_can_wait_for_each_create_that_may_give_its_own_back()
+    public void Who_could_not_reserve_can_wait_for_each_create_that_may_release_its_reservation()
     {
         Assert.False(pending.HasReservations);
         Reserve("a", "b", "c", "d");
@@ -101,11 +101,11 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void A_place_that_was_taken_during_a_look_counts_beside_what_the_look_finds()
+    public void A_reservation_that_was_made_during_a_refresh_counts_beside_what_the_refresh_finds()
     {
-        var look = pending.BeginRefresh();
+        var refresh = pending.BeginRefresh();
         Assert.True(Reserve("e"));
-        pending.EndRefresh(look, [Of("a"), Of("b"), Of("c")]);
+        pending.EndRefresh(refresh, [Of("a"), Of("b"), Of("c")]);
 
         Assert.False(Reserve("f"));
         pending.Release("e");
@@ -116,14 +116,14 @@ public sealed class PendingOperationsTests
     public void Up_to_half_of_the_limit_an_old_count_will_do()
     {
         Assert.True(pending.IsCountStaleFor(Least));
-        Look("a");
+        Refresh("a");
         clock.Advance(Times.CacheLifetime);
         Assert.False(pending.IsCountStaleFor(Least));
 
         Reserve("b");
         Assert.True(pending.IsCountStaleFor(Least));
 
-        Look("a");
+        Refresh("a");
         Assert.False(pending.IsCountStaleFor(Least));
         clock.Advance(Times.CacheLifetime - Tick);
         Assert.False(pending.IsCountStaleFor(Least));
@@ -132,12 +132,12 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void A_list_is_known_for_five_seconds_from_when_its_look_began()
+    public void A_list_is_known_for_five_seconds_from_when_its_refresh_began()
     {
         Assert.False(pending.MayBeServed);
-        var look = pending.BeginRefresh();
+        var refresh = pending.BeginRefresh();
         clock.Advance(TimeSpan.FromSeconds(3));
-        Assert.Equal(["a", "b"], Ids(pending.EndRefresh(look, [Of("a"), Of("b")])));
+        Assert.Equal(["a", "b"], Ids(pending.EndRefresh(refresh, [Of("a"), Of("b")])));
 
         clock.Advance(TimeSpan.FromSeconds(2) - Tick);
         Assert.True(pending.MayBeServed);
@@ -150,7 +150,7 @@ public sealed class PendingOperationsTests
     [Fact]
     public void While_a_create_is_on_its_way_the_list_is_not_known()
     {
-        Look("a");
+        Refresh("a");
         Assert.True(pending.MayBeServed);
 
         Reserve("b", "c");
@@ -164,45 +164,45 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void What_was_created_during_a_look_is_in_its_list_once_whether_the_look_has_found_it_or_not()
+    public void What_was_created_during_a_refresh_is_in_its_list_once_whether_the_refresh_has_found_it_or_not()
     {
         Reserve("a", "d");
-        var look = pending.BeginRefresh();
+        var refresh = pending.BeginRefresh();
         pending.CreateSucceeded(Of("d"));
         pending.CreateSucceeded(Of("a"));
 
-        Assert.Equal(["a", "b", "d"], Ids(pending.EndRefresh(look, [Of("b"), Of("d")])));
+        Assert.Equal(["a", "b", "d"], Ids(pending.EndRefresh(refresh, [Of("b"), Of("d")])));
         Assert.Equal(["a", "b", "d"], Ids(pending.Snapshot(Now)));
         Assert.True(Reserve("e"));
         Assert.False(Reserve("f"));
     }
 
     [Fact]
-    public void What_has_ended_during_a_look_is_not_in_its_list_although_the_look_has_found_it()
+    public void What_has_ended_during_a_refresh_is_not_in_its_list_although_the_refresh_has_found_it()
     {
         Reserve("c");
-        var look = pending.BeginRefresh();
+        var refresh = pending.BeginRefresh();
         pending.CreateSucceeded(Of("c"));
         pending.Ended("c");
         pending.Ended("a");
 
-        Assert.Equal(["b"], Ids(pending.EndRefresh(look, [Of("a"), Of("b"), Of("c")])));
+        Assert.Equal(["b"], Ids(pending.EndRefresh(refresh, [Of("a"), Of("b"), Of("c")])));
         Assert.True(Reserve("d", "e", "f"));
     }
 
     [Fact]
-    public void What_has_ended_before_its_create_was_answered_is_on_no_list_and_takes_no_place()
+    public void What_has_ended_before_its_create_was_answered_is_on_no_list_and_counts_no_more()
     {
         Reserve("b");
-        Look("a", "b");
+        Refresh("a", "b");
         pending.Ending("b");
         pending.Ended("b");
-        var look = pending.BeginRefresh();
+        var refresh = pending.BeginRefresh();
 
         pending.CreateSucceeded(Of("b"));
 
         Assert.Equal(["a"], Ids(pending.Snapshot(Now)));
-        Assert.Equal(["a"], Ids(pending.EndRefresh(look, [Of("a")])));
+        Assert.Equal(["a"], Ids(pending.EndRefresh(refresh, [Of("a")])));
         Assert.True(Reserve("c", "d", "e"));
     }
 
@@ -210,23 +210,23 @@ public sealed class PendingOperationsTests
     public void For_ten_seconds_after_a_create_without_an_answer_the_list_is_not_known()
     {
         Unanswered("a");
-        Look("b");
+        Refresh("b");
         Assert.False(pending.MayBeServed);
 
         clock.Advance(Times.UnknownOutcome - Tick);
-        Look("b");
+        Refresh("b");
         Assert.False(pending.MayBeServed);
 
         clock.Advance(Tick);
-        Look("b");
+        Refresh("b");
         Assert.True(pending.MayBeServed);
     }
 
     [Fact]
-    public void A_create_without_an_answer_keeps_its_place_until_a_look_that_began_when_it_could_not_be_done_any_more()
+    public void A_create_without_an_answer_keeps_its_reservation_until_a_refresh_that_began_when_it_could_not_be_done_any_more()
     {
         Unanswered("d");
-        Look("a", "b", "c");
+        Refresh("a", "b", "c");
         Assert.False(Reserve("e"));
 
         clock.Advance(Times.UnknownOutcome - Tick);
@@ -235,27 +235,27 @@ public sealed class PendingOperationsTests
         pending.EndRefresh(early, [Of("a"), Of("b"), Of("c")]);
         Assert.False(Reserve("e"));
 
-        Look("a", "b", "c");
+        Refresh("a", "b", "c");
         Assert.True(Reserve("e"));
     }
 
     [Fact]
-    public void A_create_without_an_answer_gives_its_place_back_although_others_are_on_their_way()
+    public void A_create_without_an_answer_releases_its_reservation_although_others_are_on_their_way()
     {
         Unanswered("d");
         clock.Advance(Times.UnknownOutcome);
         Reserve("a");
 
-        Look("b");
+        Refresh("b");
 
         Assert.True(Reserve("e", "f"));
         Assert.False(Reserve("g"));
     }
 
     [Fact]
-    public void A_create_without_an_answer_keeps_its_place_when_it_is_sent_again_and_refused()
+    public void A_create_without_an_answer_keeps_its_reservation_when_it_is_sent_again_and_refused()
     {
-        Look("a", "b", "c");
+        Refresh("a", "b", "c");
         Unanswered("d");
         Reserve("d");
         pending.Release("d");
@@ -264,29 +264,29 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void A_create_without_an_answer_that_was_done_takes_one_place_until_it_ends()
+    public void A_create_without_an_answer_that_was_done_counts_once_until_it_ends()
     {
         Unanswered("d");
-        Look("a", "b", "c", "d");
+        Refresh("a", "b", "c", "d");
         Reserve("d");
         pending.Release("d");
         Assert.False(Reserve("e"));
 
         pending.Ended("d");
-        Look("a", "b", "c");
+        Refresh("a", "b", "c");
         Assert.True(Reserve("e"));
     }
 
     [Fact]
-    public void What_has_come_to_light_during_a_look_is_for_the_next_one_to_find()
+    public void What_has_come_to_light_during_a_refresh_is_for_the_next_one_to_find()
     {
-        var look = pending.BeginRefresh();
+        var refresh = pending.BeginRefresh();
         pending.Invalidate();
 
-        Assert.Equal(["a"], Ids(pending.EndRefresh(look, [Of("a")])));
+        Assert.Equal(["a"], Ids(pending.EndRefresh(refresh, [Of("a")])));
         Assert.False(pending.MayBeServed);
 
-        Look("a", "b");
+        Refresh("a", "b");
         Assert.True(pending.MayBeServed);
         pending.Invalidate();
         Assert.False(pending.MayBeServed);
@@ -295,7 +295,7 @@ public sealed class PendingOperationsTests
     [Fact]
     public void While_an_end_is_on_its_way_the_list_is_not_known()
     {
-        Look("a", "b");
+        Refresh("a", "b");
         pending.Ending("a");
         pending.Ending("b");
         Assert.False(pending.MayBeServed);
@@ -312,7 +312,7 @@ public sealed class PendingOperationsTests
     {
         pending.Ending("a");
         clock.Advance(Times.LongestWrite - Tick);
-        Look("a");
+        Refresh("a");
         Assert.False(pending.MayBeServed);
 
         clock.Advance(Tick);
@@ -320,10 +320,10 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void What_is_overdue_gives_its_place_back_and_is_on_the_list_no_more()
+    public void What_is_overdue_counts_no_more_and_is_on_the_list_no_more()
     {
-        var look = pending.BeginRefresh();
-        pending.EndRefresh(look, [Of("a") with { ExpiresAt = Now }, Of("b") with { ExpiresAt = Now.AddTicks(1) }, Of("c"), Of("d")]);
+        var refresh = pending.BeginRefresh();
+        pending.EndRefresh(refresh, [Of("a") with { ExpiresAt = Now }, Of("b") with { ExpiresAt = Now.AddTicks(1) }, Of("c"), Of("d")]);
 
         Assert.Equal(["a", "b", "c", "d"], Ids(pending.Snapshot(Now.AddTicks(-1))));
         Assert.NotNull(pending.Reserve("e", Least, Now.AddTicks(-1)));
@@ -337,92 +337,92 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void Numbers_are_enough_of_a_look_when_all_of_them_are_known()
+    public void Numbers_are_enough_of_a_refresh_when_all_of_them_are_known()
     {
-        Look("a", "b", "c");
+        Refresh("a", "b", "c");
         var before = pending.Snapshot(Now);
         clock.Advance(Times.CacheLifetime);
         Assert.False(pending.MayBeServed);
 
-        Assert.True(LookAtNumbers("a", "b", "c"));
+        Assert.True(RefreshNumbers("a", "b", "c"));
         Assert.True(pending.MayBeServed);
         Assert.Same(before, pending.Snapshot(Now));
 
-        Assert.True(LookAtNumbers("a", "c"));
+        Assert.True(RefreshNumbers("a", "c"));
         Assert.Equal(["a", "c"], Ids(pending.Snapshot(Now)));
         Assert.True(Reserve("d", "e"));
         Assert.False(Reserve("f"));
     }
 
     [Fact]
-    public void A_number_that_is_new_wants_a_look_at_the_rows()
+    public void A_number_that_is_new_wants_a_refresh_of_the_rows()
     {
-        Look("a");
+        Refresh("a");
 
-        Assert.False(LookAtNumbers("a", "b"));
+        Assert.False(RefreshNumbers("a", "b"));
 
-        Look("a", "b");
-        Assert.True(LookAtNumbers("a", "b"));
+        Refresh("a", "b");
+        Assert.True(RefreshNumbers("a", "b"));
     }
 
     [Fact]
-    public void A_create_that_got_no_answer_keeps_its_place_through_looks_at_numbers_as_long_as_it_may_arrive()
+    public void A_create_that_got_no_answer_keeps_its_reservation_through_refreshes_of_numbers_as_long_as_it_may_arrive()
     {
-        Look("a", "b", "c");
+        Refresh("a", "b", "c");
         Unanswered("d");
 
-        Assert.True(LookAtNumbers("a", "b", "c"));
+        Assert.True(RefreshNumbers("a", "b", "c"));
         Assert.False(Reserve("e"));
-        Assert.False(LookAtNumbers("a", "b", "c", "d"));
+        Assert.False(RefreshNumbers("a", "b", "c", "d"));
 
         clock.Advance(Times.UnknownOutcome);
-        Assert.True(LookAtNumbers("a", "b", "c"));
+        Assert.True(RefreshNumbers("a", "b", "c"));
         Assert.True(Reserve("e"));
     }
 
     [Fact]
-    public void What_has_come_to_its_deadline_wants_a_look_at_the_rows_because_its_end_must_be_written()
+    public void What_has_come_to_its_deadline_wants_a_refresh_of_the_rows_because_its_end_must_be_written()
     {
         pending.EndRefresh(pending.BeginRefresh(), [Of("a") with { ExpiresAt = Now.AddTicks(1) }]);
 
-        Assert.True(LookAtNumbers("a"));
+        Assert.True(RefreshNumbers("a"));
         Assert.False(pending.TryEndRefresh(pending.BeginRefresh(), [Of("a").Id], Now.AddTicks(1)));
         pending.Reserve("b", MostBytes, Now.AddTicks(1));
-        Assert.False(LookAtNumbers("a"));
+        Assert.False(RefreshNumbers("a"));
     }
 
     [Fact]
-    public void What_is_created_or_has_ended_during_a_look_at_numbers_is_as_it_is_now()
+    public void What_is_created_or_has_ended_during_a_refresh_of_numbers_is_as_it_is_now()
     {
-        Look("a", "b");
-        var look = pending.BeginRefresh();
+        Refresh("a", "b");
+        var refresh = pending.BeginRefresh();
         Reserve("c");
         pending.CreateSucceeded(Of("c"));
         pending.Ended("a");
 
-        Assert.True(pending.TryEndRefresh(look, [Of("a").Id, Of("b").Id], Now));
+        Assert.True(pending.TryEndRefresh(refresh, [Of("a").Id, Of("b").Id], Now));
 
         Assert.Equal(["b", "c"], Ids(pending.Snapshot(Now)));
     }
 
     [Fact]
-    public void A_row_that_turns_up_during_a_look_at_numbers_wants_a_look_at_the_rows()
+    public void A_row_that_turns_up_during_a_refresh_of_numbers_wants_a_refresh_of_the_rows()
     {
-        Look("a");
-        var look = pending.BeginRefresh();
+        Refresh("a");
+        var refresh = pending.BeginRefresh();
         pending.Invalidate();
 
-        Assert.False(pending.TryEndRefresh(look, [Of("a").Id], Now));
+        Assert.False(pending.TryEndRefresh(refresh, [Of("a").Id], Now));
     }
 
     [Fact]
-    public void A_look_at_numbers_counts_what_was_dropped_for_its_length()
+    public void A_refresh_of_numbers_counts_what_was_dropped_for_its_length()
     {
-        Look("a", "b", "c", "d");
+        Refresh("a", "b", "c", "d");
         clock.Advance(Times.CacheLifetime);
         pending.DropStale();
 
-        Assert.True(LookAtNumbers("a", "b", "c"));
+        Assert.True(RefreshNumbers("a", "b", "c"));
 
         Assert.False(pending.HasList);
         Assert.True(Reserve("e"));
@@ -473,7 +473,7 @@ public sealed class PendingOperationsTests
     [Fact]
     public void A_create_of_what_is_pending_takes_no_more_room_whatever_its_payload()
     {
-        Look("a");
+        Refresh("a");
 
         Assert.Null(pending.Reserve("a", 1_000, Now));
         Assert.Null(pending.Reserve("b", 200 - Least, Now));
@@ -494,7 +494,7 @@ public sealed class PendingOperationsTests
     [Fact]
     public void Beyond_half_of_the_bytes_an_old_count_will_not_do()
     {
-        Look();
+        Refresh();
         clock.Advance(Times.CacheLifetime);
 
         Assert.False(pending.IsCountStaleFor((MostBytes / 2) - SentBytes.OfBrackets));
@@ -502,14 +502,14 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void The_same_operations_have_the_same_version_however_often_they_are_looked_at_and_others_another()
+    public void The_same_operations_have_the_same_version_however_often_they_are_refreshed_and_others_another()
     {
-        Look("a", "b");
+        Refresh("a", "b");
         var first = pending.Snapshot(Now);
 
         clock.Advance(Times.CacheLifetime);
         Assert.True(pending.DropStale());
-        Look("a", "b");
+        Refresh("a", "b");
         Assert.Equal(first.Version, pending.Snapshot(Now).Version);
 
         pending.Ended("b");
@@ -519,7 +519,7 @@ public sealed class PendingOperationsTests
     [Fact]
     public void What_is_too_old_to_be_told_is_dropped_and_counts_still()
     {
-        Look("a", "b", "c", "d");
+        Refresh("a", "b", "c", "d");
         Assert.False(pending.DropStale());
 
         clock.Advance(Times.CacheLifetime);
@@ -542,18 +542,18 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void A_look_that_failed_takes_nothing_along_into_the_next()
+    public void A_refresh_that_failed_takes_nothing_along_into_the_next()
     {
         pending.BeginRefresh();
         pending.Ended("a");
 
-        Look("a");
+        Refresh("a");
 
         Assert.Equal(["a"], Ids(pending.Snapshot(Now)));
     }
 
-    // Creates, ends and looks come in any order, and a row is there, or has ended, before anybody is told. What is known is what the rows are;
-    // a look tells at least what was acknowledged before it began, and nothing whose end was acknowledged.
+    // Creates, ends and refreshes come in any order, and a row is there, or has ended, before anybody is told. What is known is what the rows are;
+    // a refresh tells at least what was acknowledged before it began, and nothing whose end was acknowledged.
     [Fact]
     public void What_is_known_is_what_the_rows_are_in_the_order_of_time_and_number_whatever_comes_when() =>
         Gen.Select(Gen.Enum<Step>(), Gen.Int[0, Rows.Count - 1]).Array[0, 150].Sample(steps => Array.ForEach(steps, new Rows().Do));
@@ -574,9 +574,9 @@ public sealed class PendingOperationsTests
         pending.CreateOutcomeUnknown(id);
     }
 
-    private void Look(params string[] found) => pending.EndRefresh(pending.BeginRefresh(), found.Select(Of));
+    private void Refresh(params string[] found) => pending.EndRefresh(pending.BeginRefresh(), found.Select(Of));
 
-    private bool LookAtNumbers(params string[] found) => pending.TryEndRefresh(pending.BeginRefresh(), [.. found.Select(id => Of(id).Id)], Now);
+    private bool RefreshNumbers(params string[] found) => pending.TryEndRefresh(pending.BeginRefresh(), [.. found.Select(id => Of(id).Id)], Now);
 
     private static IEnumerable<string> Ids(PendingSnapshot list) => list.Operations!.Value.Select(operation => operation.OperationId);
 
@@ -603,7 +603,7 @@ public sealed class PendingOperationsTests
         AnswerEnd,
         BeginRefresh,
         EndRefresh,
-        EndLookAtNumbers,
+        EndRefreshOfNumbers,
         Wait,
     }
 
@@ -619,7 +619,7 @@ public sealed class PendingOperationsTests
         private readonly Step?[] ends = new Step?[Count];
         private readonly FakeTimeProvider clock = new();
         private readonly PendingOperations pending;
-        private (PendingOperations.Refresh Refresh, Operation[] Acknowledged, Operation[] Found)? looking;
+        private (PendingOperations.Refresh Refresh, Operation[] Acknowledged, Operation[] Found)? refreshing;
 
         public Rows() => pending = new(new Freshness(clock), Count, MostBytes);
 
@@ -653,20 +653,20 @@ public sealed class PendingOperationsTests
                     ends[number] = step;
                     pending.Ended(operation.OperationId);
                     break;
-                case Step.BeginRefresh when looking is null:
-                    looking = (pending.BeginRefresh(), InOrder(i => creates[i] is Step.AnswerCreate && ends[i] is null), Pending);
+                case Step.BeginRefresh when refreshing is null:
+                    refreshing = (pending.BeginRefresh(), InOrder(i => creates[i] is Step.AnswerCreate && ends[i] is null), Pending);
                     break;
-                case Step.EndRefresh when looking is var (look, acknowledged, found):
-                    looking = null;
-                    var list = pending.EndRefresh(look, found).Operations!.Value;
+                case Step.EndRefresh when refreshing is var (refresh, acknowledged, found):
+                    refreshing = null;
+                    var list = pending.EndRefresh(refresh, found).Operations!.Value;
                     Assert.Equal(InOrder(i => list.Contains(operations[i])), list);
                     Assert.Subset(list.ToHashSet(), acknowledged.Where(one => ends[Array.IndexOf(operations, one)] is null).ToHashSet());
                     Assert.Subset(InOrder(i => creates[i] is Step.CommitCreate or Step.AnswerCreate && ends[i] is not Step.AnswerEnd).ToHashSet(), list.ToHashSet());
                     break;
 
-                // Where numbers are not enough, another look may begin at once.
-                case Step.EndLookAtNumbers when looking is var (look, _, found):
-                    looking = pending.TryEndRefresh(look, [.. found.Select(one => one.Id)], Now) ? null
+                // Where numbers are not enough, another refresh may begin at once.
+                case Step.EndRefreshOfNumbers when refreshing is var (refresh, _, found):
+                    refreshing = pending.TryEndRefresh(refresh, [.. found.Select(one => one.Id)], Now) ? null
                         : (pending.BeginRefresh(), InOrder(i => creates[i] is Step.AnswerCreate && ends[i] is null), Pending);
                     break;
 

@@ -39,7 +39,7 @@ public sealed class RetentionTests
     }
 
     [Fact]
-    public async Task A_service_looks_once_an_hour_and_not_before()
+    public async Task A_service_sweeps_once_an_hour_and_not_before()
     {
         var clock = new SweepingClock();
         await using var service = await StartAsync(clock);
@@ -80,7 +80,7 @@ public sealed class RetentionTests
     }
 
     [Fact]
-    public async Task Without_the_setting_nothing_looks()
+    public async Task Without_the_setting_nothing_sweeps()
     {
         await using var service = await TestService.StartAsync(StorageEngine.Sqlite);
 
