@@ -1,4 +1,4 @@
--- Schema version 5 for PostgreSQL 13 or later: grain storage, clustering, and the operators' view.
+-- Schema version 6 for PostgreSQL 13 or later: grain storage, clustering, and the operators' view.
 -- Run it in one transaction (README.md beside it says how), so that a failure leaves nothing behind.
 
 -- A database that has a schema already stays as it is: the first table cannot be created again, and a client that goes on after
@@ -12,7 +12,7 @@ CREATE TABLE RecognizeSchema
     OldestCompatible integer NOT NULL
 );
 
-INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 5, 5);
+INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 6, 6);
 
 CREATE TABLE OrleansQuery
 (
@@ -24,10 +24,11 @@ CREATE TABLE OrleansQuery
 -- Every key of this service is a string, so the two numbers that Orleans has for other keys are always zero.
 -- The identity of a grain begins with its key: the ids that clients count up, or begin with a time, come to the same few pages
 -- of the index, however many rows there are.
--- HistoryKey places an operation in its user's history: customer/userId/createdAt/id, the last two in one length, so that its text
--- sorts as the history does. The first write sets it. What is left of a removed operation is a tombstone,
--- {"v":3,"id":...,"removedAt":"..."}: its HistoryKey is ~removedAt/id, in nobody's history, behind all of them.
--- PendingKey is the same text while the stored status is "pending", and NULL from the write on that ends the operation.
+-- OwnerKey, OpenKey and DueKey place a row among all rows of its owner, among its owner's open ones, and among what is due at a
+-- time. Every write sets all three; NULL is no place. They are the member "keys" of the JSON, in this order, begin with the kind of the row,
+-- and sort as text. An operation's are op/customer/userId/createdAt/id, the last two in one length; OpenKey is the same text while the
+-- operation is pending. What is left of a removed operation is a tombstone, {"v":4,"keys":["op/~/removedAt/id",null,null],...}:
+-- it is in nobody's history, but behind all of them.
 -- Room is left in every page, so that a row that changes stays in its page.
 CREATE TABLE OrleansStorage
 (
@@ -41,34 +42,34 @@ CREATE TABLE OrleansStorage
     PayloadBinary bytea NULL,
     ModifiedOn timestamptz NOT NULL,
     Version integer NOT NULL,
-    HistoryKey varchar(220) COLLATE "C" NULL,
-    PendingKey varchar(220) COLLATE "C" NULL,
+    OwnerKey varchar(220) COLLATE "C" NULL,
+    OpenKey varchar(220) COLLATE "C" NULL,
+    DueKey varchar(220) COLLATE "C" NULL,
     CONSTRAINT PK_OrleansStorage PRIMARY KEY (GrainIdExtensionString, GrainTypeString, ServiceId, GrainIdHash, GrainTypeHash),
     CONSTRAINT CK_OrleansStorage_StringKey CHECK (GrainIdN0 = 0 AND GrainIdN1 = 0)
 )
 WITH (fillfactor = 75);
 
-CREATE INDEX IX_OrleansStorage_History ON OrleansStorage (ServiceId, HistoryKey) WHERE HistoryKey IS NOT NULL;
+CREATE INDEX IX_OrleansStorage_Owner ON OrleansStorage (ServiceId, OwnerKey) WHERE OwnerKey IS NOT NULL;
 
-CREATE INDEX IX_OrleansStorage_Pending ON OrleansStorage (ServiceId, PendingKey) WHERE PendingKey IS NOT NULL;
+CREATE INDEX IX_OrleansStorage_Open ON OrleansStorage (ServiceId, OpenKey) WHERE OpenKey IS NOT NULL;
+
+CREATE INDEX IX_OrleansStorage_Due ON OrleansStorage (ServiceId, DueKey) WHERE DueKey IS NOT NULL;
 
 -- The four storage queries answer with exactly one row; a NULL in it says that the write was refused.
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('WriteToStorageKey', '
-WITH operation AS
+WITH given AS
 (
-    SELECT status, ''~'' || "removedAt" || ''/'' || lpad(id, 16, ''0'') AS tombstone,
-        split_part(@GrainIdExtensionString, ''/'', 2) || ''/'' || "userId" || ''/'' || "createdAt" || ''/'' || lpad(id, 16, ''0'') AS place
-    FROM json_to_record(CASE WHEN @GrainTypeString = ''operation'' THEN convert_from(@PayloadBinary, ''UTF8'')::json END)
-        AS document (status text, "removedAt" text, id text, "userId" text, "createdAt" text)
+    SELECT keys ->> 0 AS owner, keys ->> 1 AS open, keys ->> 2 AS due
+    FROM (SELECT convert_from(@PayloadBinary, ''UTF8'')::json -> ''keys'' AS keys) AS document
 ),
 changed AS
 (
     UPDATE OrleansStorage
     SET PayloadBinary = @PayloadBinary, ModifiedOn = now(), Version = Version + 1,
-        HistoryKey = COALESCE(operation.tombstone, HistoryKey),
-        PendingKey = CASE WHEN operation.status = ''pending'' THEN operation.place END
-    FROM operation
+        OwnerKey = given.owner, OpenKey = given.open, DueKey = given.due
+    FROM given
     WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
         AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
         AND ServiceId = @ServiceId AND Version = @GrainStateVersion
@@ -78,10 +79,10 @@ added AS
 (
     INSERT INTO OrleansStorage
         (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version,
-        HistoryKey, PendingKey)
+        OwnerKey, OpenKey, DueKey)
     SELECT @GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary, now(), 1,
-        COALESCE(tombstone, place), CASE WHEN status = ''pending'' THEN place END
-    FROM operation
+        owner, open, due
+    FROM given
     WHERE @GrainStateVersion IS NULL
     ON CONFLICT DO NOTHING
     RETURNING Version
@@ -101,7 +102,7 @@ INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('ClearStorageKey', '
 WITH cleared AS
 (
     UPDATE OrleansStorage
-    SET PayloadBinary = NULL, ModifiedOn = now(), Version = Version + 1, PendingKey = NULL
+    SET PayloadBinary = NULL, ModifiedOn = now(), Version = Version + 1, OwnerKey = NULL, OpenKey = NULL, DueKey = NULL
     WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
         AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
         AND ServiceId = @ServiceId AND Version = @GrainStateVersion
@@ -312,4 +313,4 @@ CROSS JOIN LATERAL jsonb_to_record(convert_from(stored.PayloadBinary, 'UTF8')::j
     "createdAt" timestamptz,
     "nodeId" text
 )
-WHERE stored.GrainTypeString = 'operation' AND stored.PayloadBinary IS NOT NULL AND COALESCE(stored.HistoryKey, '') < '~';
+WHERE stored.GrainTypeString = 'operation' AND stored.PayloadBinary IS NOT NULL AND stored.OwnerKey > 'op/' AND stored.OwnerKey < 'op/~';

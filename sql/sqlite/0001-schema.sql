@@ -1,4 +1,4 @@
--- Schema version 5 for SQLite 3.37 or later: grain storage and the operators' view. One silo, hence no clustering.
+-- Schema version 6 for SQLite 3.37 or later: grain storage and the operators' view. One silo, hence no clustering.
 -- Run it in one transaction (README.md beside it says how), so that a failure leaves nothing behind. A database that has a schema
 -- already stays as it is: the first table cannot be created again.
 
@@ -9,7 +9,7 @@ CREATE TABLE RecognizeSchema
     OldestCompatible INTEGER NOT NULL
 ) STRICT;
 
-INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 5, 5);
+INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 6, 6);
 
 CREATE TABLE OrleansQuery
 (
@@ -21,10 +21,11 @@ CREATE TABLE OrleansQuery
 -- Every key of this service is a string, so the two numbers that Orleans has for other keys are always zero.
 -- The identity of a grain begins with its key: the ids that clients count up, or begin with a time, come to the same few pages
 -- of the index, however many rows there are.
--- HistoryKey places an operation in its user's history: customer/userId/createdAt/id, the last two in one length, so that its text
--- sorts as the history does. The first write sets it. What is left of a removed operation is a tombstone,
--- {"v":3,"id":...,"removedAt":"..."}: its HistoryKey is ~removedAt/id, in nobody's history, behind all of them.
--- PendingKey is the same text while the stored status is "pending", and NULL from the write on that ends the operation.
+-- OwnerKey, OpenKey and DueKey place a row among all rows of its owner, among its owner's open ones, and among what is due at a
+-- time. Every write sets all three; NULL is no place. They are the member "keys" of the JSON, in this order, begin with the kind of the row,
+-- and sort as text. An operation's are op/customer/userId/createdAt/id, the last two in one length; OpenKey is the same text while the
+-- operation is pending. What is left of a removed operation is a tombstone, {"v":4,"keys":["op/~/removedAt/id",null,null],...}:
+-- it is in nobody's history, but behind all of them.
 CREATE TABLE OrleansStorage
 (
     GrainIdHash INTEGER NOT NULL,
@@ -37,15 +38,18 @@ CREATE TABLE OrleansStorage
     PayloadBinary BLOB NULL,
     ModifiedOn TEXT NOT NULL,
     Version INTEGER NOT NULL,
-    HistoryKey TEXT NULL,
-    PendingKey TEXT NULL,
+    OwnerKey TEXT NULL,
+    OpenKey TEXT NULL,
+    DueKey TEXT NULL,
     CONSTRAINT UQ_OrleansStorage_Identity UNIQUE (GrainIdExtensionString, GrainTypeString, ServiceId, GrainIdHash, GrainTypeHash),
     CONSTRAINT CK_OrleansStorage_StringKey CHECK (GrainIdN0 = 0 AND GrainIdN1 = 0)
 ) STRICT;
 
-CREATE INDEX IX_OrleansStorage_History ON OrleansStorage (ServiceId, HistoryKey) WHERE HistoryKey IS NOT NULL;
+CREATE INDEX IX_OrleansStorage_Owner ON OrleansStorage (ServiceId, OwnerKey) WHERE OwnerKey IS NOT NULL;
 
-CREATE INDEX IX_OrleansStorage_Pending ON OrleansStorage (ServiceId, PendingKey) WHERE PendingKey IS NOT NULL;
+CREATE INDEX IX_OrleansStorage_Open ON OrleansStorage (ServiceId, OpenKey) WHERE OpenKey IS NOT NULL;
+
+CREATE INDEX IX_OrleansStorage_Due ON OrleansStorage (ServiceId, DueKey) WHERE DueKey IS NOT NULL;
 
 -- Every write is one statement and so its own transaction: there is none that a failure in the middle could leave open.
 -- A refused write returns no row.
@@ -54,20 +58,11 @@ CREATE INDEX IX_OrleansStorage_Pending ON OrleansStorage (ServiceId, PendingKey)
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('WriteToStorageKey', '
 INSERT INTO OrleansStorage
     (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version,
-    HistoryKey, PendingKey)
+    OwnerKey, OpenKey, DueKey)
 SELECT @GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary,
     strftime(''%Y-%m-%dT%H:%M:%fZ'', ''now''), 1,
-    coalesce(Tombstone, Place), CASE WHEN Status = ''pending'' THEN Place END
-FROM
-(
-    SELECT
-        json_extract(Document, ''$.status'') AS Status,
-        ''~'' || json_extract(Document, ''$.removedAt'') || ''/'' || substr(''0000000000000000'' || json_extract(Document, ''$.id''), -16) AS Tombstone,
-        substr(@GrainIdExtensionString, 4, instr(substr(@GrainIdExtensionString, 4), ''/'')) || json_extract(Document, ''$.userId'')
-            || ''/'' || json_extract(Document, ''$.createdAt'')
-            || ''/'' || substr(''0000000000000000'' || json_extract(Document, ''$.id''), -16) AS Place
-    FROM (SELECT CASE WHEN @GrainTypeString = ''operation'' THEN CAST(@PayloadBinary AS TEXT) END AS Document)
-)
+    json_extract(Document, ''$.keys[0]''), json_extract(Document, ''$.keys[1]''), json_extract(Document, ''$.keys[2]'')
+FROM (SELECT CAST(@PayloadBinary AS TEXT) AS Document)
 WHERE @GrainStateVersion IS NULL
     OR EXISTS
     (
@@ -78,7 +73,7 @@ WHERE @GrainStateVersion IS NULL
     )
 ON CONFLICT (GrainIdExtensionString, GrainTypeString, ServiceId, GrainIdHash, GrainTypeHash) DO UPDATE
     SET PayloadBinary = excluded.PayloadBinary, ModifiedOn = excluded.ModifiedOn, Version = Version + 1,
-        HistoryKey = CASE WHEN excluded.HistoryKey > ''~'' THEN excluded.HistoryKey ELSE HistoryKey END, PendingKey = excluded.PendingKey
+        OwnerKey = excluded.OwnerKey, OpenKey = excluded.OpenKey, DueKey = excluded.DueKey
     WHERE Version = @GrainStateVersion
 RETURNING Version AS NewGrainStateVersion
 ');
@@ -93,7 +88,7 @@ WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
 
 INSERT INTO OrleansQuery (QueryKey, QueryText) VALUES ('ClearStorageKey', '
 UPDATE OrleansStorage
-SET PayloadBinary = NULL, ModifiedOn = strftime(''%Y-%m-%dT%H:%M:%fZ'', ''now''), Version = Version + 1, PendingKey = NULL
+SET PayloadBinary = NULL, ModifiedOn = strftime(''%Y-%m-%dT%H:%M:%fZ'', ''now''), Version = Version + 1, OwnerKey = NULL, OpenKey = NULL, DueKey = NULL
 WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
     AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
     AND ServiceId = @ServiceId AND Version = @GrainStateVersion
@@ -145,5 +140,5 @@ FROM
 (
     SELECT ServiceId, GrainIdExtensionString, ModifiedOn, CAST(PayloadBinary AS TEXT) AS Document
     FROM OrleansStorage
-    WHERE GrainTypeString = 'operation' AND PayloadBinary IS NOT NULL AND coalesce(HistoryKey, '') < '~'
+    WHERE GrainTypeString = 'operation' AND PayloadBinary IS NOT NULL AND OwnerKey > 'op/' AND OwnerKey < 'op/~'
 );

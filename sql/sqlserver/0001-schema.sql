@@ -1,7 +1,9 @@
--- Schema version 5 for SQL Server 2016 SP1 or later, and Azure SQL: grain storage, clustering, and the operators' view.
+-- Schema version 6 for SQL Server 2016 SP1 or later, and Azure SQL: grain storage, clustering, and the operators' view.
 -- One transaction over all batches: a failure leaves nothing behind. All but the view is in the first batch, which ends at its first
 -- error: a client that goes on with the next one all the same (sqlcmd without -b) cannot create the view then.
 
+-- Whoever makes a filtered index, or changes a row of its table, needs the first; sqlcmd has it off.
+SET QUOTED_IDENTIFIER ON;
 SET XACT_ABORT ON;
 
 IF OBJECT_ID(N'RecognizeSchema', N'U') IS NOT NULL
@@ -16,7 +18,7 @@ CREATE TABLE RecognizeSchema
     OldestCompatible INT NOT NULL
 );
 
-INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 5, 5);
+INSERT INTO RecognizeSchema (Id, Version, OldestCompatible) VALUES (1, 6, 6);
 
 CREATE TABLE OrleansQuery
 (
@@ -27,10 +29,11 @@ CREATE TABLE OrleansQuery
 -- Every key of this service is a string, so the two numbers that Orleans has for other keys are always zero.
 -- The identity of a grain begins with its key: the ids that clients count up, or begin with a time, come to the same few pages
 -- of the index, however many rows there are.
--- HistoryKey places an operation in its user's history: customer/userId/createdAt/id, the last two in one length, so that its text
--- sorts as the history does. The first write sets it. What is left of a removed operation is a tombstone,
--- {"v":3,"id":...,"removedAt":"..."}: its HistoryKey is ~removedAt/id, in nobody's history, behind all of them.
--- PendingKey is the same text while the stored status is "pending", and NULL from the write on that ends the operation.
+-- OwnerKey, OpenKey and DueKey place a row among all rows of its owner, among its owner's open ones, and among what is due at a
+-- time. Every write sets all three; NULL is no place. They are the member "keys" of the JSON, in this order, begin with the kind of the row,
+-- and sort as text. An operation's are op/customer/userId/createdAt/id, the last two in one length; OpenKey is the same text while the
+-- operation is pending. What is left of a removed operation is a tombstone, {"v":4,"keys":["op/~/removedAt/id",null,null],...}:
+-- it is in nobody's history, but behind all of them.
 -- RowId is what the table is clustered by, and no query names it: it is narrow, because every index holds it, and it grows, so that
 -- an insert appends to the last page and an update that makes a row longer leaves no forwarding address behind, as it does in a heap.
 CREATE TABLE OrleansStorage
@@ -46,8 +49,9 @@ CREATE TABLE OrleansStorage
     PayloadBinary VARBINARY(MAX) NULL,
     ModifiedOn DATETIME2(3) NOT NULL,
     Version INT NOT NULL,
-    HistoryKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
-    PendingKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
+    OwnerKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
+    OpenKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
+    DueKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
     CONSTRAINT CK_OrleansStorage_StringKey CHECK (GrainIdN0 = 0 AND GrainIdN1 = 0)
 );
 
@@ -57,9 +61,11 @@ CREATE TABLE OrleansStorage
 CREATE UNIQUE INDEX UX_OrleansStorage_Identity
     ON OrleansStorage (GrainIdExtensionString, GrainTypeString, ServiceId, GrainIdHash, GrainTypeHash) INCLUDE (Version);
 
-CREATE INDEX IX_OrleansStorage_History ON OrleansStorage (ServiceId, HistoryKey);
+CREATE INDEX IX_OrleansStorage_Owner ON OrleansStorage (ServiceId, OwnerKey);
 
-CREATE INDEX IX_OrleansStorage_Pending ON OrleansStorage (ServiceId, PendingKey);
+CREATE INDEX IX_OrleansStorage_Open ON OrleansStorage (ServiceId, OpenKey);
+
+CREATE INDEX IX_OrleansStorage_Due ON OrleansStorage (ServiceId, DueKey) WHERE DueKey IS NOT NULL;
 
 -- Every query waits for a lock no longer than two seconds, so that a row that somebody holds locked does not stop a silo.
 -- The storage queries answer with exactly one row; a NULL in it says that the write was refused.
@@ -69,28 +75,16 @@ SET NOCOUNT ON;
 SET LOCK_TIMEOUT 2000;
 DECLARE @NewGrainStateVersion INT;
 DECLARE @Document VARCHAR(MAX);
-DECLARE @Number VARCHAR(17);
-DECLARE @Tombstone VARCHAR(220);
-DECLARE @Place VARCHAR(220);
-DECLARE @PendingKey VARCHAR(220);
-IF @GrainTypeString = N''operation''
-BEGIN
-    SET @Document = CONVERT(VARCHAR(MAX), @PayloadBinary);
-    SET @Number = ''/'' + RIGHT(''0000000000000000'' + JSON_VALUE(@Document, ''$.id''), 16);
-    SET @Tombstone = ''~'' + JSON_VALUE(@Document, ''$.removedAt'') + @Number;
-    SET @Place = SUBSTRING(@GrainIdExtensionString, 4, CHARINDEX(''/'', @GrainIdExtensionString, 4) - 3)
-        + JSON_VALUE(@Document, ''$.userId'') + ''/'' + JSON_VALUE(@Document, ''$.createdAt'') + @Number;
-    IF JSON_VALUE(@Document, ''$.status'') = ''pending'' SET @PendingKey = @Place;
-END;
+SET @Document = CONVERT(VARCHAR(MAX), @PayloadBinary);
 IF @GrainStateVersion IS NULL
 BEGIN
     BEGIN TRY
         INSERT INTO OrleansStorage
             (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version,
-            HistoryKey, PendingKey)
+            OwnerKey, OpenKey, DueKey)
         VALUES
             (@GrainIdHash, @GrainIdN0, @GrainIdN1, @GrainTypeHash, @GrainTypeString, @GrainIdExtensionString, @ServiceId, @PayloadBinary, SYSUTCDATETIME(), 1,
-            COALESCE(@Tombstone, @Place), @PendingKey);
+            JSON_VALUE(@Document, ''$.keys[0]''), JSON_VALUE(@Document, ''$.keys[1]''), JSON_VALUE(@Document, ''$.keys[2]''));
         SET @NewGrainStateVersion = 1;
     END TRY
     BEGIN CATCH
@@ -101,7 +95,7 @@ ELSE
 BEGIN
     UPDATE OrleansStorage
     SET PayloadBinary = @PayloadBinary, ModifiedOn = SYSUTCDATETIME(), Version = Version + 1,
-        HistoryKey = COALESCE(@Tombstone, HistoryKey), PendingKey = @PendingKey
+        OwnerKey = JSON_VALUE(@Document, ''$.keys[0]''), OpenKey = JSON_VALUE(@Document, ''$.keys[1]''), DueKey = JSON_VALUE(@Document, ''$.keys[2]'')
     WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
         AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
         AND ServiceId = @ServiceId AND Version = @GrainStateVersion;
@@ -124,7 +118,7 @@ SET NOCOUNT ON;
 SET LOCK_TIMEOUT 2000;
 DECLARE @NewGrainStateVersion INT;
 UPDATE OrleansStorage
-SET PayloadBinary = NULL, ModifiedOn = SYSUTCDATETIME(), Version = Version + 1, PendingKey = NULL
+SET PayloadBinary = NULL, ModifiedOn = SYSUTCDATETIME(), Version = Version + 1, OwnerKey = NULL, OpenKey = NULL, DueKey = NULL
 WHERE GrainIdHash = @GrainIdHash AND GrainTypeHash = @GrainTypeHash
     AND GrainIdExtensionString = @GrainIdExtensionString AND GrainTypeString = @GrainTypeString
     AND ServiceId = @ServiceId AND Version = @GrainStateVersion;
@@ -355,7 +349,7 @@ CROSS APPLY OPENJSON(CASE WHEN stored.GrainTypeString = N'operation' THEN CAST(C
     CreatedAt NVARCHAR(40) '$.createdAt',
     NodeId NVARCHAR(256) '$.nodeId'
 ) AS operation
-WHERE stored.GrainTypeString = N'operation' AND stored.PayloadBinary IS NOT NULL AND COALESCE(stored.HistoryKey, '') < '~';
+WHERE stored.GrainTypeString = N'operation' AND stored.PayloadBinary IS NOT NULL AND stored.OwnerKey > 'op/' AND stored.OwnerKey < 'op/~';
 GO
 
 COMMIT TRANSACTION;

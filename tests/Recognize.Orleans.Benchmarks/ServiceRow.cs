@@ -10,10 +10,10 @@ internal static class ServiceRow
     public const string Customer = "bench";
     public const string ServiceId = "recognize";
 
-    // Nothing here is pending, so that the key of what is stays empty: other builds need not have it.
+    // Nothing here is pending or due, so those keys stay empty.
     public static readonly string[] Columns =
     [
-        "GrainIdHash", "GrainIdN0", "GrainIdN1", "GrainTypeHash", "GrainTypeString", "GrainIdExtensionString", "ServiceId", "PayloadBinary", "ModifiedOn", "Version", "HistoryKey",
+        "GrainIdHash", "GrainIdN0", "GrainIdN1", "GrainTypeHash", "GrainTypeString", "GrainIdExtensionString", "ServiceId", "PayloadBinary", "ModifiedOn", "Version", "OwnerKey",
     ];
 
     private static readonly StateSerializer Serializer = new(StateJson.Stored);
@@ -30,21 +30,20 @@ internal static class ServiceRow
     {
         var key = new RowKey(OperationState.Name, grain);
         var payload = Serializer.Serialize(state).ToArray();
-        return [key.KeyHash, 0L, 0L, key.TypeHash, key.Type, key.Key, ServiceId, payload, modifiedOn, 1, state.KeysOf(key.Key, isFirst: true).History!];
+        return [key.KeyHash, 0L, 0L, key.TypeHash, key.Type, key.Key, ServiceId, payload, modifiedOn, 1, state.Keys.Owner!];
     }
 
-    private static OperationState StateOf(string operationId, long number, DateTime createdAt) => new()
+    private static OperationState StateOf(string operationId, long number, DateTime createdAt)
     {
-        Id = number + 1,
-        CreatedAt = createdAt,
-        NodeId = "seed",
-        UserId = Requests.PastUser(number),
-        OperationId = operationId,
-        ExternalUserId = Requests.ExternalUserId,
-        Payload = Requests.Payload,
-        Attempt = "00000000000000000000000000000000",
-        Status = OperationStatus.Approved,
-        DecidedAt = createdAt,
-        DecidedWith = AuthType.Biom,
-    };
+        var user = new UserKey(Customer, Requests.PastUser(number));
+        var request = new CreateOperation
+        {
+            OperationId = operationId,
+            ExternalUserId = Requests.ExternalUserId,
+            Payload = Requests.Payload,
+            Attempt = "00000000000000000000000000000000",
+        };
+        return OperationState.Create(user, request, number + 1, "seed", createdAt)
+            .Decide(new() { UserId = user.UserId, Verdict = Verdict.Approve, AuthType = AuthType.Biom }, createdAt).Next;
+    }
 }

@@ -10,7 +10,7 @@ namespace Recognize.Orleans.Benchmarks;
 internal sealed class Sweeping(Options options)
 {
     private const int Connections = 64;
-    private const string Tombstones = "SELECT count(*) FROM OrleansStorage WHERE HistoryKey > '~'";
+    private const string Tombstones = "SELECT count(*) FROM OrleansStorage WHERE OwnerKey > 'op/~/'";
 
     // Long over for what is seeded, and not yet for the tombstones that the sweep itself leaves.
     private static readonly Contestant Sweeper = Contestant.Shipped with

@@ -1,5 +1,3 @@
-using System.Data;
-using System.Data.Common;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using Recognize.Orleans.State;
@@ -10,7 +8,7 @@ namespace Recognize.Orleans.Operations;
 /// <summary>
 /// Reads the operations of users from the database, whichever storage wrote them. Every write of an operation sets the
 /// keys by which its row is found, so an operation is in the history, and among the pending ones, from the moment it
-/// exists. The removal sets the key of a tombstone.
+/// exists.
 /// </summary>
 internal sealed partial class OperationHistory(Database database, RowReader reader, IOptions<ClusterOptions> cluster, ILogger<OperationHistory> logger)
 {
@@ -31,8 +29,8 @@ internal sealed partial class OperationHistory(Database database, RowReader read
     /// <param name="count">How many at most.</param>
     public async Task<HistoryPage> ReadAsync(UserKey user, string? before, int count)
     {
-        var owner = OperationState.HistoryOf(user);
-        return PageOf(await reader.ReadAsync(new RowRange(RowIndex.History, owner, owner + (before ?? End), count), CancellationToken.None), owner, count);
+        var owner = OperationState.PrefixOf(user);
+        return PageOf(await reader.ReadAsync(new RowRange(new(RowIndex.Owner, Descending: true), owner, owner + (before ?? End), count), CancellationToken.None), owner, count);
     }
 
     /// <summary>
@@ -44,8 +42,8 @@ internal sealed partial class OperationHistory(Database database, RowReader read
     /// <param name="count">How many at most.</param>
     public async Task<HistoryPage> ReadPendingAsync(UserKey user, string? after, int count)
     {
-        var owner = OperationState.HistoryOf(user);
-        return PageOf(await reader.ReadAsync(new RowRange(RowIndex.Pending, owner + after, owner + End, count), CancellationToken.None), owner, count);
+        var owner = OperationState.PrefixOf(user);
+        return PageOf(await reader.ReadAsync(new RowRange(new(RowIndex.Open), owner + after, owner + End, count), CancellationToken.None), owner, count);
     }
 
     /// <summary>
@@ -53,12 +51,12 @@ internal sealed partial class OperationHistory(Database database, RowReader read
     /// </summary>
     public async Task<IReadOnlyList<long>> ReadPendingNumbersAsync(UserKey user)
     {
-        var owner = OperationState.HistoryOf(user);
+        var owner = OperationState.PrefixOf(user);
         var numbers = new List<long>();
         var after = owner;
         while (true)
         {
-            var rows = await reader.ReadAsync(new RowRange(RowIndex.PendingKeys, after, owner + End, Numbers), CancellationToken.None);
+            var rows = await reader.ReadAsync(new RowRange(new(RowIndex.Open, RowPart.None), after, owner + End, Numbers), CancellationToken.None);
             numbers.AddRange(rows.Select(row => OperationState.NumberOf(row.Key)));
             if (rows.Count < Numbers)
             {
@@ -69,38 +67,9 @@ internal sealed partial class OperationHistory(Database database, RowReader read
         }
     }
 
-    /// <summary>
-    /// The next keys after a given one in the history of all users, ordered by customer, user and time. Reads only the
-    /// index.
-    /// </summary>
-    public Task<IReadOnlyList<string>> KeysAsync(string after, int count, CancellationToken cancellationToken) =>
-        QueryAsync(KeysIn(database), (after, OperationState.Tombstones), count, row => row.GetString(0), cancellationToken);
-
-    /// <summary>
-    /// The first operations or tombstones after one key and before another, and the keys of their grains.
-    /// </summary>
-    public Task<IReadOnlyList<(string Position, string GrainKey)>> RowsAsync(string after, string before, int count, CancellationToken cancellationToken) =>
-        QueryAsync(RowsIn(database), (after, before), count, row => (row.GetString(0), row.GetString(1)), cancellationToken);
-
     /// <summary>How many operations of all users are pending, overdue ones included. Reads the whole index of them.</summary>
-    public async Task<long> CountPendingAsync(CancellationToken cancellationToken)
-    {
-        await using var connection = await database.DataSource.OpenConnectionAsync(cancellationToken);
-        await using var command = database.CommandOf(connection, PendingIn, [new("@service", cluster.Value.ServiceId, DbType.String, 150)]);
-        return Convert.ToInt64(await command.ExecuteScalarAsync(cancellationToken), System.Globalization.CultureInfo.InvariantCulture);
-    }
-
-    /// <summary>Every statement of this class that reads a page, for a database engine.</summary>
-    internal static IEnumerable<string> QueriesOf(Database database) => [KeysIn(database), RowsIn(database)];
-
-    private const string PendingIn = "SELECT COUNT(*) FROM OrleansStorage WHERE ServiceId = @service AND PendingKey IS NOT NULL";
-
-    private static string KeysIn(Database database) => RangeIn(database, "HistoryKey");
-
-    private static string RowsIn(Database database) => RangeIn(database, "HistoryKey, GrainIdExtensionString");
-
-    private static string RangeIn(Database database, string columns) =>
-        database.FirstText(columns, "OrleansStorage", "WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey");
+    public Task<long> CountPendingAsync(CancellationToken cancellationToken) =>
+        database.CountAsync(cluster.Value.ServiceId, RowIndex.Open, OperationState.Kind, OperationState.Kind + End, cancellationToken);
 
     private HistoryPage PageOf(List<RangeRow> rows, string owner, int count) =>
         new([.. rows.Select(row => (row.Key[owner.Length..], StateOf(row)))], IsLast: rows.Count < count) { Bytes = rows.Sum(row => row.Payload?.Length ?? 0) };
@@ -118,30 +87,10 @@ internal sealed partial class OperationHistory(Database database, RowReader read
         }
     }
 
-    private async Task<IReadOnlyList<TRow>> QueryAsync<TRow>(string text, (string After, string Before) range, int count, Func<DbDataReader, TRow> read, CancellationToken cancellationToken)
-    {
-        await using var connection = await database.DataSource.OpenConnectionAsync(cancellationToken);
-        await using var command = database.CommandOf(
-            connection,
-            text,
-            new("@service", cluster.Value.ServiceId, DbType.String, 150),
-            new("@after", range.After, DbType.AnsiString, 220),
-            new("@before", range.Before, DbType.AnsiString, 220),
-            new("@count", count, DbType.Int32));
-        var found = new List<TRow>(count);
-        await using var rows = await command.ExecuteReaderAsync(cancellationToken);
-        while (await rows.ReadAsync(cancellationToken))
-        {
-            found.Add(read(rows));
-        }
-
-        return found;
-    }
-
     private static partial class Log
     {
-        [LoggerMessage(70, LogLevel.Error, "The row at {HistoryKey} cannot be read and is left out.")]
-        public static partial void Unreadable(ILogger logger, string historyKey, Exception exception);
+        [LoggerMessage(70, LogLevel.Error, "The row at {Key} cannot be read and is left out.")]
+        public static partial void Unreadable(ILogger logger, string key, Exception exception);
     }
 }
 

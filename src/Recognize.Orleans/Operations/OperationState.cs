@@ -15,8 +15,20 @@ internal sealed record OperationState : IStoredState, IIndexedState
     /// <summary>The type of its rows.</summary>
     public const string Name = "operation";
 
+    /// <summary>The kind of its rows, with which every index key of an operation begins.</summary>
+    public const string Kind = "op/";
+
+    /// <summary>The prefix of the owner keys of tombstones: it sorts behind every user.</summary>
+    public const string Tombstones = $"{Kind}~/";
+
     [JsonPropertyName("v")]
     public int Format { get; init; } = StateSerializer.Format;
+
+    /// <summary>
+    /// The places of this row: in its user's history, and the same among the user's pending operations until it ends. A
+    /// tombstone is in no user's history, but behind all of them, in the order of removal.
+    /// </summary>
+    public RowKeys Keys { get; init; }
 
     public long Id { get; init; }
 
@@ -77,16 +89,18 @@ internal sealed record OperationState : IStoredState, IIndexedState
     [JsonExtensionData]
     public Dictionary<string, JsonElement>? Unknown { get; set; }
 
-    public static OperationState Create(string userId, CreateOperation request, long id, string nodeId, DateTimeOffset now, TimeSpan? lifetime = null)
+    public static OperationState Create(UserKey user, CreateOperation request, long id, string nodeId, DateTimeOffset now, TimeSpan? lifetime = null)
     {
         var createdAt = WholeMilliseconds(now);
+        var key = string.Create(CultureInfo.InvariantCulture, $"{PrefixOf(user)}{UtcMilliseconds.Text(createdAt)}/{id:D16}");
         var hasNul = request.Payload?.Contains('\0', StringComparison.Ordinal) is true;
         return new()
         {
+            Keys = new(key, Open: key),
             Id = id,
             CreatedAt = createdAt,
             NodeId = nodeId,
-            UserId = userId,
+            UserId = user.UserId,
             OperationId = request.OperationId,
             ExternalUserId = request.ExternalUserId,
             Payload = hasNul ? null : request.Payload,
@@ -99,46 +113,21 @@ internal sealed record OperationState : IStoredState, IIndexedState
         };
     }
 
-    /// <summary>The prefix of all keys in a user's history.</summary>
-    public static string HistoryOf(UserKey user) => $"{user.Customer}/{user.UserId}/";
+    /// <summary>
+    /// The prefix of all keys of a user's operations. The time and the number follow, in one length, so that keys sort
+    /// by them.
+    /// </summary>
+    public static string PrefixOf(UserKey user) => $"{Kind}{user.Customer}/{user.UserId}/";
+
+    /// <summary>The number of the operation with this key; 0 when the text is no such key.</summary>
+    public static long NumberOf(string key) =>
+        long.TryParse(key.AsSpan(key.LastIndexOf('/') + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
 
     /// <summary>
-    /// This operation's key in its user's history. It sorts by time and then by id, and never changes.
+    /// Splits a key; the position is what follows <see cref="PrefixOf"/>. Null: it is no such key.
     /// </summary>
-    public string HistoryKey(string customer) =>
-        string.Create(CultureInfo.InvariantCulture, $"{HistoryOf(new(customer, UserId))}{UtcMilliseconds.Text(CreatedAt)}/{Id:D16}");
-
-    /// <summary>
-    /// The number of the operation with this <see cref="HistoryKey"/>; 0 when the text is no such key.
-    /// </summary>
-    public static long NumberOf(string historyKey) =>
-        long.TryParse(historyKey.AsSpan(historyKey.LastIndexOf('/') + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : 0;
-
-    /// <summary>
-    /// The keys of this row. A pending operation has the same key in the history and among its user's pending
-    /// operations. A tombstone is in no user's history: its key sorts behind all of them, in the order of removal.
-    /// </summary>
-    public RowKeys KeysOf(string grainKey, bool isFirst)
-    {
-        if (RemovedAt is { } removed)
-        {
-            return new(string.Create(CultureInfo.InvariantCulture, $"{TombstonesAt(removed)}/{Id:D16}"), Pending: null);
-        }
-
-        var isPending = Status is OperationStatus.Pending;
-        var key = isFirst || isPending ? HistoryKey(OperationKey.Parse(grainKey).Customer) : null;
-        return new(isFirst ? key : null, isPending ? key : null);
-    }
-
-    /// <summary>
-    /// Splits a <see cref="HistoryKey"/>; the position is what follows <see cref="HistoryOf"/>. Null: it is no such
-    /// key.
-    /// </summary>
-    public static (UserKey User, string Position)? ParseHistoryKey(string key) =>
-        key.Split('/', 3) is [var customer, var userId, var position] ? (new(customer, userId), position) : null;
-
-    /// <summary>The prefix of the keys of tombstones: it sorts behind every user's history.</summary>
-    public const string Tombstones = "~";
+    public static (UserKey User, string Position)? ParseKey(string key) =>
+        key.Split('/', 4) is [_, var customer, var userId, var position] ? (new(customer, userId), position) : null;
 
     public static string TombstonesAt(DateTimeOffset removed) => Tombstones + UtcMilliseconds.Text(removed);
 
@@ -195,6 +184,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
             OperationStatus.Cancelled => (OperationOutcome.Cancelled, current),
             OperationStatus.Pending => (OperationOutcome.Done, this with
             {
+                Keys = Keys with { Open = null },
                 Status = status,
                 DecidedAt = WholeMilliseconds(now),
                 DecidedWith = decision.AuthType,
@@ -216,7 +206,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
         var current = Expire(now);
         return current.Status switch
         {
-            OperationStatus.Pending => (OperationOutcome.Done, this with { Status = OperationStatus.Cancelled, DecidedAt = WholeMilliseconds(now), Reason = reason }),
+            OperationStatus.Pending => (OperationOutcome.Done, this with { Keys = Keys with { Open = null }, Status = OperationStatus.Cancelled, DecidedAt = WholeMilliseconds(now), Reason = reason }),
             OperationStatus.Expired => (OperationOutcome.Expired, current),
             OperationStatus.Cancelled => (OperationOutcome.Done, current),
             OperationStatus.Approved => (OperationOutcome.AlreadyApproved, current),
@@ -233,7 +223,9 @@ internal sealed record OperationState : IStoredState, IIndexedState
     /// <summary>
     /// The expired state to write once the deadline is reached; this state if it has ended or has time left.
     /// </summary>
-    public OperationState Expire(DateTimeOffset now) => IsOverdue(now) ? this with { Status = OperationStatus.Expired, DecidedAt = ExpiresAt } : this;
+    public OperationState Expire(DateTimeOffset now) => IsOverdue(now)
+        ? this with { Keys = Keys with { Open = null }, Status = OperationStatus.Expired, DecidedAt = ExpiresAt }
+        : this;
 
     /// <summary>Whether it had ended or was overdue at that time, and is not removed yet.</summary>
     public bool HadEndedBy(DateTimeOffset time) => RemovedAt is null && Expire(time).DecidedAt <= time;
@@ -241,6 +233,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
     /// <summary>Its tombstone: a few bytes, and nothing that a customer or a user sent.</summary>
     public OperationState Remove(DateTimeOffset now) => new()
     {
+        Keys = new(string.Create(CultureInfo.InvariantCulture, $"{TombstonesAt(now)}/{Id:D16}")),
         Id = Id,
         RemovedAt = WholeMilliseconds(now),
 

@@ -247,7 +247,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         // which one activation creates have the same order by time and by number.
         var now = clock.GetUtcNow();
         now = latest is { } last && last.CreatedAt > now ? last.CreatedAt : now;
-        var first = OperationState.Create(user.UserId, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
+        var first = OperationState.Create(user, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
         try
         {
             await storage.WriteStateAsync(OperationState.Name, GrainFactoryExtensions.GrainIdOf(new(user.Customer, first.OperationId)), new GrainState<OperationState>(first));

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Orleans.Storage;
+using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.State;
 
@@ -16,7 +17,7 @@ namespace Recognize.Orleans.State;
 internal sealed class StateSerializer(JsonSerializerContext json) : IGrainStorageSerializer
 {
     /// <summary>The value of the member <c>v</c> in every row that this version writes.</summary>
-    public const int Format = 3;
+    public const int Format = 4;
 
     /// <summary>How every state is written.</summary>
     public static JsonSerializerOptions Options => new()
@@ -26,6 +27,7 @@ internal sealed class StateSerializer(JsonSerializerContext json) : IGrainStorag
         Converters =
         {
             new UtcMilliseconds(),
+            new RowKeysArray(),
             new JsonStringEnumConverter<OperationStatus>(JsonNamingPolicy.CamelCase, allowIntegerValues: false),
             new JsonStringEnumConverter<AuthType>(JsonNamingPolicy.CamelCase, allowIntegerValues: false),
         },
@@ -50,6 +52,32 @@ internal interface IStoredState
 {
     /// <summary>The <see cref="StateSerializer.Format"/> of the program that wrote it.</summary>
     int Format { get; }
+}
+
+/// <summary>Index keys in the shortest form: owner, open, due.</summary>
+internal sealed class RowKeysArray : JsonConverter<RowKeys>
+{
+    public override RowKeys Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+    {
+        reader.Read();
+        var owner = reader.GetString();
+        reader.Read();
+
+        // An open row often has one key twice.
+        var open = reader.TokenType is JsonTokenType.String && reader.ValueTextEquals(owner) ? owner : reader.GetString();
+        reader.Read();
+        var due = reader.GetString();
+        return reader.Read() && reader.TokenType is JsonTokenType.EndArray ? new(owner, open, due) : throw new JsonException();
+    }
+
+    public override void Write(Utf8JsonWriter writer, RowKeys value, JsonSerializerOptions options)
+    {
+        writer.WriteStartArray();
+        writer.WriteStringValue(value.Owner);
+        writer.WriteStringValue(value.Open);
+        writer.WriteStringValue(value.Due);
+        writer.WriteEndArray();
+    }
 }
 
 /// <summary>Times of one length, so that they sort as text: <c>2025-05-21T10:30:00.000Z</c>.</summary>

@@ -1,6 +1,7 @@
 using System.Data;
 using System.Data.Common;
 using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using DbUp.Builder;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage.PostgreSql;
@@ -176,6 +177,20 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 
+    /// <summary>Counts the rows of a service between two keys of an index, by reading all of that range.</summary>
+    public async Task<long> CountAsync(string serviceId, RowIndex index, string after, string before, CancellationToken cancellationToken)
+    {
+        var column = new RangeKind(index).Column;
+        await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
+        await using var command = CommandOf(
+            connection,
+            $"SELECT COUNT(*) FROM OrleansStorage WHERE ServiceId = @ServiceId AND {column} > @After AND {column} < @Before",
+            Id("@ServiceId", serviceId),
+            new("@After", after, DbType.AnsiString, 220),
+            new("@Before", before, DbType.AnsiString, 220));
+        return Convert.ToInt64(await command.ExecuteScalarAsync(cancellationToken), CultureInfo.InvariantCulture);
+    }
+
     /// <summary>Creates the row store.</summary>
     /// <param name="serviceId">The service that owns the rows.</param>
     /// <param name="silo">
@@ -221,12 +236,6 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
 
     /// <summary>Closes the pool's idle connections now, and the ones in use when they are returned.</summary>
     public abstract void ClearPool();
-
-    /// <summary>A query for the first <c>@count</c> rows of a table. It must find them by an index.</summary>
-    /// <param name="columns">The columns to read.</param>
-    /// <param name="table">The table.</param>
-    /// <param name="rows">The rest of the query, from WHERE to ORDER BY.</param>
-    public virtual string FirstText(string columns, string table, string rows) => $"SELECT {columns} FROM {table} {rows} LIMIT @count";
 
     /// <summary>A command for a statement and its parameters.</summary>
     [SuppressMessage("Security", "CA2100", Justification = "The texts are constants; values are parameters.")]

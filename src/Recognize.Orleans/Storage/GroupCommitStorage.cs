@@ -104,7 +104,7 @@ internal sealed class GroupCommitStorage : IGrainStorage, ILifecycleParticipant<
     {
         var row = new RowKey(stateName, grainId);
         var version = VersionOf(grainState);
-        var keys = grainState.State is IIndexedState indexed ? indexed.KeysOf(row.Key, isFirst: version is null) : default;
+        var keys = grainState.State is IIndexedState indexed ? indexed.Keys : default;
         var write = new RowWrite(row, serializer.Serialize(grainState.State).ToArray(), version, keys);
         await WriteAsync(write, cancellationToken).ConfigureAwait(false);
         (grainState.ETag, grainState.RecordExists) = (write.Next.ToString(CultureInfo.InvariantCulture), true);

@@ -45,17 +45,22 @@ internal readonly record struct RowKey
     public int KeyHash { get; }
 }
 
-/// <summary>The index keys of a row.</summary>
-/// <param name="History">Its key in a history from now on; null: unchanged, and none for a new row.</param>
-/// <param name="Pending">Its key among the pending rows; null: it is not pending.</param>
-internal readonly record struct RowKeys(string? History, string? Pending);
+/// <summary>
+/// The index keys of a row: ASCII, at most 220 characters. Each begins with the kind of its row, and every range with
+/// the kind that its reader knows. A write sets all of them; null clears one.
+/// </summary>
+/// <param name="Owner">Its place among all rows of its owner.</param>
+/// <param name="Open">Its place among the open rows of its owner; null: it is not open.</param>
+/// <param name="Due">Its place among the rows that are due at a time; null: nothing is due.</param>
+internal readonly record struct RowKeys(string? Owner, string? Open = null, string? Due = null);
 
 /// <summary>A state whose row is found by more than the key of its grain.</summary>
 internal interface IIndexedState
 {
-    /// <param name="grainKey">The key of the state's grain.</param>
-    /// <param name="isFirst">Whether this is the row's first write.</param>
-    RowKeys KeysOf(string grainKey, bool isFirst);
+    /// <summary>
+    /// Stored in the JSON as <c>"keys":[owner,open,due]</c>, from which Orleans' own storage fills the columns.
+    /// </summary>
+    RowKeys Keys { get; }
 }
 
 /// <param name="Row">The row.</param>
@@ -70,28 +75,46 @@ internal readonly record struct RowWrite(RowKey Row, byte[]? Payload, int? Versi
 
 internal readonly record struct StoredRow(byte[]? Payload, int Version);
 
-/// <summary>Consecutive rows of an index, in the direction that the index is read in.</summary>
-/// <param name="Index">The index and the direction.</param>
+/// <summary>Consecutive rows of an index.</summary>
+/// <param name="Kind">How they are read.</param>
 /// <param name="After">The lower bound, exclusive.</param>
 /// <param name="Before">The upper bound, exclusive.</param>
 /// <param name="Count">The most rows to read.</param>
-internal readonly record struct RowRange(RowIndex Index, string After, string Before, int Count);
+internal readonly record struct RowRange(RangeKind Kind, string After, string Before, int Count);
 
+/// <summary>How a range is read. An engine has one statement for each.</summary>
+/// <param name="Index">The index.</param>
+/// <param name="Part">What is read beside the keys.</param>
+/// <param name="Descending">Whether it is read backward, from the upper bound on.</param>
+internal readonly record struct RangeKind(RowIndex Index, RowPart Part = RowPart.Payload, bool Descending = false)
+{
+    /// <summary>The column of the index.</summary>
+    public string Column => $"{Index}Key";
+
+    public string Order => Descending ? "DESC" : "ASC";
+}
+
+/// <summary>An index of rows by one of their <see cref="RowKeys"/>.</summary>
 internal enum RowIndex
 {
-    /// <summary>By PendingKey, ascending.</summary>
-    Pending = 1,
+    Owner = 1,
+    Open = 2,
+    Due = 3,
+}
 
-    /// <summary>By HistoryKey, descending.</summary>
-    History = 2,
+internal enum RowPart
+{
+    /// <summary>Nothing: only the index is read.</summary>
+    None = 1,
 
-    /// <summary>By PendingKey, ascending, without payloads: only the index is read.</summary>
-    PendingKeys = 3,
+    GrainKey = 2,
+    Payload = 3,
 }
 
 /// <param name="Key">The row's key in the index.</param>
-/// <param name="Payload">The state; null if only keys were asked for.</param>
-internal readonly record struct RangeRow(string Key, byte[]? Payload);
+/// <param name="GrainKey">The key of its grain, if it was asked for.</param>
+/// <param name="Payload">The state, if it was asked for.</param>
+internal readonly record struct RangeRow(string Key, string? GrainKey = null, byte[]? Payload = null);
 
 /// <summary>The outcome of a write. The engines' statements contain the numbers.</summary>
 internal enum WriteOutcome

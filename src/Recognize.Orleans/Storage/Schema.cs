@@ -15,10 +15,10 @@ internal static class Schema
     /// <summary>
     /// The schema version that this program is written for: the one that the last script in <c>sql/</c> leads to.
     /// </summary>
-    public const int Version = 5;
+    public const int Version = 6;
 
     // The version that the first script creates. Each later script adds one. No release had an older version.
-    private const int FirstVersion = 5;
+    private const int FirstVersion = 6;
 
     /// <summary>How long a script, or a wait for one, may take. A script may rebuild an index over all rows.</summary>
     public static readonly TimeSpan Patience = TimeSpan.FromMinutes(30);

@@ -45,7 +45,7 @@ internal sealed class FloorStore(GroupCommitStorage storage) : IBaselineStore
             Payload = operation.OperationPayload,
             Attempt = Guid.NewGuid().ToString("N"),
         };
-        var state = OperationState.Create(userId, request, Interlocked.Increment(ref numbers), "floor", createdAt);
+        var state = OperationState.Create(new(ServiceRow.Customer, userId), request, Interlocked.Increment(ref numbers), "floor", createdAt);
         try
         {
             await storage.WriteStateAsync(OperationState.Name, ServiceRow.GrainOf(operation.OperationId), new GrainState<OperationState>(state));

@@ -95,7 +95,7 @@ internal sealed class StorageTrouble
     /// <summary>What the storage throws when its database does not answer.</summary>
     public static Exception Broken() => new StorageFaultException("The connection broke.", mayBeWritten: true);
 
-    private static string PlaceOf(IUserGrain user) => OperationState.HistoryOf(UserKey.Parse(user.GetPrimaryKeyString()));
+    private static string PlaceOf(IUserGrain user) => OperationState.PrefixOf(UserKey.Parse(user.GetPrimaryKeyString()));
 
     private sealed class Failure(FailedWrite moment) : ITrouble
     {
@@ -202,7 +202,7 @@ internal sealed class TroubledRowStore(IRowStore real, StorageTrouble trouble) :
     public async Task ReadRangesAsync(IReadOnlyList<ReadItem<RowRange, List<RangeRow>>> group, CancellationToken cancellationToken)
     {
         await real.ReadRangesAsync(group, cancellationToken);
-        await Task.WhenAll(group.Where(item => item.Question.Index is RowIndex.Pending or RowIndex.PendingKeys).Select(item => trouble.LookedAsync(item.Question)));
+        await Task.WhenAll(group.Where(item => item.Question.Kind.Index is RowIndex.Open).Select(item => trouble.LookedAsync(item.Question)));
     }
 
     public ValueTask DisposeAsync() => real.DisposeAsync();

@@ -139,8 +139,6 @@ internal sealed class TextStorage : IAsyncDisposable
         public string Json { get; set; } = "";
 
         public RowKeys Keys { get; set; }
-
-        public RowKeys KeysOf(string grainKey, bool isFirst) => Keys;
     }
 
     private sealed class TextSerializer : IGrainStorageSerializer

@@ -140,7 +140,7 @@ public abstract class CreateTests(ClusterFixture cluster)
         using var held = cluster.Storage.HoldNextWrite(operation);
         var late = cluster.OneSilo.CreateAsync(otherUser, id);
         await held.Reached;
-        await cluster.RewriteAsync<OperationState>(operation, OperationState.Name, _ => OperationState.Create(user, Journey.RequestOf(id), 1_000_000_009, "node-9", cluster.Clock.GetUtcNow()));
+        await cluster.RewriteAsync<OperationState>(operation, OperationState.Name, _ => OperationState.Create(new(Journey.Customer, user), Journey.RequestOf(id), 1_000_000_009, "node-9", cluster.Clock.GetUtcNow()));
         Assert.Equal(user, (await cluster.OtherSilo.ReadAsync(id))!.UserId);
 
         held.Dispose();

@@ -131,7 +131,7 @@ public abstract class FailedWriteTests(ClusterFixture cluster)
     {
         // Memory says that there is none; then a row appears behind its back.
         Assert.Null(await Operation.GetAsync());
-        await cluster.RewriteAsync<OperationState>(Operation, "operation", _ => OperationState.Create(user, Journey.RequestOf(id), 1_000_000_007, "node-9", cluster.Clock.GetUtcNow()));
+        await cluster.RewriteAsync<OperationState>(Operation, "operation", _ => OperationState.Create(new(Journey.Customer, user), Journey.RequestOf(id), 1_000_000_007, "node-9", cluster.Clock.GetUtcNow()));
 
         var outcome = await GrainRetry.CallAsync(TimeProvider.System, () => cluster.OneSilo.CreateAsync(otherUser, id));
 

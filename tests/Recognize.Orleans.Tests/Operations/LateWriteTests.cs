@@ -238,7 +238,7 @@ public abstract class LateWriteTests(ClusterFixture cluster)
     }
 
     private OperationState StateOf(string attempt) =>
-        OperationState.Create(user, Journey.RequestOf(id, attempt), Random.Shared.NextInt64(1_000_000_000, 2_000_000_000), "node-9", cluster.Clock.GetUtcNow());
+        OperationState.Create(new(Journey.Customer, user), Journey.RequestOf(id, attempt), Random.Shared.NextInt64(1_000_000_000, 2_000_000_000), "node-9", cluster.Clock.GetUtcNow());
 
     private async Task ShouldBeAsync(OperationStatus status)
     {

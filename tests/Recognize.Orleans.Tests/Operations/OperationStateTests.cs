@@ -11,6 +11,8 @@ public sealed class OperationStateTests
 
     private const string User = "A1B2C3D4E5F6";
 
+    private static readonly UserKey Owner = new("acme", User);
+
     private static readonly Gen<string> Users = Gen.OneOf(User, "0", "FF");
 
     private static readonly Gen<CreateOperation> Creates =
@@ -32,7 +34,7 @@ public sealed class OperationStateTests
     public void What_was_sent_is_given_back_to_the_character() =>
         Creates.Sample(request =>
         {
-            var operation = OperationState.Create(User, request, 7, "node-1", Now).ToOperation();
+            var operation = OperationState.Create(Owner, request, 7, "node-1", Now).ToOperation();
 
             Assert.Equal(
                 ("txn-1", User, request.ExternalUserId, request.Payload, request.AuthType),
@@ -58,7 +60,7 @@ public sealed class OperationStateTests
     public void It_had_ended_by_the_time_of_its_end_and_not_a_tick_before(OperationStatus status)
     {
         var end = Now.AddSeconds(5);
-        var state = OperationState.Create(User, Request() with { ExpiresIn = status is OperationStatus.Expired ? TimeSpan.FromSeconds(5) : null }, 7, "node-1", Now);
+        var state = OperationState.Create(Owner, Request() with { ExpiresIn = status is OperationStatus.Expired ? TimeSpan.FromSeconds(5) : null }, 7, "node-1", Now);
         state = status switch
         {
             OperationStatus.Approved => state.Decide(Approval(), end).Next,
@@ -85,26 +87,25 @@ public sealed class OperationStateTests
 
     [Fact]
     public void What_is_pending_has_not_ended_however_long_ago_it_was_created() =>
-        Assert.False(OperationState.Create(User, Request(), 7, "node-1", Now).HadEndedBy(Now.AddYears(100)));
+        Assert.False(OperationState.Create(Owner, Request(), 7, "node-1", Now).HadEndedBy(Now.AddYears(100)));
 
     [Fact]
     public void What_is_left_of_it_is_a_few_bytes_with_no_word_of_it_that_take_its_id_from_every_other_create() =>
         Gen.Select(Creates, Creates).Sample((request, other) =>
         {
-            var tombstone = OperationState.Create(User, request, 8819, "node-1", Now).Remove(Now.AddDays(30));
+            var tombstone = OperationState.Create(Owner, request, 8819, "node-1", Now).Remove(Now.AddDays(30));
 
             Assert.Equal(
-                """{"v":3,"id":8819,"removedAt":"2025-06-20T10:30:00.000Z"}""",
+                """{"v":4,"keys":["op/~/2025-06-20T10:30:00.000Z/0000000000008819",null,null],"id":8819,"removedAt":"2025-06-20T10:30:00.000Z"}""",
                 new StateSerializer(StateJson.Stored).Serialize(tombstone).ToString());
             Assert.Equal(OperationOutcome.Duplicate, tombstone.Replay(User, other));
             Assert.False(tombstone.HadEndedBy(Now.AddYears(100)));
-            Assert.Equal(new("~2025-06-20T10:30:00.000Z/0000000000008819", Pending: null), tombstone.KeysOf("op/acme/txn-1/", isFirst: false));
         });
 
     [Fact]
     public void Times_are_whole_milliseconds_in_UTC()
     {
-        var created = OperationState.Create(User, Request(), 7, "node-1", Now.AddTicks(9_999));
+        var created = OperationState.Create(Owner, Request(), 7, "node-1", Now.AddTicks(9_999));
         var (_, decided) = created.Decide(Approval(), Now.AddSeconds(1).AddTicks(19_999));
 
         var operation = decided.ToOperation();
@@ -270,7 +271,7 @@ public sealed class OperationStateTests
         {
             var created = Created(request with { ExpiresIn = TimeSpan.FromSeconds(seconds), AuthType = null });
             var now = created.ExpiresAt!.Value.AddTicks(late);
-            var expired = created with { Status = OperationStatus.Expired, DecidedAt = created.ExpiresAt };
+            var expired = created with { Keys = created.Keys with { Open = null }, Status = OperationStatus.Expired, DecidedAt = created.ExpiresAt };
 
             Assert.Equal(expired, created.Expire(now));
             Assert.Equal((OperationOutcome.Expired, expired), created.Decide(decision with { UserId = created.UserId, Payload = null }, now));
@@ -300,21 +301,19 @@ public sealed class OperationStateTests
     [Fact]
     public void It_stands_in_its_history_from_the_first_write_on_and_among_what_is_pending_until_its_end()
     {
-        const string Key = "acme/A1B2C3D4E5F6/2025-05-21T10:30:00.000Z/0000000000000007";
+        const string Key = "op/acme/A1B2C3D4E5F6/2025-05-21T10:30:00.000Z/0000000000000007";
         var pending = Created(Request() with { ExpiresIn = TimeSpan.FromSeconds(5) });
 
-        Assert.Equal(new(Key, Key), pending.KeysOf("op/acme/txn-1/", isFirst: true));
-        Assert.Equal(new(null, Key), pending.KeysOf("op/acme/txn-1/", isFirst: false));
+        Assert.Equal(new(Key, Open: Key), pending.Keys);
         OperationState[] ends = [pending.Decide(Approval(), Now).Next, pending.Cancel(null, Now).Next, pending.Expire(Now.AddSeconds(5))];
-        Assert.All(ends, end => Assert.Equal(default, end.KeysOf("op/acme/txn-1/", isFirst: false)));
-        Assert.All(ends, end => Assert.Equal(new(Key, null), end.KeysOf("op/acme/txn-1/", isFirst: true)));
+        Assert.All(ends, end => Assert.Equal(new(Key), end.Keys));
     }
 
     [Fact]
     public void The_order_of_keys_is_that_of_time_and_then_of_numbers() =>
         Gen.Select(Gen.Long[0, 20], Gen.Long[1, 9_007_199_254_740_991]).Array[2].Sample(both =>
         {
-            var keys = both.Select(one => OperationState.Create(User, Request(), one.Item2, "node-1", Now.AddMilliseconds(one.Item1)).HistoryKey("acme")).ToList();
+            var keys = both.Select(one => OperationState.Create(Owner, Request(), one.Item2, "node-1", Now.AddMilliseconds(one.Item1)).Keys.Owner).ToList();
 
             Assert.Equal(both[0].CompareTo(both[1]) < 0, string.CompareOrdinal(keys[0], keys[1]) < 0);
         });
@@ -322,8 +321,19 @@ public sealed class OperationStateTests
     [Fact]
     public void A_key_is_taken_apart_as_it_was_made()
     {
-        Assert.Equal((new UserKey("acme", User), "2025-05-21T10:30:00.000Z/0000000000000007"), OperationState.ParseHistoryKey(Created(Request()).HistoryKey("acme")));
-        Assert.Null(OperationState.ParseHistoryKey("~2025-05-21T10:30:00.000Z/0000000000000007"));
+        var key = Created(Request()).Keys.Owner!;
+
+        Assert.Equal((Owner, "2025-05-21T10:30:00.000Z/0000000000000007"), OperationState.ParseKey(key));
+        Assert.Equal(7, OperationState.NumberOf(key));
+        Assert.Null(OperationState.ParseKey("op/no place"));
+    }
+
+    [Fact]
+    public void The_longest_key_fits_its_column()
+    {
+        var longest = OperationState.Create(new(new('a', OperationLimits.Customer), new('A', OperationLimits.UserId)), Request(), 9_007_199_254_740_991, "node-1", Now);
+
+        Assert.InRange(longest.Keys.Owner!.Length, 0, 220);
     }
 
     [Fact]
@@ -338,8 +348,8 @@ public sealed class OperationStateTests
     [Fact]
     public void The_create_says_how_long_or_the_service_does_or_nobody()
     {
-        var asked = OperationState.Create(User, Request() with { ExpiresIn = TimeSpan.FromSeconds(5) }, 7, "node-1", Now, TimeSpan.FromMinutes(5));
-        var left = OperationState.Create(User, Request(), 7, "node-1", Now, TimeSpan.FromMinutes(5));
+        var asked = OperationState.Create(Owner, Request() with { ExpiresIn = TimeSpan.FromSeconds(5) }, 7, "node-1", Now, TimeSpan.FromMinutes(5));
+        var left = OperationState.Create(Owner, Request(), 7, "node-1", Now, TimeSpan.FromMinutes(5));
 
         Assert.Equal(Now.AddSeconds(5), asked.ExpiresAt);
         Assert.Equal(Now.AddMinutes(5), left.ExpiresAt);
@@ -396,7 +406,7 @@ public sealed class OperationStateTests
         Assert.Same(state, next);
     }
 
-    private static OperationState Created(CreateOperation request) => OperationState.Create(User, request, 7, "node-1", Now);
+    private static OperationState Created(CreateOperation request) => OperationState.Create(Owner, request, 7, "node-1", Now);
 
     private static OperationState CreatedWithKey() =>
         Created(AgainWithKey() with { Attempt = "attempt-1" });

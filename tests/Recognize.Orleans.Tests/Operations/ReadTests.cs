@@ -60,7 +60,7 @@ public abstract class ReadTests(ClusterFixture cluster)
         using var held = cluster.Storage.HoldNextRead(Operation);
         var early = cluster.OneSilo.ReadAsync(id);
         await held.Reached;
-        await cluster.RewriteAsync<OperationState>(Operation, "operation", _ => OperationState.Create(user, Journey.RequestOf(id, "first"), 1_000_000_008, "node-9", cluster.Clock.GetUtcNow()));
+        await cluster.RewriteAsync<OperationState>(Operation, "operation", _ => OperationState.Create(new(Journey.Customer, user), Journey.RequestOf(id, "first"), 1_000_000_008, "node-9", cluster.Clock.GetUtcNow()));
         var (again, other) = (cluster.OneSilo.CreateAsync(user, id, attempt: "first"), cluster.OtherSilo.CreateAsync(Journey.NewUser(), id));
 
         held.Dispose();

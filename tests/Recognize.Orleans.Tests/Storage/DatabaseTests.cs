@@ -121,10 +121,10 @@ public sealed class DatabaseTests
     {
         var faults = new List<string>();
 
-        SqlServerDatabase.AddFaultsOfColumn(faults, "OrleansStorage", "HistoryKey", collation);
+        SqlServerDatabase.AddFaultsOfColumn(faults, "OrleansStorage", "OwnerKey", collation);
 
         Assert.Equal(fits, faults.Count == 0);
-        Assert.All(faults, fault => Assert.Contains("HistoryKey", fault, StringComparison.Ordinal));
+        Assert.All(faults, fault => Assert.Contains("OwnerKey", fault, StringComparison.Ordinal));
     }
 
     // The driver refuses to run at all in a process with invariant globalization.

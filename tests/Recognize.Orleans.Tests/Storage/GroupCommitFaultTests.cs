@@ -150,13 +150,13 @@ public sealed class GroupCommitFaultsOnPostgreSql() : GroupCommitFaultsOnServerT
         await using var storage = TextStorage.GroupCommitToStart(test);
 
         // PostgreSQL has no text with NUL. It refuses that only when it has answered the other kind of range.
-        var pending = storage.ReadAsync(new RowRange(RowIndex.Pending, "acme/A1/", "acme/A1/~", 10));
+        var pending = storage.ReadAsync(new RowRange(new(RowIndex.Open), "acme/A1/", "acme/A1/~", 10));
         var refused = new Task[]
         {
-            storage.ReadAsync(new RowRange(RowIndex.History, "acme/A1/\0", "acme/A1/~", 10)),
+            storage.ReadAsync(new RowRange(new(RowIndex.Owner, Descending: true), "acme/A1/\0", "acme/A1/~", 10)),
             storage.ReadAsync("op/acme/\0/"),
         };
-        var history = storage.ReadAsync(new RowRange(RowIndex.History, "acme/A1/", "acme/A1/~", 10));
+        var history = storage.ReadAsync(new RowRange(new(RowIndex.Owner, Descending: true), "acme/A1/", "acme/A1/~", 10));
         var row = storage.ReadAsync("op/acme/0/");
         await storage.StartAsync();
 
@@ -345,7 +345,7 @@ public abstract class GroupCommitFaultsOnServerTests : GroupCommitFaultTests
         network.GoOn();
 
         Assert.Equal("1", (await storage.ReadAsync("op/acme/0/")).ETag);
-        Assert.Empty(await storage.ReadAsync(new RowRange(RowIndex.Pending, "acme/A1/", "acme/A1/~", 10)));
+        Assert.Empty(await storage.ReadAsync(new RowRange(new(RowIndex.Open), "acme/A1/", "acme/A1/~", 10)));
     }
 
     [SkippableFact]
@@ -398,7 +398,7 @@ public abstract class GroupCommitFaultsOnServerTests : GroupCommitFaultTests
         var key = $"op/acme/{Guid.NewGuid()}/";
         await storage.InsertAsync(key);
         Assert.Equal("1", (await storage.ReadAsync(key)).ETag);
-        Assert.Empty(await storage.ReadAsync(new RowRange(RowIndex.Pending, "acme/A1/", "acme/A1/~", 10)));
+        Assert.Empty(await storage.ReadAsync(new RowRange(new(RowIndex.Open), "acme/A1/", "acme/A1/~", 10)));
     }
 }
 
@@ -460,7 +460,7 @@ public abstract class GroupCommitFaultTests
 
         await Assert.ThrowsAsync<StorageFaultException>(() => storage.InsertAsync("op/acme/during/"));
         await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync("op/acme/before/"));
-        await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync(new RowRange(RowIndex.Pending, "acme/A1/", "acme/A1/~", 10)));
+        await Assert.ThrowsAsync<StorageFaultException>(() => storage.ReadAsync(new RowRange(new(RowIndex.Open), "acme/A1/", "acme/A1/~", 10)));
 
         await RenameAsync(test, "Elsewhere", "OrleansStorage");
         Assert.Equal("1", (await storage.ReadAsync("op/acme/before/")).ETag);

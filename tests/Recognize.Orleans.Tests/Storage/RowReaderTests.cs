@@ -114,7 +114,7 @@ public sealed class RowReaderTests : IAsyncLifetime, IDisposable
     }
 
     private async Task<List<RangeRow>> Ask(string after) =>
-        await reader.ReadAsync(new RowRange(RowIndex.Pending, after, "~", 10), CancellationToken.None).WaitAsync(ClusterFixture.Patience);
+        await reader.ReadAsync(new RowRange(new(RowIndex.Open), after, "~", 10), CancellationToken.None).WaitAsync(ClusterFixture.Patience);
 
     // A group of several comes about behind a question that is on its way.
     private async Task<(List<Task<List<RangeRow>>> Answers, Question Group)> HeldGroupAsync(params string[] questions)
@@ -162,13 +162,13 @@ public sealed class RowReaderTests : IAsyncLifetime, IDisposable
 
         public void Answer()
         {
-            group.ToList().ForEach(item => item.Answer.Add(new(item.Question.After, null)));
+            group.ToList().ForEach(item => item.Answer.Add(new(item.Question.After)));
             done.SetResult();
         }
 
         public void AnswerFirstAndRefuse()
         {
-            group[0].Answer.Add(new(group[0].Question.After, null));
+            group[0].Answer.Add(new(group[0].Question.After));
             Refuse();
         }
 

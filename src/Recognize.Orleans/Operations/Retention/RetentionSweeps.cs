@@ -1,6 +1,7 @@
 using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.State;
+using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Operations.Retention;
 
@@ -20,14 +21,14 @@ internal sealed partial class RetentionSweeps : BackgroundService
     private readonly RetentionWalk walk;
     private DateTimeOffset complete;
 
-    public RetentionSweeps(OperationHistory history, IGrainFactory grains, ISiloStatusOracle silos, Settings settings, OperationMetrics metrics, TimeProvider clock, ILogger<RetentionSweeps> logger)
+    public RetentionSweeps(RowReader rows, IGrainFactory grains, ISiloStatusOracle silos, Settings settings, OperationMetrics metrics, TimeProvider clock, ILogger<RetentionSweeps> logger)
     {
         this.grains = grains;
         this.silos = silos;
         this.settings = settings;
         this.clock = clock;
         this.logger = logger;
-        walk = new(history.KeysAsync, history.RowsAsync, clock);
+        walk = new(rows.ReadAsync, clock);
         complete = clock.GetUtcNow();
         metrics.ObserveRetention(() => Lag()?.TotalSeconds);
     }
@@ -109,7 +110,7 @@ internal sealed partial class RetentionSweeps : BackgroundService
         {
             foreach (var batch in owners.Chunk(RetentionWalk.Batch))
             {
-                await Task.WhenAll(batch.Select(owner => tally.TryAsync(() => RemoveOperationsOfAsync(OperationState.HistoryOf(owner), before, tally, cancellationToken), cancellationToken)));
+                await Task.WhenAll(batch.Select(owner => tally.TryAsync(() => RemoveOperationsOfAsync(OperationState.PrefixOf(owner), before, tally, cancellationToken), cancellationToken)));
             }
         }
     }

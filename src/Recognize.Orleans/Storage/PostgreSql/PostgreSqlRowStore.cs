@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Npgsql;
 using NpgsqlTypes;
 using Recognize.Orleans.Foundation;
@@ -33,8 +34,8 @@ internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string ser
         (
             SELECT r.*, one.ctid AS place,
                 CASE WHEN fence.fate <> 1 THEN fence.fate WHEN one.Version IS DISTINCT FROM r.version THEN 2 ELSE 1 END AS fate
-            FROM unnest($7::int[], $8::int[], $9::text[], $10::text[], $11::bytea[], $12::int[], $13::int[], $14::text[], $15::text[])
-                WITH ORDINALITY AS r(keyhash, typehash, type, key, payload, version, next, history, pending, item)
+            FROM unnest($7::int[], $8::int[], $9::text[], $10::text[], $11::bytea[], $12::int[], $13::int[], $14::text[], $15::text[], $16::text[])
+                WITH ORDINALITY AS r(keyhash, typehash, type, key, payload, version, next, owner, open, due, item)
             CROSS JOIN fence
             LEFT JOIN LATERAL
             (
@@ -47,13 +48,13 @@ internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string ser
         added AS
         (
             INSERT INTO OrleansStorage
-                (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey, PendingKey)
-            SELECT keyhash, 0, 0, typehash, type, key, $1, payload, now(), next, history, pending FROM looked WHERE fate = 1 AND version IS NULL
+                (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, OwnerKey, OpenKey, DueKey)
+            SELECT keyhash, 0, 0, typehash, type, key, $1, payload, now(), next, owner, open, due FROM looked WHERE fate = 1 AND version IS NULL
         ),
         changed AS
         (
             UPDATE OrleansStorage s
-            SET PayloadBinary = w.payload, ModifiedOn = now(), Version = w.next, HistoryKey = COALESCE(w.history, s.HistoryKey), PendingKey = w.pending
+            SET PayloadBinary = w.payload, ModifiedOn = now(), Version = w.next, OwnerKey = w.owner, OpenKey = w.open, DueKey = w.due
             FROM looked w
             WHERE w.fate = 1 AND s.ctid = w.place AND s.Version = w.version AND w.payload IS NOT NULL
             RETURNING 1
@@ -82,54 +83,25 @@ internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string ser
         ) found
         """;
 
-    private const string PendingText = """
-        SELECT r.item::int, found.PendingKey, found.PayloadBinary
-        FROM unnest($2::text[], $3::text[], $4::int[]) WITH ORDINALITY AS r(after, before, most, item)
-        CROSS JOIN LATERAL
-        (
-            SELECT s.PendingKey, s.PayloadBinary FROM OrleansStorage s
-            WHERE s.ServiceId = $1 AND s.PendingKey > r.after AND s.PendingKey < r.before
-            ORDER BY s.PendingKey LIMIT r.most
-        ) found
-        """;
-
-    private const string PendingKeysText = """
-        SELECT r.item::int, found.PendingKey, NULL::bytea
-        FROM unnest($2::text[], $3::text[], $4::int[]) WITH ORDINALITY AS r(after, before, most, item)
-        CROSS JOIN LATERAL
-        (
-            SELECT s.PendingKey FROM OrleansStorage s
-            WHERE s.ServiceId = $1 AND s.PendingKey > r.after AND s.PendingKey < r.before
-            ORDER BY s.PendingKey LIMIT r.most
-        ) found
-        """;
-
-    private const string HistoryText = """
-        SELECT r.item::int, found.HistoryKey, found.PayloadBinary
-        FROM unnest($2::text[], $3::text[], $4::int[]) WITH ORDINALITY AS r(after, before, most, item)
-        CROSS JOIN LATERAL
-        (
-            SELECT s.HistoryKey, s.PayloadBinary FROM OrleansStorage s
-            WHERE s.ServiceId = $1 AND s.HistoryKey > r.after AND s.HistoryKey < r.before
-            ORDER BY s.HistoryKey DESC LIMIT r.most
-        ) found
-        """;
-
     // A plan is made once and kept. A plan made for a nearly empty table must not scan the table when it is full.
     // A row that another session holds locked must not delay a whole group. The server refuses the group at the lock
     // timeout, and each item is retried on its own.
-    private const string Session = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; SET lock_timeout = '2s'";
+    internal const string Session = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; SET lock_timeout = '2s'";
 
     private static readonly NpgsqlDbType[] FenceColumns = [NpgsqlDbType.TimestampTz, NpgsqlDbType.Varchar, NpgsqlDbType.Varchar, NpgsqlDbType.Integer, NpgsqlDbType.Integer];
     private static readonly NpgsqlDbType[] KeyColumns = [Array(NpgsqlDbType.Integer), Array(NpgsqlDbType.Integer), Array(NpgsqlDbType.Text), Array(NpgsqlDbType.Text)];
     private static readonly NpgsqlDbType[] ValueColumns =
-        [Array(NpgsqlDbType.Bytea), Array(NpgsqlDbType.Integer), Array(NpgsqlDbType.Integer), Array(NpgsqlDbType.Text), Array(NpgsqlDbType.Text)];
+        [Array(NpgsqlDbType.Bytea), Array(NpgsqlDbType.Integer), Array(NpgsqlDbType.Integer), Array(NpgsqlDbType.Text), Array(NpgsqlDbType.Text), Array(NpgsqlDbType.Text)];
 
     private static readonly NpgsqlDbType[] RangeColumns = [Array(NpgsqlDbType.Text), Array(NpgsqlDbType.Text), Array(NpgsqlDbType.Integer)];
 
-    private readonly PreparedConnection writer = new(database, clock, serviceId, (WriteText, [.. FenceColumns, .. KeyColumns, .. ValueColumns]));
-    private readonly PreparedConnection reader = new(database, clock, serviceId, (ReadText, KeyColumns));
-    private readonly PreparedConnection ranges = new(database, clock, serviceId, (PendingText, RangeColumns), (PendingKeysText, RangeColumns), (HistoryText, RangeColumns));
+    private static readonly Statement Writing = new(WriteText, [.. FenceColumns, .. KeyColumns, .. ValueColumns]);
+    private static readonly Statement Reading = new(ReadText, KeyColumns);
+    private static readonly ConcurrentDictionary<RangeKind, Statement> ReadingRanges = [];
+
+    private readonly PreparedConnection writer = new(database, clock, serviceId);
+    private readonly PreparedConnection reader = new(database, clock, serviceId);
+    private readonly PreparedConnection ranges = new(database, clock, serviceId);
 
     public Task WriteAsync(IReadOnlyList<WriteItem> group, DateTime until, CancellationToken cancellationToken)
     {
@@ -142,32 +114,53 @@ internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string ser
             Column(writes, write => write.Payload),
             Column(writes, write => write.Version),
             Column(writes, write => write.Next),
-            Column(writes, write => write.Keys.History),
-            Column(writes, write => write.Keys.Pending),
+            Column(writes, write => write.Keys.Owner),
+            Column(writes, write => write.Keys.Open),
+            Column(writes, write => write.Keys.Due),
         ];
         return writer.RunAsync(
-            WriteText,
+            Writing,
             [.. fence, .. Keys(writes.Select(write => write.Row)), .. values],
             row => group[row.GetInt32(0) - 1].Outcome = (WriteOutcome)row.GetInt32(1),
             cancellationToken);
     }
 
     public Task ReadAsync(IReadOnlyList<ReadItem<RowKey, StoredRow?>> group, CancellationToken cancellationToken) => reader.RunAsync(
-        ReadText,
+        Reading,
         Keys(group.Select(item => item.Question)),
         row => group[row.GetInt32(0) - 1].Answer = new(row.IsDBNull(1) ? null : row.GetFieldValue<byte[]>(1), row.GetInt32(2)),
         cancellationToken);
 
     public async Task ReadRangesAsync(IReadOnlyList<ReadItem<RowRange, List<RangeRow>>> group, CancellationToken cancellationToken)
     {
-        foreach (var asked in group.GroupBy(item => item.Question.Index).Select(asked => asked.ToArray()))
+        foreach (var asked in group.GroupBy(item => item.Question.Kind).Select(asked => asked.ToArray()))
         {
             await ranges.RunAsync(
-                TextOf(asked[0].Question.Index),
+                ReadingRanges.GetOrAdd(asked[0].Question.Kind, static kind => new(RangeText(kind), RangeColumns)),
                 [Column(asked, item => item.Question.After), Column(asked, item => item.Question.Before), Column(asked, item => item.Question.Count)],
-                row => asked[row.GetInt32(0) - 1].Answer.Add(new(row.GetString(1), row.IsDBNull(2) ? null : row.GetFieldValue<byte[]>(2))),
+                row => asked[row.GetInt32(0) - 1].Answer.Add(new(row.GetString(1), row.IsDBNull(2) ? null : row.GetString(2), row.IsDBNull(3) ? null : row.GetFieldValue<byte[]>(3))),
                 cancellationToken);
         }
+    }
+
+    internal static string RangeText(RangeKind kind)
+    {
+        var part = kind.Part switch
+        {
+            RowPart.None => "NULL::text, NULL::bytea",
+            RowPart.GrainKey => "s.GrainIdExtensionString, NULL::bytea",
+            _ => "NULL::text, s.PayloadBinary",
+        };
+        return $"""
+            SELECT r.item::int, found.*
+            FROM unnest($2::text[], $3::text[], $4::int[]) WITH ORDINALITY AS r(after, before, most, item)
+            CROSS JOIN LATERAL
+            (
+                SELECT s.{kind.Column}, {part} FROM OrleansStorage s
+                WHERE s.ServiceId = $1 AND s.{kind.Column} > r.after AND s.{kind.Column} < r.before
+                ORDER BY s.{kind.Column} {kind.Order} LIMIT r.most
+            ) found
+            """;
     }
 
     public async ValueTask DisposeAsync()
@@ -176,13 +169,6 @@ internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string ser
         await reader.DisposeAsync();
         await ranges.DisposeAsync();
     }
-
-    private static string TextOf(RowIndex index) => index switch
-    {
-        RowIndex.Pending => PendingText,
-        RowIndex.PendingKeys => PendingKeysText,
-        _ => HistoryText,
-    };
 
     private static NpgsqlDbType Array(NpgsqlDbType type) => NpgsqlDbType.Array | type;
 
@@ -206,29 +192,34 @@ internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string ser
         || fault.SqlState.StartsWith("08", StringComparison.Ordinal)
         || fault.SqlState is "40003";
 
-    /// <summary>One connection that is held open, with its statements prepared on it.</summary>
-    private sealed class PreparedConnection(PostgreSqlDatabase database, TimeProvider clock, string serviceId, params (string Text, NpgsqlDbType[] Columns)[] statements) : IAsyncDisposable
+    /// <param name="Text">The text, whose first parameter is the service.</param>
+    /// <param name="Columns">The types of the other parameters.</param>
+    private sealed record Statement(string Text, NpgsqlDbType[] Columns);
+
+    /// <summary>One connection that is held open. A statement is prepared on it when it is first needed.</summary>
+    private sealed class PreparedConnection(PostgreSqlDatabase database, TimeProvider clock, string serviceId) : IAsyncDisposable
     {
         private readonly HeldConnection held = new(database, clock);
-        private readonly Dictionary<string, NpgsqlCommand> commands = [];
+        private readonly Dictionary<Statement, NpgsqlCommand> commands = new(ReferenceEqualityComparer.Instance);
 
-        public async Task RunAsync(string text, object[] values, Action<NpgsqlDataReader> read, CancellationToken cancellationToken)
+        public async Task RunAsync(Statement statement, object[] values, Action<NpgsqlDataReader> read, CancellationToken cancellationToken)
         {
             // False means that an old session failed. A new session does not have its problem, so the statement is
             // retried on one.
-            while (!await TryRunAsync(text, values, read, cancellationToken))
+            while (!await TryRunAsync(statement, values, read, cancellationToken))
             {
             }
         }
 
         public ValueTask DisposeAsync() => held.DisposeAsync();
 
-        private async Task<bool> TryRunAsync(string text, object[] values, Action<NpgsqlDataReader> read, CancellationToken cancellationToken)
+        private async Task<bool> TryRunAsync(Statement statement, object[] values, Action<NpgsqlDataReader> read, CancellationToken cancellationToken)
         {
-            var (isNew, isSent) = (false, false);
+            var (isNew, isSent) = (true, false);
             try
             {
-                (var command, isNew) = await PreparedAsync(text, cancellationToken);
+                (var connection, isNew) = await held.OpenAsync(cancellationToken);
+                var command = await PreparedAsync((NpgsqlConnection)connection, isNew, statement, cancellationToken);
                 for (var i = 0; i < values.Length; i++)
                 {
                     command.Parameters[i + 1].Value = values[i];
@@ -263,7 +254,7 @@ internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string ser
             catch (Exception fault) when (!isSent)
             {
                 await held.DisposeAsync();
-                throw new UnavailableException(fault);
+                return !isNew && database.Classify(fault) is FaultScope.Session ? false : throw new UnavailableException(fault);
             }
             catch
             {
@@ -272,34 +263,29 @@ internal sealed class PostgreSqlRowStore(PostgreSqlDatabase database, string ser
             }
         }
 
-        private async Task<(NpgsqlCommand Command, bool IsNew)> PreparedAsync(string text, CancellationToken cancellationToken)
+        private async Task<NpgsqlCommand> PreparedAsync(NpgsqlConnection connection, bool isNew, Statement statement, CancellationToken cancellationToken)
         {
-            var (opened, isNew) = await held.OpenAsync(cancellationToken);
-            if (!isNew)
+            if (isNew)
             {
-                return (commands[text], false);
-            }
-
-            var connection = (NpgsqlConnection)opened;
-            await using (var session = new NpgsqlCommand(Session, connection) { CommandTimeout = Times.StatementSeconds })
-            {
+                commands.Clear();
+                await using var session = new NpgsqlCommand(Session, connection) { CommandTimeout = Times.StatementSeconds };
                 await session.ExecuteNonQueryAsync(cancellationToken);
             }
 
-            foreach (var (statement, columns) in statements)
+            if (!commands.TryGetValue(statement, out var command))
             {
-                var command = new NpgsqlCommand(statement, connection) { CommandTimeout = Times.StatementSeconds };
+                command = new NpgsqlCommand(statement.Text, connection) { CommandTimeout = Times.StatementSeconds };
                 command.Parameters.Add(new() { Value = serviceId, NpgsqlDbType = NpgsqlDbType.Text });
-                foreach (var type in columns)
+                foreach (var type in statement.Columns)
                 {
                     command.Parameters.Add(new() { NpgsqlDbType = type });
                 }
 
                 await command.PrepareAsync(cancellationToken);
-                commands[statement] = command;
+                commands.Add(statement, command);
             }
 
-            return (commands[text], true);
+            return command;
         }
     }
 }

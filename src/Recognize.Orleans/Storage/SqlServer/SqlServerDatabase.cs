@@ -93,7 +93,7 @@ internal sealed class SqlServerDatabase(string connectionString)
             SELECT OBJECT_NAME(object_id), name, collation_name
             FROM sys.columns
             WHERE object_id IN (OBJECT_ID(N'OrleansStorage'), OBJECT_ID(N'RecognizeCluster'), OBJECT_ID(N'OrleansMembershipTable'))
-                AND name IN (N'GrainIdExtensionString', N'GrainTypeString', N'ServiceId', N'HistoryKey', N'PendingKey', N'ClusterId', N'DeploymentId');
+                AND name IN (N'GrainIdExtensionString', N'GrainTypeString', N'ServiceId', N'OwnerKey', N'OpenKey', N'DueKey', N'ClusterId', N'DeploymentId');
             """);
         await using var reader = await command.ExecuteReaderAsync(cancellationToken);
         if (await reader.ReadAsync(cancellationToken))
@@ -136,9 +136,6 @@ internal sealed class SqlServerDatabase(string connectionString)
         SqlException known when SqlServerRowStore.IsOfTheBatch(known) => FaultScope.Statement,
         _ => FaultScope.Database,
     };
-
-    // FORCESEEK: a plan that was made for a nearly empty table must not scan it when it is full.
-    public override string FirstText(string columns, string table, string rows) => $"SELECT TOP (@count) {columns} FROM {table} WITH (FORCESEEK) {rows};";
 
     public override async Task<bool> ExistsAsync()
     {

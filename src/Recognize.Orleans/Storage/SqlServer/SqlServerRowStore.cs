@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Data;
 using System.Data.Common;
 using Microsoft.Data.SqlClient;
@@ -59,8 +60,9 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
                 [Key] NVARCHAR(512) {Collation} NOT NULL,
                 Payload VARBINARY(MAX) NULL,
                 Version INT NULL,
-                History VARCHAR(220) {Collation} NULL,
-                Pending VARCHAR(220) {Collation} NULL
+                OwnerKey VARCHAR(220) {Collation} NULL,
+                OpenKey VARCHAR(220) {Collation} NULL,
+                DueKey VARCHAR(220) {Collation} NULL
             );
             SET @fence = CASE
                 WHEN SYSUTCDATETIME() >= @until THEN 3
@@ -70,8 +72,8 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
                     WHERE member.DeploymentId = @cluster AND member.Address = @address AND member.Port = @port AND member.Generation = @generation AND member.Status <> 6
                 ) THEN 4
                 ELSE 1 END;
-            INSERT INTO @rows (Item, Outcome, KeyHash, TypeHash, Type, [Key], Payload, Version, History, Pending)
-            SELECT given.Item, @fence, given.KeyHash, given.TypeHash, given.Type, given.[Key], given.Payload, given.Version, given.History, given.Pending
+            INSERT INTO @rows (Item, Outcome, KeyHash, TypeHash, Type, [Key], Payload, Version, OwnerKey, OpenKey, DueKey)
+            SELECT given.Item, @fence, given.KeyHash, given.TypeHash, given.Type, given.[Key], given.Payload, given.Version, given.OwnerKey, given.OpenKey, given.DueKey
             FROM {given}
             WHERE given.KeyHash IS NOT NULL;
             BEGIN TRANSACTION;
@@ -80,12 +82,12 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
             FROM @rows AS r LEFT LOOP JOIN OrleansStorage AS s WITH (FORCESEEK) ON {Row}
             WHERE r.Outcome = 1 AND COALESCE(s.Version, -1) <> COALESCE(r.Version, -1);
             INSERT INTO OrleansStorage
-                (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey, PendingKey)
-            SELECT r.KeyHash, 0, 0, r.TypeHash, r.Type, r.[Key], @service, r.Payload, SYSUTCDATETIME(), 1, r.History, r.Pending
+                (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, OwnerKey, OpenKey, DueKey)
+            SELECT r.KeyHash, 0, 0, r.TypeHash, r.Type, r.[Key], @service, r.Payload, SYSUTCDATETIME(), 1, r.OwnerKey, r.OpenKey, r.DueKey
             FROM @rows AS r
             WHERE r.Outcome = 1 AND r.Version IS NULL;
             UPDATE s
-            SET PayloadBinary = r.Payload, ModifiedOn = SYSUTCDATETIME(), Version = r.Version + 1, HistoryKey = COALESCE(r.History, s.HistoryKey), PendingKey = r.Pending
+            SET PayloadBinary = r.Payload, ModifiedOn = SYSUTCDATETIME(), Version = r.Version + 1, OwnerKey = r.OwnerKey, OpenKey = r.OpenKey, DueKey = r.DueKey
             FROM @rows AS r INNER LOOP JOIN OrleansStorage AS s ON {Row} AND s.Version = r.Version
             WHERE r.Outcome = 1 AND r.Payload IS NOT NULL;
             SET @changed = @@ROWCOUNT;
@@ -102,8 +104,9 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
             .. KeyColumns<WriteItem>(item => item.Write.Row),
             new("Payload", 'p', SqlDbType.VarBinary, -1, item => item.Write.Payload),
             new("Version", 'v', SqlDbType.Int, 0, item => item.Write.Version),
-            new("History", 'l', SqlDbType.VarChar, 220, item => item.Write.Keys.History),
-            new("Pending", 'w', SqlDbType.VarChar, 220, item => item.Write.Keys.Pending),
+            new("OwnerKey", 'w', SqlDbType.VarChar, 220, item => item.Write.Keys.Owner),
+            new("OpenKey", 'o', SqlDbType.VarChar, 220, item => item.Write.Keys.Open),
+            new("DueKey", 'd', SqlDbType.VarChar, 220, item => item.Write.Keys.Due),
         ]);
 
     private static readonly SqlServerStatement<ReadItem<RowKey, StoredRow?>> Reading = new(
@@ -118,11 +121,7 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
             """,
         KeyColumns<ReadItem<RowKey, StoredRow?>>(item => item.Question));
 
-    private static readonly SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> ReadingPending = ReadingRanges("PendingKey", "ASC");
-
-    private static readonly SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> ReadingPendingKeys = ReadingRanges("PendingKey", "ASC", "CAST(NULL AS VARBINARY(MAX)) AS PayloadBinary");
-
-    private static readonly SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> ReadingHistory = ReadingRanges("HistoryKey", "DESC");
+    private static readonly ConcurrentDictionary<RangeKind, SqlServerStatement<ReadItem<RowRange, List<RangeRow>>>> ReadingRanges = [];
 
     private readonly HeldConnection writer = new(database, clock);
     private readonly HeldConnection reader = new(database, clock);
@@ -149,13 +148,13 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
 
     public async Task ReadRangesAsync(IReadOnlyList<ReadItem<RowRange, List<RangeRow>>> group, CancellationToken cancellationToken)
     {
-        foreach (var ranges in group.GroupBy(item => item.Question.Index).Select(ranges => ranges.ToArray()))
+        foreach (var ranges in group.GroupBy(item => item.Question.Kind).Select(ranges => ranges.ToArray()))
         {
             await RunAsync(
                 rangeReader,
-                StatementFor(ranges[0].Question.Index),
+                ReadingRanges.GetOrAdd(ranges[0].Question.Kind, ReadingRange),
                 ranges,
-                row => ranges[row.GetInt32(0)].Answer.Add(new(row.GetString(1), row.IsDBNull(2) ? null : row.GetFieldValue<byte[]>(2))),
+                row => ranges[row.GetInt32(0)].Answer.Add(new(row.GetString(1), row.IsDBNull(2) ? null : row.GetString(2), row.IsDBNull(3) ? null : row.GetFieldValue<byte[]>(3))),
                 cancellationToken);
         }
     }
@@ -172,32 +171,35 @@ internal sealed class SqlServerRowStore(SqlServerDatabase database, string servi
         await rangeReader.DisposeAsync();
     }
 
-    private static SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> StatementFor(RowIndex index) => index switch
+    // TOP accepts no NULL, so a padding row asks for zero rows. A filtered index is used only if the condition implies its filter.
+    private static SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> ReadingRange(RangeKind kind)
     {
-        RowIndex.Pending => ReadingPending,
-        RowIndex.PendingKeys => ReadingPendingKeys,
-        _ => ReadingHistory,
-    };
-
-    // TOP accepts no NULL, so a padding row asks for zero rows.
-    private static SqlServerStatement<ReadItem<RowRange, List<RangeRow>>> ReadingRanges(string key, string order, string payload = "s.PayloadBinary") => new(
-        given => $"""
-            SET NOCOUNT ON;
-            SET XACT_ABORT ON;
-            SET LOCK_TIMEOUT 2000;
-            SELECT given.Item, found.Place, found.PayloadBinary
-            FROM {given}
-            CROSS APPLY
-            (
-                SELECT TOP (given.Most) s.{key} AS Place, {payload} FROM OrleansStorage AS s WITH (FORCESEEK)
-                WHERE s.ServiceId = @service AND s.{key} > given.[After] {Collation} AND s.{key} < given.[Before] {Collation} ORDER BY s.{key} {order}
-            ) AS found
-            WHERE given.Most > 0
-            ORDER BY given.Item, found.Place {order};
-            """,
-        new("[After]", 'a', SqlDbType.VarChar, 220, item => item.Question.After),
-        new("[Before]", 'b', SqlDbType.VarChar, 220, item => item.Question.Before),
-        new("Most", 'c', SqlDbType.Int, 0, item => item.Question.Count) { Padding = 0 });
+        var part = kind.Part switch
+        {
+            RowPart.None => "CAST(NULL AS NVARCHAR(512)) AS GrainKey, CAST(NULL AS VARBINARY(MAX)) AS PayloadBinary",
+            RowPart.GrainKey => "s.GrainIdExtensionString AS GrainKey, CAST(NULL AS VARBINARY(MAX)) AS PayloadBinary",
+            _ => "CAST(NULL AS NVARCHAR(512)) AS GrainKey, s.PayloadBinary",
+        };
+        return new(
+            given => $"""
+                SET NOCOUNT ON;
+                SET XACT_ABORT ON;
+                SET LOCK_TIMEOUT 2000;
+                SELECT given.Item, found.Place, found.GrainKey, found.PayloadBinary
+                FROM {given}
+                CROSS APPLY
+                (
+                    SELECT TOP (given.Most) s.{kind.Column} AS Place, {part} FROM OrleansStorage AS s WITH (FORCESEEK)
+                    WHERE s.ServiceId = @service AND s.{kind.Column} IS NOT NULL AND s.{kind.Column} > given.[After] {Collation} AND s.{kind.Column} < given.[Before] {Collation}
+                    ORDER BY s.{kind.Column} {kind.Order}
+                ) AS found
+                WHERE given.Most > 0
+                ORDER BY given.Item, found.Place {kind.Order};
+                """,
+            new("[After]", 'a', SqlDbType.VarChar, 220, item => item.Question.After),
+            new("[Before]", 'b', SqlDbType.VarChar, 220, item => item.Question.Before),
+            new("Most", 'c', SqlDbType.Int, 0, item => item.Question.Count) { Padding = 0 });
+    }
 
     private static SqlServerColumn<TItem>[] KeyColumns<TItem>(Func<TItem, RowKey> key) =>
     [

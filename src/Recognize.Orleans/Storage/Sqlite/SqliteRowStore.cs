@@ -11,35 +11,39 @@ internal sealed class SqliteRowStore(SqliteDataSource dataSource, string service
 
     private const string InsertText = $"""
         INSERT INTO OrleansStorage
-            (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey, PendingKey)
-        VALUES (@keyhash, 0, 0, @typehash, @type, @key, @service, @payload, {Now}, @next, @history, @pending)
+            (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, OwnerKey, OpenKey, DueKey)
+        VALUES (@keyhash, 0, 0, @typehash, @type, @key, @service, @payload, {Now}, @next, @owner, @open, @due)
         ON CONFLICT DO NOTHING
         """;
 
-    private const string UpdateText =
-        $"UPDATE OrleansStorage SET PayloadBinary = @payload, ModifiedOn = {Now}, Version = @next, PendingKey = @pending WHERE {Identity} AND Version = @version";
+    private const string Changes = $"PayloadBinary = @payload, ModifiedOn = {Now}, Version = @next, OpenKey = @open, DueKey = @due";
 
-    private const string MoveText =
-        $"UPDATE OrleansStorage SET HistoryKey = @history, PayloadBinary = @payload, ModifiedOn = {Now}, Version = @next, PendingKey = @pending WHERE {Identity} AND Version = @version";
+    private const string UpdateText = $"UPDATE OrleansStorage SET {Changes} WHERE {Identity} AND Version = @version AND OwnerKey IS @owner";
+
+    private const string MoveText = $"UPDATE OrleansStorage SET {Changes}, OwnerKey = @owner WHERE {Identity} AND Version = @version";
 
     private const string DeleteText = $"DELETE FROM OrleansStorage WHERE {Identity} AND Version = @version";
 
     private const string SelectText = $"SELECT PayloadBinary, Version FROM OrleansStorage WHERE {Identity}";
 
-    private const string PendingText = """
-        SELECT PendingKey, PayloadBinary FROM OrleansStorage
-        WHERE ServiceId = @service AND PendingKey > @after AND PendingKey < @before ORDER BY PendingKey LIMIT @count
-        """;
+    private static readonly Parameter<RowWrite>[] WriteParameters =
+    [
+        .. RowParameters<RowWrite>(write => write.Row),
+        new("@payload", SqliteType.Blob, write => write.Payload),
+        new("@next", SqliteType.Integer, write => write.Next),
+        new("@owner", SqliteType.Text, write => write.Keys.Owner),
+        new("@open", SqliteType.Text, write => write.Keys.Open),
+        new("@due", SqliteType.Text, write => write.Keys.Due),
+    ];
 
-    private const string PendingKeysText = """
-        SELECT PendingKey, NULL FROM OrleansStorage
-        WHERE ServiceId = @service AND PendingKey > @after AND PendingKey < @before ORDER BY PendingKey LIMIT @count
-        """;
+    private static readonly Parameter<RowWrite> VersionParameter = new("@version", SqliteType.Integer, write => write.Version);
 
-    private const string HistoryText = """
-        SELECT HistoryKey, PayloadBinary FROM OrleansStorage
-        WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey DESC LIMIT @count
-        """;
+    private static readonly Parameter<RowRange>[] RangeParameters =
+    [
+        new("@after", SqliteType.Text, range => range.After),
+        new("@before", SqliteType.Text, range => range.Before),
+        new("@count", SqliteType.Integer, range => range.Count),
+    ];
 
     private PreparedConnection? writer;
     private PreparedConnection? reader;
@@ -96,6 +100,20 @@ internal sealed class SqliteRowStore(SqliteDataSource dataSource, string service
     public Task ReadRangesAsync(IReadOnlyList<ReadItem<RowRange, List<RangeRow>>> group, CancellationToken cancellationToken) =>
         ReadAsync(ref ranges, group, static (line, item) => line.Read(item.Question, item.Answer), cancellationToken);
 
+    internal static string RangeText(RangeKind kind)
+    {
+        var part = kind.Part switch
+        {
+            RowPart.None => "NULL, NULL",
+            RowPart.GrainKey => "GrainIdExtensionString, NULL",
+            _ => "NULL, PayloadBinary",
+        };
+        return $"""
+            SELECT {kind.Column}, {part} FROM OrleansStorage
+            WHERE ServiceId = @service AND {kind.Column} > @after AND {kind.Column} < @before ORDER BY {kind.Column} {kind.Order} LIMIT @count
+            """;
+    }
+
     public ValueTask DisposeAsync()
     {
         Close(ref writer);
@@ -125,6 +143,14 @@ internal sealed class SqliteRowStore(SqliteDataSource dataSource, string service
         }
     }
 
+    private static Parameter<TItem>[] RowParameters<TItem>(Func<TItem, RowKey> row) =>
+    [
+        new("@keyhash", SqliteType.Integer, item => row(item).KeyHash),
+        new("@typehash", SqliteType.Integer, item => row(item).TypeHash),
+        new("@key", SqliteType.Text, item => row(item).Key),
+        new("@type", SqliteType.Text, item => row(item).Type),
+    ];
+
     private static void Close(ref PreparedConnection? line)
     {
         var closing = line;
@@ -137,14 +163,12 @@ internal sealed class SqliteRowStore(SqliteDataSource dataSource, string service
     {
         private readonly SqliteConnection connection;
         private readonly string serviceId;
-        private readonly Statement insert;
-        private readonly Statement update;
-        private readonly Statement move;
-        private readonly Statement delete;
-        private readonly Statement select;
-        private readonly Statement pending;
-        private readonly Statement pendingKeys;
-        private readonly Statement history;
+        private readonly Statement<RowWrite> insert;
+        private readonly Statement<RowWrite> update;
+        private readonly Statement<RowWrite> move;
+        private readonly Statement<RowWrite> delete;
+        private readonly Statement<RowKey> select;
+        private readonly Dictionary<RangeKind, Statement<RowRange>> ranges = [];
 
         public PreparedConnection(SqliteDataSource dataSource, string serviceId)
         {
@@ -152,14 +176,11 @@ internal sealed class SqliteRowStore(SqliteDataSource dataSource, string service
             connection = (SqliteConnection)dataSource.OpenConnection();
             try
             {
-                insert = Prepare(InsertText);
-                update = Prepare(UpdateText);
-                move = Prepare(MoveText);
-                delete = Prepare(DeleteText);
-                select = Prepare(SelectText);
-                pending = Prepare(PendingText);
-                pendingKeys = Prepare(PendingKeysText);
-                history = Prepare(HistoryText);
+                insert = Prepare(InsertText, WriteParameters);
+                update = Prepare(UpdateText, [.. WriteParameters, VersionParameter]);
+                move = Prepare(MoveText, [.. WriteParameters, VersionParameter]);
+                delete = Prepare(DeleteText, [.. RowParameters<RowWrite>(write => write.Row), VersionParameter]);
+                select = Prepare(SelectText, RowParameters<RowKey>(row => row));
             }
             catch
             {
@@ -177,39 +198,33 @@ internal sealed class SqliteRowStore(SqliteDataSource dataSource, string service
             command.ExecuteNonQuery();
         }
 
-        public bool Write(RowWrite write)
+        public bool Write(RowWrite write) => write switch
         {
-            var statement = write switch
-            {
-                { Version: null } => insert,
-                { Payload: null } => delete,
+            { Version: null } => insert.Changes(write),
+            { Payload: null } => delete.Changes(write),
 
-                // SQLite rewrites an index whenever its column is set, even to the same value. So HistoryKey is set
-                // only to a new key.
-                { Keys.History: not null } => move,
-                _ => update,
-            };
-            return statement.Bind(write).ExecuteNonQuery() == 1;
-        }
+            // SQLite rewrites an index whenever its column is set, even to the same value, and an owner key rarely
+            // changes.
+            _ => update.Changes(write) || move.Changes(write),
+        };
 
         public StoredRow? Read(RowKey row)
         {
-            using var found = select.Bind(new RowWrite(row, null, null)).ExecuteReader();
+            using var found = select.Read(row);
             return found.Read() ? new(Payload(found, 0), found.GetInt32(1)) : null;
         }
 
         public void Read(RowRange range, List<RangeRow> rows)
         {
-            var statement = range.Index switch
+            if (!ranges.TryGetValue(range.Kind, out var statement))
             {
-                RowIndex.Pending => pending,
-                RowIndex.PendingKeys => pendingKeys,
-                _ => history,
-            };
-            using var found = statement.Bind(range).ExecuteReader();
+                ranges.Add(range.Kind, statement = Prepare(RangeText(range.Kind), RangeParameters));
+            }
+
+            using var found = statement.Read(range);
             while (found.Read())
             {
-                rows.Add(new(found.GetString(0), Payload(found, 1)));
+                rows.Add(new(found.GetString(0), found.IsDBNull(1) ? null : found.GetString(1), Payload(found, 2)));
             }
         }
 
@@ -227,73 +242,45 @@ internal sealed class SqliteRowStore(SqliteDataSource dataSource, string service
 
         private static byte[]? Payload(SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetFieldValue<byte[]>(column);
 
-        private Statement Prepare(string text)
+        private Statement<TItem> Prepare<TItem>(string text, Parameter<TItem>[] parameters)
         {
             var command = connection.CreateCommand();
             command.CommandText = text;
             command.Parameters.AddWithValue("@service", serviceId);
-            return new(command);
+            return new(command, parameters);
         }
     }
 
-    private sealed class Statement
+    /// <param name="Name">The name in the statement.</param>
+    /// <param name="Type">The type of the column.</param>
+    /// <param name="Value">Gets the value of an item.</param>
+    private sealed record Parameter<TItem>(string Name, SqliteType Type, Func<TItem, object?> Value);
+
+    private sealed class Statement<TItem>
     {
         private readonly SqliteCommand command;
-        private readonly SqliteParameter? keyHash;
-        private readonly SqliteParameter? typeHash;
-        private readonly SqliteParameter? key;
-        private readonly SqliteParameter? type;
-        private readonly SqliteParameter? payload;
-        private readonly SqliteParameter? version;
-        private readonly SqliteParameter? next;
-        private readonly SqliteParameter? history;
-        private readonly SqliteParameter? pending;
-        private readonly SqliteParameter? after;
-        private readonly SqliteParameter? before;
-        private readonly SqliteParameter? count;
+        private readonly (SqliteParameter Parameter, Func<TItem, object?> Value)[] values;
 
-        public Statement(SqliteCommand command)
+        public Statement(SqliteCommand command, Parameter<TItem>[] parameters)
         {
             this.command = command;
-            keyHash = Add("@keyhash", SqliteType.Integer);
-            typeHash = Add("@typehash", SqliteType.Integer);
-            key = Add("@key", SqliteType.Text);
-            type = Add("@type", SqliteType.Text);
-            payload = Add("@payload", SqliteType.Blob);
-            version = Add("@version", SqliteType.Integer);
-            next = Add("@next", SqliteType.Integer);
-            history = Add("@history", SqliteType.Text);
-            pending = Add("@pending", SqliteType.Text);
-            after = Add("@after", SqliteType.Text);
-            before = Add("@before", SqliteType.Text);
-            count = Add("@count", SqliteType.Integer);
+            values = [.. parameters.Select(parameter => (command.Parameters.Add(parameter.Name, parameter.Type), parameter.Value))];
             command.Prepare();
         }
 
-        public SqliteCommand Bind(RowWrite write)
+        /// <summary>Whether it changes a row.</summary>
+        public bool Changes(TItem item) => With(item).ExecuteNonQuery() == 1;
+
+        public SqliteDataReader Read(TItem item) => With(item).ExecuteReader();
+
+        private SqliteCommand With(TItem item)
         {
-            keyHash?.Value = write.Row.KeyHash;
-            typeHash?.Value = write.Row.TypeHash;
-            key?.Value = write.Row.Key;
-            type?.Value = write.Row.Type;
-            payload?.Value = (object?)write.Payload ?? DBNull.Value;
-            version?.Value = (object?)write.Version ?? DBNull.Value;
-            next?.Value = write.Next;
-            history?.Value = (object?)write.Keys.History ?? DBNull.Value;
-            pending?.Value = (object?)write.Keys.Pending ?? DBNull.Value;
+            foreach (var (parameter, value) in values)
+            {
+                parameter.Value = value(item) ?? DBNull.Value;
+            }
+
             return command;
         }
-
-        public SqliteCommand Bind(RowRange range)
-        {
-            after?.Value = range.After;
-            before?.Value = range.Before;
-            count?.Value = range.Count;
-            return command;
-        }
-
-        // Matches whole names only: @key is not in @keyhash.
-        private SqliteParameter? Add(string name, SqliteType type) =>
-            System.Text.RegularExpressions.Regex.IsMatch(command.CommandText, $@"{name}\b") ? command.Parameters.Add(name, type) : null;
     }
 }

@@ -67,7 +67,7 @@ public abstract class KnownListTests(ClusterFixture cluster)
         var third = Journey.NewId();
         var grain = cluster.OneSilo.GetOperation(new(Journey.Customer, third));
         await cluster.RealStorage.WriteStateAsync(OperationState.Name, grain.GetGrainId(), new GrainState<OperationState>(
-            OperationState.Create(user, Journey.RequestOf(third), 1_000_000, "node-9", cluster.Clock.GetUtcNow())));
+            OperationState.Create(new(Journey.Customer, user), Journey.RequestOf(third), 1_000_000, "node-9", cluster.Clock.GetUtcNow())));
 
         cluster.Clock.Advance(Times.CacheLifetime);
 

@@ -1,5 +1,6 @@
 using CsCheck;
 using Microsoft.Extensions.Time.Testing;
+using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.Operations.Retention;
@@ -25,13 +26,13 @@ public sealed class RetentionWalkTests
     [Fact]
     public Task The_rows_of_an_owner_from_before_are_found_in_their_order_in_small_pages() => Histories.SampleAsync(async history =>
     {
-        var owner = OperationState.HistoryOf(new("acme", "A1"));
+        var owner = OperationState.PrefixOf(new("acme", "A1"));
 
         var pages = await Walk(new Index(history)).GrainsAsync(owner, owner + Before, CancellationToken.None).ToListAsync();
 
         Assert.All(pages, page => Assert.InRange(page.Count, 0, RetentionWalk.Batch));
         Assert.Equal(
-            history.Where(row => row is { Customer: "acme", User: "A1" } && string.CompareOrdinal(row.Position, Before) < 0).Select(row => $"op/{owner}{row.Position}").Order(StringComparer.Ordinal),
+            history.Where(row => row is { Customer: "acme", User: "A1" } && string.CompareOrdinal(row.Position, Before) < 0).Select(row => $"grain/{owner}{row.Position}").Order(StringComparer.Ordinal),
             pages.SelectMany(page => page));
     });
 
@@ -50,20 +51,19 @@ public sealed class RetentionWalkTests
     public async Task A_key_that_is_none_belongs_to_nobody_and_ends_no_walk()
     {
         var walk = new RetentionWalk(
-            (after, _, _) => Task.FromResult<IReadOnlyList<string>>(after.Length == 0 ? [.. Enumerable.Repeat("no key", RetentionWalk.KeysPerPage)] : ["no/key/1"]),
-            (_, _, _, _) => throw new InvalidOperationException("Rows are not asked for."),
+            (range, _) => Task.FromResult<List<RangeRow>>(range.After == "op/" ? [.. Enumerable.Repeat(new RangeRow("op/no key"), range.Count)] : [new("op/acme/A1/1")]),
             clock);
 
         var found = await walk.OwnersAsync(Before, CancellationToken.None).ToListAsync();
 
-        Assert.Equal([[], [new UserKey("no", "key")]], found);
+        Assert.Equal([[], [new UserKey("acme", "A1")]], found);
     }
 
     [Fact]
     public async Task After_a_page_comes_a_rest_of_nine_times_what_it_took_with_what_was_done_with_it()
     {
         var index = new Index([.. Enumerable.Range(0, 15).Select(number => ("acme", "A1", $"1/{number:D4}"))]);
-        var owner = OperationState.HistoryOf(new("acme", "A1"));
+        var owner = OperationState.PrefixOf(new("acme", "A1"));
         await using var pages = Walk(index).GrainsAsync(owner, owner + Before, CancellationToken.None).GetAsyncEnumerator();
         await pages.MoveNextAsync();
 
@@ -83,21 +83,23 @@ public sealed class RetentionWalkTests
             .Array[0, 1_200]
             .Select(rows => rows.Distinct().ToArray());
 
-    private RetentionWalk Walk(Index index) => new(index.KeysAsync, index.RowsAsync, clock);
+    private RetentionWalk Walk(Index index) => new(index.ReadAsync, clock);
 
     private sealed class Index((string Customer, string User, string Position)[] history)
     {
-        private readonly List<string> keys = [.. history.Select(row => OperationState.HistoryOf(new(row.Customer, row.User)) + row.Position).Order(StringComparer.Ordinal)];
+        private readonly List<string> keys = [.. history.Select(row => OperationState.PrefixOf(new(row.Customer, row.User)) + row.Position).Concat(["no/acme/A1/1", "op/~/1", "oq/acme/A1/1"]).Order(StringComparer.Ordinal)];
 
         public int Reads { get; private set; }
 
-        public Task<IReadOnlyList<string>> KeysAsync(string after, int count, CancellationToken cancellationToken)
+        public Task<List<RangeRow>> ReadAsync(RowRange range, CancellationToken cancellationToken)
         {
             Reads++;
-            return Task.FromResult<IReadOnlyList<string>>([.. keys.Where(key => string.CompareOrdinal(key, after) > 0).Take(count)]);
+            return Task.FromResult<List<RangeRow>>(
+            [
+                .. keys.Where(key => string.CompareOrdinal(key, range.After) > 0 && string.CompareOrdinal(key, range.Before) < 0)
+                    .Take(range.Count)
+                    .Select(key => new RangeRow(key, range.Kind.Part is RowPart.GrainKey ? $"grain/{key}" : null)),
+            ]);
         }
-
-        public async Task<IReadOnlyList<(string Position, string GrainKey)>> RowsAsync(string after, string before, int count, CancellationToken cancellationToken) =>
-            [.. (await KeysAsync(after, keys.Count, cancellationToken)).Where(key => string.CompareOrdinal(key, before) < 0).Take(count).Select(key => (key, $"op/{key}"))];
     }
 }

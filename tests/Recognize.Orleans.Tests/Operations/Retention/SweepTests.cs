@@ -59,7 +59,7 @@ public abstract class SweepTests(ClusterFixture cluster)
 
         Assert.Equal(OperationOutcome.Duplicate, await cluster.OneSilo.CreateAsync(user, id));
         Assert.Equal(OperationOutcome.Duplicate, await cluster.OtherSilo.CreateAsync(Journey.NewUser(), id));
-        Assert.True(await RowOfAsync(id) is { Length: < 80 } tombstone && tombstone.StartsWith("""{"v":3,"id":""", StringComparison.Ordinal));
+        Assert.True(await RowOfAsync(id) is { Length: < 140 } tombstone && tombstone.StartsWith("""{"v":4,"keys":["op/~/""", StringComparison.Ordinal));
         Assert.DoesNotContain(await cluster.TestDatabase.QueryAsync("SELECT OperationId FROM RecognizeOperations"), row => (string?)row["OperationId"] == id);
 
         cluster.Clock.Advance(Tick);
@@ -177,7 +177,7 @@ public abstract class SweepTests(ClusterFixture cluster)
 
         await cluster.DeactivateAsync([.. ids.Select(one => cluster.OneSilo.GetOperation(new(Journey.Customer, one)))]);
         await cluster.TestDatabase.ExecuteAsync("UPDATE OrleansStorage SET PayloadBinary = @Payload WHERE GrainIdExtensionString = @Key", ("Payload", "not JSON"u8.ToArray()), ("Key", KeyOf(ids[1])));
-        await cluster.TestDatabase.ExecuteAsync("UPDATE OrleansStorage SET HistoryKey = 'no place' WHERE GrainIdExtensionString = @Key", ("Key", KeyOf(ids[1])));
+        await cluster.TestDatabase.ExecuteAsync("UPDATE OrleansStorage SET OwnerKey = 'op/no place' WHERE GrainIdExtensionString = @Key", ("Key", KeyOf(ids[1])));
         await cluster.TestDatabase.ExecuteAsync("UPDATE OrleansStorage SET PayloadBinary = @Payload WHERE GrainIdExtensionString = @Key", ("Payload", "null"u8.ToArray()), ("Key", KeyOf(ids[0])));
         cluster.Clock.Advance(Kept);
 

@@ -200,7 +200,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
         server.Finds =
         [
             [["READ_ONLY", "15.0.4430.1", 3, 120]],
-            [["OrleansStorage", "GrainTypeString", "Latin1_General_100_BIN2"], ["OrleansStorage", "HistoryKey", "SQL_Latin1_General_CP1_CI_AS"], ["RecognizeCluster", "ClusterId", null]],
+            [["OrleansStorage", "GrainTypeString", "Latin1_General_100_BIN2"], ["OrleansStorage", "OwnerKey", "SQL_Latin1_General_CP1_CI_AS"], ["RecognizeCluster", "ClusterId", null]],
         ];
         var faults = new List<string>();
 
@@ -210,7 +210,7 @@ public sealed class SqlServerFaultTests : IAsyncLifetime
             faults,
             fault => Assert.StartsWith("The database is read-only", fault, StringComparison.Ordinal),
             fault => Assert.StartsWith("The database has compatibility level 120", fault, StringComparison.Ordinal),
-            fault => Assert.StartsWith("The column HistoryKey of OrleansStorage has the collation SQL_Latin1_General_CP1_CI_AS", fault, StringComparison.Ordinal),
+            fault => Assert.StartsWith("The column OwnerKey of OrleansStorage has the collation SQL_Latin1_General_CP1_CI_AS", fault, StringComparison.Ordinal),
             fault => Assert.StartsWith("The column ClusterId of RecognizeCluster", fault, StringComparison.Ordinal));
     }
 

@@ -60,7 +60,7 @@ public sealed class SqlServerScriptTests
     {
         var batches = ((TSqlScript)TSql.Parse(Schema.Scripts(StorageEngine.SqlServer)[0].Script.Contents)).Batches;
 
-        Assert.IsType<ThrowStatement>(Assert.IsType<IfStatement>(batches[0].Statements[1]).ThenStatement);
+        Assert.IsType<ThrowStatement>(Assert.IsType<IfStatement>(batches[0].Statements[2]).ThenStatement);
         Assert.Equal(
             [typeof(CreateViewStatement), typeof(CommitTransactionStatement)],
             batches.Skip(1).SelectMany(batch => batch.Statements).Select(statement => statement.GetType()));

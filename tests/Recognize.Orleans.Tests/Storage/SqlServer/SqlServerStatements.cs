@@ -1,11 +1,7 @@
 using System.Globalization;
 using System.Text;
-using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Options;
-using Orleans.Configuration;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
-using Recognize.Orleans.Operations;
 
 namespace Recognize.Orleans.Storage.SqlServer;
 
@@ -21,20 +17,18 @@ internal static class SqlServerStatements
         await using var server = TdsServer.Start();
         await using var database = Database.Create(StorageEngine.SqlServer, server.ConnectionString);
         await using var rows = database.CreateRowStore("recognize", Silo, TimeProvider.System);
-        using var reader = new RowReader(rows, new StorageFaults(database, TimeProvider.System, NullLogger<StorageFaults>.Instance), new());
-        var history = new OperationHistory(database, reader, Options.Create(new ClusterOptions { ServiceId = "recognize" }), NullLogger<OperationHistory>.Instance);
         (string Call, Func<Task> Send)[] calls =
         [
             .. sizes.SelectMany(size => new (string, Func<Task>)[]
             {
                 ($"Write, {size}", () => rows.WriteAsync([.. Enumerable.Range(1, size).Select(WriteOf)], DateTime.MaxValue, CancellationToken.None)),
                 ($"Read, {size}", () => rows.ReadAsync([.. Enumerable.Range(1, size).Select(number => new ReadItem<RowKey, StoredRow?>(RowOf(number), () => null))], CancellationToken.None)),
-                ($"Read what is pending, {size}", () => rows.ReadRangesAsync(RangesOf(RowIndex.Pending, size), CancellationToken.None)),
-                ($"Read keys of what is pending, {size}", () => rows.ReadRangesAsync(RangesOf(RowIndex.PendingKeys, size), CancellationToken.None)),
-                ($"Read histories, {size}", () => rows.ReadRangesAsync(RangesOf(RowIndex.History, size), CancellationToken.None)),
+                ($"Read open rows, {size}", () => rows.ReadRangesAsync(RangesOf(new(RowIndex.Open), size), CancellationToken.None)),
+                ($"Read the last rows of owners, {size}", () => rows.ReadRangesAsync(RangesOf(new(RowIndex.Owner, Descending: true), size), CancellationToken.None)),
             }),
-            ("Find places", () => history.KeysAsync("", 500, CancellationToken.None)),
-            ("Find rows", () => history.RowsAsync("", OperationHistory.End, 10, CancellationToken.None)),
+            ("Read keys of open rows", () => rows.ReadRangesAsync(RangesOf(new(RowIndex.Open, RowPart.None), 1), CancellationToken.None)),
+            ("Read grain keys of what is due", () => rows.ReadRangesAsync(RangesOf(new(RowIndex.Due, RowPart.GrainKey), 1), CancellationToken.None)),
+            ("Count open rows", () => database.CountAsync("recognize", RowIndex.Open, "kind/", "kind/~", CancellationToken.None)),
             ("Read the clock", () => database.ReadClockAsync(CancellationToken.None)),
             ("Look", () => database.LookAsync("recognize", Silo, CancellationToken.None)),
             ("Claim", () => database.ClaimAsync("recognize", "recognize", CancellationToken.None)),
@@ -63,8 +57,8 @@ internal static class SqlServerStatements
 
     public static WriteItem WriteOf(int number) => new(new(RowOf(number), Encoding.UTF8.GetBytes("{}"), null, new("acme/A1/1", "acme/A1/1")), CancellationToken.None);
 
-    private static ReadItem<RowRange, List<RangeRow>>[] RangesOf(RowIndex index, int count) =>
-        [.. Enumerable.Range(0, count).Select(_ => new ReadItem<RowRange, List<RangeRow>>(new(index, "acme/A1/", "acme/A1/~", 20), () => []))];
+    private static ReadItem<RowRange, List<RangeRow>>[] RangesOf(RangeKind kind, int count) =>
+        [.. Enumerable.Range(0, count).Select(_ => new ReadItem<RowRange, List<RangeRow>>(new(kind, "acme/A1/", "acme/A1/~", 20), () => []))];
 
     private static Task<Exception?> Record(Func<Task> send) => Xunit.Record.ExceptionAsync(send)!;
 

@@ -1,5 +1,5 @@
 -- Write, 1
---@service nvarchar(150),@until datetime2(7),@cluster nvarchar(150),@address varchar(45),@port int,@generation int,@h0 int,@g0 int,@t0 nvarchar(150),@k0 nvarchar(512),@p0 varbinary(max) ,@v0 int,@l0 varchar(220),@w0 varchar(220)
+--@service nvarchar(150),@until datetime2(7),@cluster nvarchar(150),@address varchar(45),@port int,@generation int,@h0 int,@g0 int,@t0 nvarchar(150),@k0 nvarchar(512),@p0 varbinary(max) ,@v0 int,@w0 varchar(220),@o0 varchar(220),@d0 varchar(220)
 SET NOCOUNT ON;
 SET XACT_ABORT ON;
 SET LOCK_TIMEOUT 2000;
@@ -15,8 +15,9 @@ DECLARE @rows TABLE
     [Key] NVARCHAR(512) COLLATE Latin1_General_100_BIN2 NOT NULL,
     Payload VARBINARY(MAX) NULL,
     Version INT NULL,
-    History VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
-    Pending VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL
+    OwnerKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
+    OpenKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
+    DueKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL
 );
 SET @fence = CASE
     WHEN SYSUTCDATETIME() >= @until THEN 3
@@ -26,10 +27,10 @@ SET @fence = CASE
         WHERE member.DeploymentId = @cluster AND member.Address = @address AND member.Port = @port AND member.Generation = @generation AND member.Status <> 6
     ) THEN 4
     ELSE 1 END;
-INSERT INTO @rows (Item, Outcome, KeyHash, TypeHash, Type, [Key], Payload, Version, History, Pending)
-SELECT given.Item, @fence, given.KeyHash, given.TypeHash, given.Type, given.[Key], given.Payload, given.Version, given.History, given.Pending
+INSERT INTO @rows (Item, Outcome, KeyHash, TypeHash, Type, [Key], Payload, Version, OwnerKey, OpenKey, DueKey)
+SELECT given.Item, @fence, given.KeyHash, given.TypeHash, given.Type, given.[Key], given.Payload, given.Version, given.OwnerKey, given.OpenKey, given.DueKey
 FROM (VALUES
-    (0, @h0, @g0, @t0, @k0, @p0, @v0, @l0, @w0)) AS given (Item, KeyHash, TypeHash, Type, [Key], Payload, Version, History, Pending)
+    (0, @h0, @g0, @t0, @k0, @p0, @v0, @w0, @o0, @d0)) AS given (Item, KeyHash, TypeHash, Type, [Key], Payload, Version, OwnerKey, OpenKey, DueKey)
 WHERE given.KeyHash IS NOT NULL;
 BEGIN TRANSACTION;
 UPDATE r
@@ -37,12 +38,12 @@ SET Outcome = 2
 FROM @rows AS r LEFT LOOP JOIN OrleansStorage AS s WITH (FORCESEEK) ON s.GrainIdHash = r.KeyHash AND s.GrainTypeHash = r.TypeHash AND s.GrainIdExtensionString = r.[Key] AND s.GrainTypeString = r.Type AND s.ServiceId = @service
 WHERE r.Outcome = 1 AND COALESCE(s.Version, -1) <> COALESCE(r.Version, -1);
 INSERT INTO OrleansStorage
-    (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey, PendingKey)
-SELECT r.KeyHash, 0, 0, r.TypeHash, r.Type, r.[Key], @service, r.Payload, SYSUTCDATETIME(), 1, r.History, r.Pending
+    (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, OwnerKey, OpenKey, DueKey)
+SELECT r.KeyHash, 0, 0, r.TypeHash, r.Type, r.[Key], @service, r.Payload, SYSUTCDATETIME(), 1, r.OwnerKey, r.OpenKey, r.DueKey
 FROM @rows AS r
 WHERE r.Outcome = 1 AND r.Version IS NULL;
 UPDATE s
-SET PayloadBinary = r.Payload, ModifiedOn = SYSUTCDATETIME(), Version = r.Version + 1, HistoryKey = COALESCE(r.History, s.HistoryKey), PendingKey = r.Pending
+SET PayloadBinary = r.Payload, ModifiedOn = SYSUTCDATETIME(), Version = r.Version + 1, OwnerKey = r.OwnerKey, OpenKey = r.OpenKey, DueKey = r.DueKey
 FROM @rows AS r INNER LOOP JOIN OrleansStorage AS s ON s.GrainIdHash = r.KeyHash AND s.GrainTypeHash = r.TypeHash AND s.GrainIdExtensionString = r.[Key] AND s.GrainTypeString = r.Type AND s.ServiceId = @service AND s.Version = r.Version
 WHERE r.Outcome = 1 AND r.Payload IS NOT NULL;
 SET @changed = @@ROWCOUNT;
@@ -68,59 +69,44 @@ INNER LOOP JOIN OrleansStorage AS s WITH (FORCESEEK) ON s.GrainIdHash = given.Ke
 WHERE given.KeyHash IS NOT NULL;
 GO
 
--- Read what is pending, 1
+-- Read open rows, 1
 --@service nvarchar(150),@a0 varchar(220),@b0 varchar(220),@c0 int
 SET NOCOUNT ON;
 SET XACT_ABORT ON;
 SET LOCK_TIMEOUT 2000;
-SELECT given.Item, found.Place, found.PayloadBinary
+SELECT given.Item, found.Place, found.GrainKey, found.PayloadBinary
 FROM (VALUES
     (0, @a0, @b0, @c0)) AS given (Item, [After], [Before], Most)
 CROSS APPLY
 (
-    SELECT TOP (given.Most) s.PendingKey AS Place, s.PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
-    WHERE s.ServiceId = @service AND s.PendingKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.PendingKey < given.[Before] COLLATE Latin1_General_100_BIN2 ORDER BY s.PendingKey ASC
+    SELECT TOP (given.Most) s.OpenKey AS Place, CAST(NULL AS NVARCHAR(512)) AS GrainKey, s.PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
+    WHERE s.ServiceId = @service AND s.OpenKey IS NOT NULL AND s.OpenKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.OpenKey < given.[Before] COLLATE Latin1_General_100_BIN2
+    ORDER BY s.OpenKey ASC
 ) AS found
 WHERE given.Most > 0
 ORDER BY given.Item, found.Place ASC;
 GO
 
--- Read keys of what is pending, 1
+-- Read the last rows of owners, 1
 --@service nvarchar(150),@a0 varchar(220),@b0 varchar(220),@c0 int
 SET NOCOUNT ON;
 SET XACT_ABORT ON;
 SET LOCK_TIMEOUT 2000;
-SELECT given.Item, found.Place, found.PayloadBinary
+SELECT given.Item, found.Place, found.GrainKey, found.PayloadBinary
 FROM (VALUES
     (0, @a0, @b0, @c0)) AS given (Item, [After], [Before], Most)
 CROSS APPLY
 (
-    SELECT TOP (given.Most) s.PendingKey AS Place, CAST(NULL AS VARBINARY(MAX)) AS PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
-    WHERE s.ServiceId = @service AND s.PendingKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.PendingKey < given.[Before] COLLATE Latin1_General_100_BIN2 ORDER BY s.PendingKey ASC
-) AS found
-WHERE given.Most > 0
-ORDER BY given.Item, found.Place ASC;
-GO
-
--- Read histories, 1
---@service nvarchar(150),@a0 varchar(220),@b0 varchar(220),@c0 int
-SET NOCOUNT ON;
-SET XACT_ABORT ON;
-SET LOCK_TIMEOUT 2000;
-SELECT given.Item, found.Place, found.PayloadBinary
-FROM (VALUES
-    (0, @a0, @b0, @c0)) AS given (Item, [After], [Before], Most)
-CROSS APPLY
-(
-    SELECT TOP (given.Most) s.HistoryKey AS Place, s.PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
-    WHERE s.ServiceId = @service AND s.HistoryKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.HistoryKey < given.[Before] COLLATE Latin1_General_100_BIN2 ORDER BY s.HistoryKey DESC
+    SELECT TOP (given.Most) s.OwnerKey AS Place, CAST(NULL AS NVARCHAR(512)) AS GrainKey, s.PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
+    WHERE s.ServiceId = @service AND s.OwnerKey IS NOT NULL AND s.OwnerKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.OwnerKey < given.[Before] COLLATE Latin1_General_100_BIN2
+    ORDER BY s.OwnerKey DESC
 ) AS found
 WHERE given.Most > 0
 ORDER BY given.Item, found.Place DESC;
 GO
 
 -- Write, 4
---@service nvarchar(150),@until datetime2(7),@cluster nvarchar(150),@address varchar(45),@port int,@generation int,@h0 int,@g0 int,@t0 nvarchar(150),@k0 nvarchar(512),@p0 varbinary(max) ,@v0 int,@l0 varchar(220),@w0 varchar(220),@h1 int,@g1 int,@t1 nvarchar(150),@k1 nvarchar(512),@p1 varbinary(max) ,@v1 int,@l1 varchar(220),@w1 varchar(220),@h2 int,@g2 int,@t2 nvarchar(150),@k2 nvarchar(512),@p2 varbinary(max) ,@v2 int,@l2 varchar(220),@w2 varchar(220),@h3 int,@g3 int,@t3 nvarchar(150),@k3 nvarchar(512),@p3 varbinary(max) ,@v3 int,@l3 varchar(220),@w3 varchar(220)
+--@service nvarchar(150),@until datetime2(7),@cluster nvarchar(150),@address varchar(45),@port int,@generation int,@h0 int,@g0 int,@t0 nvarchar(150),@k0 nvarchar(512),@p0 varbinary(max) ,@v0 int,@w0 varchar(220),@o0 varchar(220),@d0 varchar(220),@h1 int,@g1 int,@t1 nvarchar(150),@k1 nvarchar(512),@p1 varbinary(max) ,@v1 int,@w1 varchar(220),@o1 varchar(220),@d1 varchar(220),@h2 int,@g2 int,@t2 nvarchar(150),@k2 nvarchar(512),@p2 varbinary(max) ,@v2 int,@w2 varchar(220),@o2 varchar(220),@d2 varchar(220),@h3 int,@g3 int,@t3 nvarchar(150),@k3 nvarchar(512),@p3 varbinary(max) ,@v3 int,@w3 varchar(220),@o3 varchar(220),@d3 varchar(220)
 SET NOCOUNT ON;
 SET XACT_ABORT ON;
 SET LOCK_TIMEOUT 2000;
@@ -136,8 +122,9 @@ DECLARE @rows TABLE
     [Key] NVARCHAR(512) COLLATE Latin1_General_100_BIN2 NOT NULL,
     Payload VARBINARY(MAX) NULL,
     Version INT NULL,
-    History VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
-    Pending VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL
+    OwnerKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
+    OpenKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL,
+    DueKey VARCHAR(220) COLLATE Latin1_General_100_BIN2 NULL
 );
 SET @fence = CASE
     WHEN SYSUTCDATETIME() >= @until THEN 3
@@ -147,13 +134,13 @@ SET @fence = CASE
         WHERE member.DeploymentId = @cluster AND member.Address = @address AND member.Port = @port AND member.Generation = @generation AND member.Status <> 6
     ) THEN 4
     ELSE 1 END;
-INSERT INTO @rows (Item, Outcome, KeyHash, TypeHash, Type, [Key], Payload, Version, History, Pending)
-SELECT given.Item, @fence, given.KeyHash, given.TypeHash, given.Type, given.[Key], given.Payload, given.Version, given.History, given.Pending
+INSERT INTO @rows (Item, Outcome, KeyHash, TypeHash, Type, [Key], Payload, Version, OwnerKey, OpenKey, DueKey)
+SELECT given.Item, @fence, given.KeyHash, given.TypeHash, given.Type, given.[Key], given.Payload, given.Version, given.OwnerKey, given.OpenKey, given.DueKey
 FROM (VALUES
-    (0, @h0, @g0, @t0, @k0, @p0, @v0, @l0, @w0),
-    (1, @h1, @g1, @t1, @k1, @p1, @v1, @l1, @w1),
-    (2, @h2, @g2, @t2, @k2, @p2, @v2, @l2, @w2),
-    (3, @h3, @g3, @t3, @k3, @p3, @v3, @l3, @w3)) AS given (Item, KeyHash, TypeHash, Type, [Key], Payload, Version, History, Pending)
+    (0, @h0, @g0, @t0, @k0, @p0, @v0, @w0, @o0, @d0),
+    (1, @h1, @g1, @t1, @k1, @p1, @v1, @w1, @o1, @d1),
+    (2, @h2, @g2, @t2, @k2, @p2, @v2, @w2, @o2, @d2),
+    (3, @h3, @g3, @t3, @k3, @p3, @v3, @w3, @o3, @d3)) AS given (Item, KeyHash, TypeHash, Type, [Key], Payload, Version, OwnerKey, OpenKey, DueKey)
 WHERE given.KeyHash IS NOT NULL;
 BEGIN TRANSACTION;
 UPDATE r
@@ -161,12 +148,12 @@ SET Outcome = 2
 FROM @rows AS r LEFT LOOP JOIN OrleansStorage AS s WITH (FORCESEEK) ON s.GrainIdHash = r.KeyHash AND s.GrainTypeHash = r.TypeHash AND s.GrainIdExtensionString = r.[Key] AND s.GrainTypeString = r.Type AND s.ServiceId = @service
 WHERE r.Outcome = 1 AND COALESCE(s.Version, -1) <> COALESCE(r.Version, -1);
 INSERT INTO OrleansStorage
-    (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, HistoryKey, PendingKey)
-SELECT r.KeyHash, 0, 0, r.TypeHash, r.Type, r.[Key], @service, r.Payload, SYSUTCDATETIME(), 1, r.History, r.Pending
+    (GrainIdHash, GrainIdN0, GrainIdN1, GrainTypeHash, GrainTypeString, GrainIdExtensionString, ServiceId, PayloadBinary, ModifiedOn, Version, OwnerKey, OpenKey, DueKey)
+SELECT r.KeyHash, 0, 0, r.TypeHash, r.Type, r.[Key], @service, r.Payload, SYSUTCDATETIME(), 1, r.OwnerKey, r.OpenKey, r.DueKey
 FROM @rows AS r
 WHERE r.Outcome = 1 AND r.Version IS NULL;
 UPDATE s
-SET PayloadBinary = r.Payload, ModifiedOn = SYSUTCDATETIME(), Version = r.Version + 1, HistoryKey = COALESCE(r.History, s.HistoryKey), PendingKey = r.Pending
+SET PayloadBinary = r.Payload, ModifiedOn = SYSUTCDATETIME(), Version = r.Version + 1, OwnerKey = r.OwnerKey, OpenKey = r.OpenKey, DueKey = r.DueKey
 FROM @rows AS r INNER LOOP JOIN OrleansStorage AS s ON s.GrainIdHash = r.KeyHash AND s.GrainTypeHash = r.TypeHash AND s.GrainIdExtensionString = r.[Key] AND s.GrainTypeString = r.Type AND s.ServiceId = @service AND s.Version = r.Version
 WHERE r.Outcome = 1 AND r.Payload IS NOT NULL;
 SET @changed = @@ROWCOUNT;
@@ -195,12 +182,12 @@ INNER LOOP JOIN OrleansStorage AS s WITH (FORCESEEK) ON s.GrainIdHash = given.Ke
 WHERE given.KeyHash IS NOT NULL;
 GO
 
--- Read what is pending, 4
+-- Read open rows, 4
 --@service nvarchar(150),@a0 varchar(220),@b0 varchar(220),@c0 int,@a1 varchar(220),@b1 varchar(220),@c1 int,@a2 varchar(220),@b2 varchar(220),@c2 int,@a3 varchar(220),@b3 varchar(220),@c3 int
 SET NOCOUNT ON;
 SET XACT_ABORT ON;
 SET LOCK_TIMEOUT 2000;
-SELECT given.Item, found.Place, found.PayloadBinary
+SELECT given.Item, found.Place, found.GrainKey, found.PayloadBinary
 FROM (VALUES
     (0, @a0, @b0, @c0),
     (1, @a1, @b1, @c1),
@@ -208,19 +195,20 @@ FROM (VALUES
     (3, @a3, @b3, @c3)) AS given (Item, [After], [Before], Most)
 CROSS APPLY
 (
-    SELECT TOP (given.Most) s.PendingKey AS Place, s.PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
-    WHERE s.ServiceId = @service AND s.PendingKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.PendingKey < given.[Before] COLLATE Latin1_General_100_BIN2 ORDER BY s.PendingKey ASC
+    SELECT TOP (given.Most) s.OpenKey AS Place, CAST(NULL AS NVARCHAR(512)) AS GrainKey, s.PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
+    WHERE s.ServiceId = @service AND s.OpenKey IS NOT NULL AND s.OpenKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.OpenKey < given.[Before] COLLATE Latin1_General_100_BIN2
+    ORDER BY s.OpenKey ASC
 ) AS found
 WHERE given.Most > 0
 ORDER BY given.Item, found.Place ASC;
 GO
 
--- Read keys of what is pending, 4
+-- Read the last rows of owners, 4
 --@service nvarchar(150),@a0 varchar(220),@b0 varchar(220),@c0 int,@a1 varchar(220),@b1 varchar(220),@c1 int,@a2 varchar(220),@b2 varchar(220),@c2 int,@a3 varchar(220),@b3 varchar(220),@c3 int
 SET NOCOUNT ON;
 SET XACT_ABORT ON;
 SET LOCK_TIMEOUT 2000;
-SELECT given.Item, found.Place, found.PayloadBinary
+SELECT given.Item, found.Place, found.GrainKey, found.PayloadBinary
 FROM (VALUES
     (0, @a0, @b0, @c0),
     (1, @a1, @b1, @c1),
@@ -228,43 +216,54 @@ FROM (VALUES
     (3, @a3, @b3, @c3)) AS given (Item, [After], [Before], Most)
 CROSS APPLY
 (
-    SELECT TOP (given.Most) s.PendingKey AS Place, CAST(NULL AS VARBINARY(MAX)) AS PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
-    WHERE s.ServiceId = @service AND s.PendingKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.PendingKey < given.[Before] COLLATE Latin1_General_100_BIN2 ORDER BY s.PendingKey ASC
-) AS found
-WHERE given.Most > 0
-ORDER BY given.Item, found.Place ASC;
-GO
-
--- Read histories, 4
---@service nvarchar(150),@a0 varchar(220),@b0 varchar(220),@c0 int,@a1 varchar(220),@b1 varchar(220),@c1 int,@a2 varchar(220),@b2 varchar(220),@c2 int,@a3 varchar(220),@b3 varchar(220),@c3 int
-SET NOCOUNT ON;
-SET XACT_ABORT ON;
-SET LOCK_TIMEOUT 2000;
-SELECT given.Item, found.Place, found.PayloadBinary
-FROM (VALUES
-    (0, @a0, @b0, @c0),
-    (1, @a1, @b1, @c1),
-    (2, @a2, @b2, @c2),
-    (3, @a3, @b3, @c3)) AS given (Item, [After], [Before], Most)
-CROSS APPLY
-(
-    SELECT TOP (given.Most) s.HistoryKey AS Place, s.PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
-    WHERE s.ServiceId = @service AND s.HistoryKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.HistoryKey < given.[Before] COLLATE Latin1_General_100_BIN2 ORDER BY s.HistoryKey DESC
+    SELECT TOP (given.Most) s.OwnerKey AS Place, CAST(NULL AS NVARCHAR(512)) AS GrainKey, s.PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
+    WHERE s.ServiceId = @service AND s.OwnerKey IS NOT NULL AND s.OwnerKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.OwnerKey < given.[Before] COLLATE Latin1_General_100_BIN2
+    ORDER BY s.OwnerKey DESC
 ) AS found
 WHERE given.Most > 0
 ORDER BY given.Item, found.Place DESC;
 GO
 
--- Find places
---@service nvarchar(150),@after varchar(220),@before varchar(220),@count int
+-- Read keys of open rows
+--@service nvarchar(150),@a0 varchar(220),@b0 varchar(220),@c0 int
+SET NOCOUNT ON;
+SET XACT_ABORT ON;
 SET LOCK_TIMEOUT 2000;
-SELECT TOP (@count) HistoryKey FROM OrleansStorage WITH (FORCESEEK) WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey;
+SELECT given.Item, found.Place, found.GrainKey, found.PayloadBinary
+FROM (VALUES
+    (0, @a0, @b0, @c0)) AS given (Item, [After], [Before], Most)
+CROSS APPLY
+(
+    SELECT TOP (given.Most) s.OpenKey AS Place, CAST(NULL AS NVARCHAR(512)) AS GrainKey, CAST(NULL AS VARBINARY(MAX)) AS PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
+    WHERE s.ServiceId = @service AND s.OpenKey IS NOT NULL AND s.OpenKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.OpenKey < given.[Before] COLLATE Latin1_General_100_BIN2
+    ORDER BY s.OpenKey ASC
+) AS found
+WHERE given.Most > 0
+ORDER BY given.Item, found.Place ASC;
 GO
 
--- Find rows
---@service nvarchar(150),@after varchar(220),@before varchar(220),@count int
+-- Read grain keys of what is due
+--@service nvarchar(150),@a0 varchar(220),@b0 varchar(220),@c0 int
+SET NOCOUNT ON;
+SET XACT_ABORT ON;
 SET LOCK_TIMEOUT 2000;
-SELECT TOP (@count) HistoryKey, GrainIdExtensionString FROM OrleansStorage WITH (FORCESEEK) WHERE ServiceId = @service AND HistoryKey > @after AND HistoryKey < @before ORDER BY HistoryKey;
+SELECT given.Item, found.Place, found.GrainKey, found.PayloadBinary
+FROM (VALUES
+    (0, @a0, @b0, @c0)) AS given (Item, [After], [Before], Most)
+CROSS APPLY
+(
+    SELECT TOP (given.Most) s.DueKey AS Place, s.GrainIdExtensionString AS GrainKey, CAST(NULL AS VARBINARY(MAX)) AS PayloadBinary FROM OrleansStorage AS s WITH (FORCESEEK)
+    WHERE s.ServiceId = @service AND s.DueKey IS NOT NULL AND s.DueKey > given.[After] COLLATE Latin1_General_100_BIN2 AND s.DueKey < given.[Before] COLLATE Latin1_General_100_BIN2
+    ORDER BY s.DueKey ASC
+) AS found
+WHERE given.Most > 0
+ORDER BY given.Item, found.Place ASC;
+GO
+
+-- Count open rows
+--@ServiceId nvarchar(150),@After varchar(220),@Before varchar(220)
+SET LOCK_TIMEOUT 2000;
+SELECT COUNT(*) FROM OrleansStorage WHERE ServiceId = @ServiceId AND OpenKey > @After AND OpenKey < @Before
 GO
 
 -- Read the clock
@@ -336,7 +335,7 @@ SELECT
 SELECT OBJECT_NAME(object_id), name, collation_name
 FROM sys.columns
 WHERE object_id IN (OBJECT_ID(N'OrleansStorage'), OBJECT_ID(N'RecognizeCluster'), OBJECT_ID(N'OrleansMembershipTable'))
-    AND name IN (N'GrainIdExtensionString', N'GrainTypeString', N'ServiceId', N'HistoryKey', N'PendingKey', N'ClusterId', N'DeploymentId');
+    AND name IN (N'GrainIdExtensionString', N'GrainTypeString', N'ServiceId', N'OwnerKey', N'OpenKey', N'DueKey', N'ClusterId', N'DeploymentId');
 GO
 
 -- Check the schema
