@@ -125,27 +125,26 @@ internal sealed partial class DatabaseMonitor(
     private DatabaseTrouble TroubleOf(Exception fault)
     {
         Log.Failed(logger, fault);
-        switch (fault)
+        return (fault, database.Classify(fault)) switch
         {
-            case ReadOnlyException:
-                return new("the database is read-only", IsOfNode: false);
-            case StorageFaultException write:
-                return new($"a write failed ({write.Message})", write.IsOfNode);
-        }
+            (ReadOnlyException, _) => new("the database is read-only", IsOfNode: false),
+            (StorageFaultException write, _) => new($"a write failed ({write.Message})", write.IsOfNode),
+            (_, FaultScope.Node) => new($"the database refuses this node ({fault.Message})", IsOfNode: true),
+            (_, FaultScope.Statement) => new($"the database did not do what it was asked ({fault.Message})", IsOfNode: false),
+            (_, var scope) => Silence(scope),
+        };
+    }
 
-        switch (database.Classify(fault))
+    private DatabaseTrouble Silence(FaultScope scope)
+    {
+        if (scope is FaultScope.Session)
         {
-            case FaultScope.Node:
-                return new($"the database refuses this node ({fault.Message})", IsOfNode: true);
-            case FaultScope.Statement:
-                return new($"the database did not do what it was asked ({fault.Message})", IsOfNode: false);
-            case FaultScope.Session:
-                database.DropSessions();
-                break;
-            default:
-                // Nobody knows which of the idle connections are dead.
-                database.DropIdle();
-                break;
+            database.DropSessions();
+        }
+        else
+        {
+            // Nobody knows which of the idle connections are dead.
+            database.DropIdle();
         }
 
         return new("the database does not answer", IsOfNode: false);

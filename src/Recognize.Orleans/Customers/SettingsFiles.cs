@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using System.Security.Cryptography;
+using System.Text;
+using Microsoft.Extensions.FileProviders;
 using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Customers;
@@ -12,8 +14,6 @@ namespace Recognize.Orleans.Customers;
 // which is how Kubernetes changes a mounted ConfigMap or Secret. So the contents themselves are compared.
 internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundService
 {
-    private const string Absent = "absent";
-
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<IConfigurationProvider, string> contents = [];
@@ -81,11 +81,20 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
         }
     }
 
+    /// <summary>A hash of the names and contents of the files that a provider reads.</summary>
     private static string ContentOf(IConfigurationProvider provider)
     {
         try
         {
-            return provider is SettingPerFile folder ? folder.HashOfContents() : ContentOf(((FileConfigurationProvider)provider).Source);
+            using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+            foreach (var file in provider is SettingPerFile folder ? folder.Files : FileOf(((FileConfigurationProvider)provider).Source))
+            {
+                using var stream = file.CreateReadStream();
+                hash.AppendData(SHA256.HashData(Encoding.UTF8.GetBytes(file.Name)));
+                hash.AppendData(SHA256.HashData(stream));
+            }
+
+            return Convert.ToHexString(hash.GetHashAndReset());
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -93,15 +102,5 @@ internal sealed class SettingsFiles(IConfiguration configuration) : BackgroundSe
         }
     }
 
-    private static string ContentOf(FileConfigurationSource source)
-    {
-        var file = source.FileProvider?.GetFileInfo(source.Path ?? "");
-        if (file is not { Exists: true })
-        {
-            return Absent;
-        }
-
-        using var stream = file.CreateReadStream();
-        return Convert.ToHexString(SHA256.HashData(stream));
-    }
+    private static IEnumerable<IFileInfo> FileOf(FileConfigurationSource source) => source.FileProvider?.GetFileInfo(source.Path ?? "") is { Exists: true } file ? [file] : [];
 }

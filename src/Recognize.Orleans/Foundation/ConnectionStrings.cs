@@ -55,29 +55,18 @@ internal static class ConnectionStrings
         _ => null,
     };
 
-    private static string? ErrorInPostgreSql(NpgsqlConnectionStringBuilder settings)
+    private static string? ErrorInPostgreSql(NpgsqlConnectionStringBuilder settings) => settings switch
     {
-        if (string.IsNullOrEmpty(settings.Host))
-        {
-            return "names no server: set Host.";
-        }
+        { Host: null or "" } => "names no server: set Host.",
+        { Database: null or "" } => "names no database: set Database.",
+        { Multiplexing: true } => "has Multiplexing, which mixes the sessions of statements that set something for theirs: leave it out.",
+        { Pooling: true, MaxPoolSize: < LeastPool } => $"has a Maximum Pool Size below {LeastPool}: the service and Orleans look at the database at the same time.",
+        _ => ErrorInCombination(settings),
+    };
 
-        if (string.IsNullOrEmpty(settings.Database))
-        {
-            return "names no database: set Database.";
-        }
-
-        if (settings.Multiplexing)
-        {
-            return "has Multiplexing, which mixes the sessions of statements that set something for theirs: leave it out.";
-        }
-
-        if (settings.Pooling && settings.MaxPoolSize < LeastPool)
-        {
-            return $"has a Maximum Pool Size below {LeastPool}: the service and Orleans look at the database at the same time.";
-        }
-
-        // The driver checks the combination of settings only when it creates a data source.
+    // The driver checks the combination of settings only when it creates a data source.
+    private static string? ErrorInCombination(NpgsqlConnectionStringBuilder settings)
+    {
         NpgsqlDataSource.Create(settings).Dispose();
         return null;
     }

@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using Microsoft.Extensions.Configuration.CommandLine;
 using Microsoft.Extensions.Configuration.Json;
 using Microsoft.Extensions.Configuration.KeyPerFile;
@@ -58,19 +56,8 @@ internal sealed class SettingPerFile(PhysicalFileProvider files)
 {
     public string Directory => files.Root;
 
-    /// <summary>A hash of the names and contents of the files that are read.</summary>
-    public string HashOfContents()
-    {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (var file in files.GetDirectoryContents("").Where(file => !file.IsDirectory && !IsIgnored(file.Name)).OrderBy(file => file.Name, StringComparer.Ordinal))
-        {
-            using var stream = file.CreateReadStream();
-            hash.AppendData(SHA256.HashData(Encoding.UTF8.GetBytes(file.Name)));
-            hash.AppendData(SHA256.HashData(stream));
-        }
-
-        return Convert.ToHexString(hash.GetHashAndReset());
-    }
+    /// <summary>The files that are read.</summary>
+    public IEnumerable<IFileInfo> Files => files.GetDirectoryContents("").Where(file => !file.IsDirectory && !IsIgnored(file.Name)).OrderBy(file => file.Name, StringComparer.Ordinal);
 
     private static bool IsIgnored(string name) => name == SettingsDirectories.WholeFile;
 }

@@ -6,33 +6,22 @@ namespace Recognize.Orleans.Hosting;
 /// </summary>
 internal sealed class Departures
 {
-    private readonly Lock gate = new();
-    private readonly HashSet<SiloAddress> leaving = [];
-    private readonly HashSet<SiloAddress> gone = [];
+    private readonly Dictionary<SiloAddress, SiloStatus> statuses = [];
 
     /// <summary>Notes a status, and says how a silo ended that has ended now; null for all others.</summary>
     public Departure? Note(SiloAddress silo, SiloStatus status)
     {
-        lock (gate)
+        lock (statuses)
         {
-            if (status is SiloStatus.ShuttingDown or SiloStatus.Stopping)
-            {
-                leaving.Add(silo);
-            }
-
-            if (status is not SiloStatus.Dead)
-            {
-                return null;
-            }
-
-            if (!gone.Add(silo))
+            statuses.Remove(silo, out var before);
+            if (status is SiloStatus.Dead && before is SiloStatus.Dead)
             {
                 // Its row was removed, and nothing more is heard of it.
-                gone.Remove(silo);
                 return null;
             }
 
-            return leaving.Remove(silo) ? Departure.Left : Departure.Lost;
+            statuses[silo] = status;
+            return status is not SiloStatus.Dead ? null : before.IsTerminating() ? Departure.Left : Departure.Lost;
         }
     }
 }

@@ -26,7 +26,7 @@ internal static class Management
         // none.
         app.Use((context, next) => !localPorts.Contains(context.Connection.LocalPort) || !context.Request.Host.HasValue || Urls.IsLoopbackHost(context.Request.Host.Host)
             ? next(context)
-            : RefuseAsync(context, StatusCodes.Status421MisdirectedRequest, "On loopback this port answers to loopback host names only."));
+            : TypedResults.Text("On loopback this port answers to loopback host names only.", statusCode: StatusCodes.Status421MisdirectedRequest).ExecuteAsync(context));
 
         app.UseRouting();
         app.UseEndpoints(endpoints =>
@@ -78,13 +78,6 @@ internal static class Management
     {
         context.Response.ContentType = "text/plain";
         return context.Response.WriteAsync(report.Entries["ready"] is { Exception: null, Description: { } reason } ? reason : "not ready");
-    }
-
-    private static Task RefuseAsync(HttpContext context, int status, string reason)
-    {
-        context.Response.StatusCode = status;
-        context.Response.ContentType = "text/plain";
-        return context.Response.WriteAsync(reason);
     }
 
     private static bool HasPassword(HttpContext context, string password)

@@ -7,15 +7,15 @@ namespace Recognize.Orleans.Hosting;
 /// Says in the log that the receiver of telemetry does not take it. OpenTelemetry drops what it cannot send and tells
 /// only its own event source.
 /// </summary>
-internal sealed partial class TelemetryWatch(Settings settings, TimeProvider clock, ILogger<TelemetryWatch> logger) : IHostedService, IDisposable
+internal sealed partial class TelemetryWatch(Settings settings, TimeProvider clock, ILogger<TelemetryWatch> logger) : EventListener, IHostedService
 {
-    private Listener? listener;
+    private const string Source = "OpenTelemetry-Exporter-OpenTelemetryProtocol";
 
-    public Task StartAsync(CancellationToken cancellationToken)
-    {
-        listener = new(settings.Telemetry.Endpoint!, clock, logger);
-        return Task.CompletedTask;
-    }
+    private static readonly TimeSpan Quiet = TimeSpan.FromMinutes(10);
+
+    private readonly Throttle lines = new(clock, Quiet);
+
+    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     // A receiver that stops together with the service is no news.
     public Task StopAsync(CancellationToken cancellationToken)
@@ -24,34 +24,21 @@ internal sealed partial class TelemetryWatch(Settings settings, TimeProvider clo
         return Task.CompletedTask;
     }
 
-    public void Dispose() => listener?.Dispose();
-
-    private sealed class Listener(Uri endpoint, TimeProvider clock, ILogger logger) : EventListener
+    protected override void OnEventSourceCreated(EventSource eventSource)
     {
-        private const string Source = "OpenTelemetry-Exporter-OpenTelemetryProtocol";
-
-        private static readonly TimeSpan Quiet = TimeSpan.FromMinutes(10);
-
-        private readonly Throttle lines = new(clock, Quiet);
-
-        protected override void OnEventSourceCreated(EventSource eventSource)
+        if (eventSource.Name == Source)
         {
-            if (eventSource.Name == Source)
-            {
-                EnableEvents(eventSource, EventLevel.Warning);
-            }
+            EnableEvents(eventSource, EventLevel.Warning);
         }
+    }
 
-        protected override void OnEventWritten(EventWrittenEventArgs eventData)
+    protected override void OnEventWritten(EventWrittenEventArgs eventData)
+    {
+        // Counters of the runtime come this way too, and are no errors.
+        if (eventData.Level is not EventLevel.LogAlways && eventData.EventId > 0 && lines.IsDue())
         {
-            // Counters of the runtime come this way too, and are no errors.
-            if (eventData.Level is not EventLevel.LogAlways && eventData.EventId > 0 && lines.IsDue())
-            {
-                Log.Refused(logger, endpoint, string.Join("; ", (eventData.Payload ?? []).OfType<string>().Select(FirstLine)), Quiet);
-            }
+            Log.Refused(logger, settings.Telemetry.Endpoint!, string.Join("; ", (eventData.Payload ?? []).OfType<string>().Select(text => text.ReplaceLineEndings("\n").Split('\n')[0])), Quiet);
         }
-
-        private static string FirstLine(string text) => text.Split('\n', 2)[0].TrimEnd('\r');
     }
 
     private static partial class Log

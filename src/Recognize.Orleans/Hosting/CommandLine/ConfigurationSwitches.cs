@@ -25,25 +25,25 @@ internal sealed record ConfigurationSwitches(string[] Configuration, string[] Re
                 continue;
             }
 
-            var isWhole = args[i].Contains('=', StringComparison.Ordinal);
             configuration.Add(args[i]);
             if (!IsKnown(key))
             {
                 errors.Add($"--{key} is not a setting of this service.");
             }
 
-            if (isWhole)
+            if (args[i].Contains('=', StringComparison.Ordinal))
             {
                 continue;
             }
 
-            if (i + 1 == args.Length || args[i + 1].StartsWith("--", StringComparison.Ordinal))
+            if (i + 1 < args.Length && !args[i + 1].StartsWith("--", StringComparison.Ordinal))
+            {
+                configuration.Add(args[++i]);
+            }
+            else
             {
                 errors.Add($"--{key} needs a value: --{key}=value.");
-                continue;
             }
-
-            configuration.Add(args[++i]);
         }
 
         return new([.. configuration], [.. rest], errors);
