@@ -24,28 +24,23 @@ internal sealed partial class DatabaseHealth
     /// <summary>Whether the database is away, or accepts no writes, for every node.</summary>
     public bool IsDegraded => Trouble is { IsOfNode: false };
 
-    /// <summary>Logs what begins and what is over, once.</summary>
+    /// <summary>Logs once what begins and what is over. The reason of an outage may change while it lasts.</summary>
     /// <param name="now">What the last check or write met; null: nothing.</param>
     public void Set(DatabaseTrouble? now)
     {
         var before = trouble;
         trouble = now;
-        if (now?.Reason == before?.Reason)
+        switch (now)
         {
-            return;
-        }
-
-        if (now is null)
-        {
-            Log.Well(logger);
-        }
-        else if (now.IsOfNode)
-        {
-            Log.NotReady(logger, now.Reason);
-        }
-        else
-        {
-            Log.Degraded(logger, now.Reason);
+            case null when before is not null:
+                Log.Well(logger);
+                break;
+            case { IsOfNode: true } when now.Reason != before?.Reason:
+                Log.NotReady(logger, now.Reason);
+                break;
+            case { IsOfNode: false } when before is not { IsOfNode: false }:
+                Log.Degraded(logger, now.Reason);
+                break;
         }
     }
 
