@@ -75,6 +75,9 @@ internal sealed class ServiceProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>What the service itself has logged. Orleans tells of a machine that is too slow for it too.</summary>
+    public IReadOnlyList<string> OwnLines => [.. Output.Where(line => line.Contains(": Recognize.", StringComparison.Ordinal))];
+
     /// <summary>Starts the service and returns when it is ready.</summary>
     public static async Task<ServiceProcess> StartAsync(TestDatabase database, string name, params (string Setting, string Value)[] settings)
     {

@@ -43,7 +43,7 @@ public abstract class ClusterProcessTests
         await AssertListedOnceAndReadableAsync([one, two], acknowledged);
 
         // However much was under way, a lost silo is one line, not one per request.
-        Assert.All([one, two], survivor => Assert.InRange(survivor.Output.Count, 3, 8));
+        Assert.All([one, two], survivor => Assert.InRange(survivor.OwnLines.Count, 3, 8));
     }
 
     [SkippableFact]
@@ -134,7 +134,7 @@ public abstract class ClusterProcessTests
         await using var staying = await ServiceProcess.StartAsync(database, "node-1");
         await using var killed = await ServiceProcess.StartAsync(database, "node-2");
         await staying.SeesAsync("Silo node-2 ");
-        var before = staying.Output.Count;
+        var before = staying.OwnLines.Count;
 
         await Assert.AllAsync(Enumerable.Range(0, 40), async number =>
         {
@@ -149,7 +149,7 @@ public abstract class ClusterProcessTests
         strange.Headers.Add("X-Api-Key", "marked-wrong-key");
         using var client = new HttpClient();
         Assert.Equal(HttpStatusCode.Unauthorized, (await client.SendAsync(strange)).StatusCode);
-        Assert.Equal(before, staying.Output.Count);
+        Assert.Equal(before, staying.OwnLines.Count);
 
         await killed.KillAsync();
         await staying.SeesAsync(" is gone.");
@@ -160,7 +160,7 @@ public abstract class ClusterProcessTests
         var lines = staying.Output;
         Assert.All(["marked", ServiceProcess.Key, "ABCDEF"], secret => Assert.DoesNotContain(lines.Concat(killed.Output), line => line.Contains(secret, StringComparison.Ordinal)));
         Assert.Collection(
-            lines,
+            staying.OwnLines,
             line => Assert.Contains("started as node node-1: API http://127.0.0.1:", line, StringComparison.Ordinal),
             line => Assert.Contains("The silo listens on 127.0.0.1", line, StringComparison.Ordinal),
             line => Assert.Matches("Silo node-2 \\(.*\\) joined\\.$", line),

@@ -20,6 +20,9 @@ public sealed class StopTests(ITestOutputHelper output)
 
     private static readonly TimeSpan Hastened = TimeSpan.FromSeconds(5);
 
+    // The last two are what Orleans says of a machine that is too slow for it.
+    private static readonly string[] Expected = [" info: ", "The silo listens on 127.0.0.1", "stalled for", "local health is degraded"];
+
     private static readonly string[] ThreeNodes = ["node-1", "node-2", "node-3"];
 
     [SkippableFact]
@@ -146,7 +149,8 @@ public sealed class StopTests(ITestOutputHelper output)
         });
 
         var lines = services.SelectMany(service => service.Output).ToList();
-        Assert.All(lines.Where(line => !line.Contains(" info: ", StringComparison.Ordinal)), line => Assert.Contains("The silo listens on 127.0.0.1", line, StringComparison.Ordinal));
+        var wrong = lines.Where(line => !Expected.Any(part => line.Contains(part, StringComparison.Ordinal)));
+        Assert.True(!wrong.Any(), string.Join('\n', wrong));
         Assert.Equal(["node-1", "node-1", "node-2"], lines.Where(line => line.EndsWith(" left.", StringComparison.Ordinal)).Select(line => line.Split("Silo ")[1].Split(' ')[0]).Order());
     }
 
