@@ -22,8 +22,8 @@ internal sealed class StorageTrouble
     private readonly ConcurrentDictionary<GrainId, ITrouble> troubles = new();
     private readonly ConcurrentDictionary<GrainId, HeldCall> heldReads = new();
     private readonly ConcurrentDictionary<GrainId, int> reads = new();
-    private readonly ConcurrentDictionary<string, HeldCall> heldLooks = new();
-    private readonly ConcurrentDictionary<string, int> looks = new();
+    private readonly ConcurrentDictionary<string, HeldCall> heldRefreshes = new();
+    private readonly ConcurrentDictionary<string, int> refreshes = new();
 
     public void FailNextWrite(IAddressable grain, FailedWrite moment) => troubles[grain.GetGrainId()] = new Failure(moment);
 
@@ -55,13 +55,13 @@ internal sealed class StorageTrouble
     public HeldCall HoldNextRead(IAddressable grain) => heldReads[grain.GetGrainId()] = new();
 
     /// <summary>Holds back what the next refresh of a user's pending operations has found, until it is released.</summary>
-    public HeldCall HoldNextRefresh(IUserGrain user) => heldLooks[PlaceOf(user)] = new();
+    public HeldCall HoldNextRefresh(IUserGrain user) => heldRefreshes[RangeOf(user)] = new();
 
     /// <summary>How often any row was read.</summary>
-    public int Reads => reads.Values.Sum() + looks.Values.Sum();
+    public int Reads => reads.Values.Sum() + refreshes.Values.Sum();
 
     /// <summary>How often a user's pending operations were refreshed.</summary>
-    public int RefreshesOf(IUserGrain user) => looks.GetValueOrDefault(PlaceOf(user));
+    public int RefreshesOf(IUserGrain user) => refreshes.GetValueOrDefault(RangeOf(user));
 
     /// <summary>How often the grain's row was read.</summary>
     public int ReadsOf(IAddressable grain) => reads.GetValueOrDefault(grain.GetGrainId());
@@ -86,16 +86,16 @@ internal sealed class StorageTrouble
         return heldReads.TryRemove(grain, out var held) ? held.BeforeAsync() : Task.CompletedTask;
     }
 
-    public Task LookedAsync(RowRange range)
+    public Task RefreshedAsync(RowRange range)
     {
-        looks.AddOrUpdate(range.After, 1, (_, count) => count + 1);
-        return heldLooks.TryRemove(range.After, out var held) ? held.BeforeAsync() : Task.CompletedTask;
+        refreshes.AddOrUpdate(range.After, 1, (_, count) => count + 1);
+        return heldRefreshes.TryRemove(range.After, out var held) ? held.BeforeAsync() : Task.CompletedTask;
     }
 
     /// <summary>What the storage throws when its database does not answer.</summary>
     public static Exception Broken() => new StorageFaultException("The connection broke.", mayBeWritten: true);
 
-    private static string PlaceOf(IUserGrain user) => OperationState.PrefixOf(UserKey.Parse(user.GetPrimaryKeyString()));
+    private static string RangeOf(IUserGrain user) => OperationState.PrefixOf(UserKey.Parse(user.GetPrimaryKeyString()));
 
     private sealed class Failure(FailedWrite moment) : ITrouble
     {
@@ -202,7 +202,7 @@ internal sealed class TroubledRowStore(IRowStore real, StorageTrouble trouble) :
     public async Task ReadRangesAsync(IReadOnlyList<ReadItem<RowRange, List<RangeRow>>> group, CancellationToken cancellationToken)
     {
         await real.ReadRangesAsync(group, cancellationToken);
-        await Task.WhenAll(group.Where(item => item.Question.Kind.Index is RowIndex.Open).Select(item => trouble.LookedAsync(item.Question)));
+        await Task.WhenAll(group.Where(item => item.Question.Kind.Index is RowIndex.Open).Select(item => trouble.RefreshedAsync(item.Question)));
     }
 
     public ValueTask DisposeAsync() => real.DisposeAsync();

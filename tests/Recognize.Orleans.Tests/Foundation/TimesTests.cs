@@ -1,3 +1,5 @@
+using System.Reflection;
+using Recognize.Orleans.Documents;
 using Xunit;
 
 namespace Recognize.Orleans.Foundation;
@@ -50,4 +52,16 @@ public sealed class TimesTests
     [Fact]
     public void A_cluster_misses_several_signs_of_life_before_its_service_is_taken_over() =>
         Assert.Equal(3 * Times.SignOfLife, Times.ClusterClaim);
+
+    [Fact]
+    public void Every_time_has_a_rule()
+    {
+        var rules = File.ReadAllText(Repository.PathOf("tests/Recognize.Orleans.Tests/Foundation/TimesTests.cs"));
+        var times = from type in typeof(Times).Assembly.GetTypes()
+                    where type.Name.EndsWith("Times", StringComparison.Ordinal)
+                    from time in type.GetFields(BindingFlags.Static | BindingFlags.Public)
+                    select $"{type.Name}.{time.Name}";
+
+        Assert.DoesNotContain(times, time => !rules.Contains(time, StringComparison.Ordinal));
+    }
 }

@@ -15,7 +15,7 @@ public sealed class GroupCommitKeysOnSqlServer() : GroupCommitKeysTests(StorageE
 public abstract class GroupCommitKeysTests
 {
     private const string Key = "op/acme/invoice 1/";
-    private const string Place = "op/acme/A1B2/2025-05-21T10:30:00.000Z/0000000000008819";
+    private const string Owner = "op/acme/A1B2/2025-05-21T10:30:00.000Z/0000000000008819";
 
     private static readonly DateTimeOffset Now = new(2025, 5, 21, 10, 30, 0, TimeSpan.Zero);
     private static readonly OperationState Pending =
@@ -38,7 +38,7 @@ public abstract class GroupCommitKeysTests
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var stock = await TextStorage.StockAsync(test, deleteStateOnClear: true);
         await using var storage = await TextStorage.GroupCommitAsync(test);
-        RowKeys?[] life = [new(Place, Open: Place), new(Place, Open: Place), new(Place), new("op/~/2025-06-20T10:30:00.000Z/0000000000008819"), null];
+        RowKeys?[] life = [new(Owner, Open: Owner), new(Owner, Open: Owner), new(Owner), new("op/~/2025-06-20T10:30:00.000Z/0000000000008819"), null];
 
         Assert.Equal(life, await LiveAsync(test, storage, storage));
         Assert.Equal(life, await LiveAsync(test, stock, stock));
@@ -57,7 +57,7 @@ public abstract class GroupCommitKeysTests
         await storage.WriteAsync("op/acme/group/", new(), expired);
         await stock.WriteAsync("op/acme/stock/", new(), expired);
 
-        Assert.Equal([new(Place), new(Place)], (await KeysAsync(test)).Values);
+        Assert.Equal([new(Owner), new(Owner)], (await KeysAsync(test)).Values);
     }
 
     [SkippableFact]
@@ -113,7 +113,7 @@ public abstract class GroupCommitKeysTests
     {
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var writer = await TextStorage.GroupCommitAsync(test);
-        await PlaceAsync(writer);
+        await WriteKeysAsync(writer);
         await using var storage = TextStorage.GroupCommitToStart(test);
 
         // All in one group, with users that are nearly the same and one who has nothing.
@@ -141,7 +141,7 @@ public abstract class GroupCommitKeysTests
     {
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var storage = await TextStorage.GroupCommitAsync(test);
-        await PlaceAsync(storage);
+        await WriteKeysAsync(storage);
         await using var database = test.Open();
 
         Assert.Equal(10, await database.CountAsync("recognize", RowIndex.Owner, "acme/A1/", "acme/A1/~", CancellationToken.None));
@@ -155,7 +155,7 @@ public abstract class GroupCommitKeysTests
     {
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var storage = await TextStorage.GroupCommitAsync(test);
-        await PlaceAsync(storage);
+        await WriteKeysAsync(storage);
 
         Assert.Equal(Rows("acme/A1/", 1, 3), await storage.ReadAsync(new RowRange(new(RowIndex.Open), "acme/A1/", "acme/A1/~", 2)), Same);
         Assert.Equal(Rows("acme/A1/", 5, 7), await storage.ReadAsync(new RowRange(new(RowIndex.Open), "acme/A1/03", "acme/A1/~", 2)), Same);
@@ -181,11 +181,11 @@ public abstract class GroupCommitKeysTests
     }
 
     // Every owner has ten rows, of which every second one is open and due; they are written in no order.
-    private static Task PlaceAsync(TextStorage storage) => Task.WhenAll(
+    private static Task WriteKeysAsync(TextStorage storage) => Task.WhenAll(
         from number in Numbers
         from owner in Owners.Reverse()
-        let place = $"{owner}{number:D2}"
-        select storage.WriteAsync($"op/{place}/", new(), place, number % 2 == 1 ? new RowKeys(place, place, place) : new RowKeys(place)));
+        let key = $"{owner}{number:D2}"
+        select storage.WriteAsync($"op/{key}/", new(), key, number % 2 == 1 ? new RowKeys(key, key, key) : new RowKeys(key)));
 
     private static RowRange Of(RangeKind kind, string owner) => new(kind, owner, owner + "~", int.MaxValue);
 

@@ -112,7 +112,7 @@ public abstract class SchemaTests
     }
 
     [SkippableFact]
-    public async Task The_stock_provider_sets_the_place_among_what_is_pending_and_clears_it_with_the_write_that_ends_the_operation()
+    public async Task The_stock_provider_sets_the_open_key_and_clears_it_with_the_write_that_ends_the_operation()
     {
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var storage = await TextStorage.StockAsync(test);
@@ -126,8 +126,8 @@ public abstract class SchemaTests
         await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(created.Cancel(null, DateTimeOffset.UnixEpoch).Next).ToString());
         var ended = await KeysAsync(test);
 
-        var place = created.Keys.Owner;
-        Assert.Equal([new(place, Open: place), new(place, Open: place), new(place)], [pending, stillPending, ended]);
+        var key = created.Keys.Owner;
+        Assert.Equal([new(key, Open: key), new(key, Open: key), new(key)], [pending, stillPending, ended]);
     }
 
     [SkippableFact]
@@ -163,7 +163,7 @@ public abstract class SchemaTests
     [SkippableTheory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task The_stock_provider_writes_the_place_in_the_history_that_the_program_would_and_never_changes_it(bool decided)
+    public async Task The_stock_provider_writes_the_owner_key_that_the_program_would_and_never_changes_it(bool decided)
     {
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var storage = await TextStorage.StockAsync(test);

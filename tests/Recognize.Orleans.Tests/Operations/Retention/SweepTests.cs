@@ -99,7 +99,7 @@ public abstract class SweepTests(ClusterFixture cluster)
     [SkippableFact]
     public async Task More_than_a_batch_of_many_users_goes_in_one_sweep()
     {
-        // More users than are asked, more operations of one than are read, and more places than are looked at, at once.
+        // More users than are asked, and more operations of one user and more rows than are read, at once.
         var owners = Enumerable.Range(0, 70).Select(_ => Journey.NewUser()).ToList();
         var creates = await Task.WhenAll(owners.Select(async (owner, number) =>
         {
