@@ -52,6 +52,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
     public byte[]? PayloadBase64 { get; init; }
 
     /// <summary>The authentication that is demanded.</summary>
+    [JsonConverter(typeof(CamelCaseEnum<AuthType>))]
     public AuthType? AuthType { get; init; }
 
     public string Attempt { get; init; } = "";
@@ -68,6 +69,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
     public DateTimeOffset? ExpiresAt { get; init; }
 
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    [JsonConverter(typeof(CamelCaseEnum<OperationStatus>))]
     public OperationStatus Status { get; init; } = OperationStatus.Pending;
 
     /// <summary>When it was decided or cancelled; for an expired operation, the deadline.</summary>
@@ -77,6 +79,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
     public string? Reason { get; init; }
 
     /// <summary>The authentication that was used.</summary>
+    [JsonConverter(typeof(CamelCaseEnum<AuthType>))]
     public AuthType? DecidedWith { get; init; }
 
     /// <summary>

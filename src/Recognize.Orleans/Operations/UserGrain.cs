@@ -24,7 +24,8 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
 {
     private readonly IGrainStorage storage;
     private readonly OperationNumbers numbers;
-    private readonly Settings settings;
+    private readonly OperationSettings settings;
+    private readonly string nodeName;
     private readonly TimeProvider clock;
     private readonly OperationMetrics metrics;
     private readonly UserMigration migration;
@@ -43,7 +44,8 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         OperationNumbers numbers,
         Freshness freshness,
         UserMigration migration,
-        Settings settings,
+        OperationSettings settings,
+        SiloSettings silo,
         OperationMetrics metrics,
         TimeProvider clock)
     {
@@ -51,10 +53,11 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         this.numbers = numbers;
         this.migration = migration;
         this.settings = settings;
+        nodeName = silo.Name;
         this.metrics = metrics;
         this.clock = clock;
         user = UserKey.Parse(this.GetPrimaryKeyString());
-        pending = new(freshness, settings.Operations.PendingLimit, settings.Operations.PendingBytes);
+        pending = new(freshness, settings.PendingLimit, settings.PendingBytes);
         refresh = new(user, pending, rows, GrainFactory, clock);
         history = new(user, rows, GrainFactory, clock);
     }
@@ -181,7 +184,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     private async Task<OperationOutcome> CreateOrReplayAsync(CreateOperation request)
     {
         // A retry of a create usually comes soon after the first attempt.
-        if (latest is { } made && made.OperationId == request.OperationId && clock.GetUtcNow() - made.CreatedAt < Times.Replay)
+        if (latest is { } made && made.OperationId == request.OperationId && clock.GetUtcNow() - made.CreatedAt < OperationTimes.Replay)
         {
             return made.Replay(user.UserId, request);
         }
@@ -202,7 +205,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     /// <returns>Null, or the outcome of a create that would exceed a limit.</returns>
     private async ValueTask<OperationOutcome?> ReserveAsync(CreateOperation request)
     {
-        var size = SentBytes.Of(request, hasDeadline: (request.ExpiresIn ?? settings.Operations.Lifetime) is not null);
+        var size = SentBytes.Of(request, hasDeadline: (request.ExpiresIn ?? settings.Lifetime) is not null);
         for (var isStale = pending.IsCountStaleFor(size); ; isStale = pending.IsStale)
         {
             if (isStale)
@@ -247,7 +250,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         // which one activation creates have the same order by time and by number.
         var now = clock.GetUtcNow();
         now = latest is { } last && last.CreatedAt > now ? last.CreatedAt : now;
-        var first = OperationState.Create(user, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
+        var first = OperationState.Create(user, request, number, nodeName, now, settings.Lifetime);
         try
         {
             await storage.WriteStateAsync(OperationState.Name, GrainFactoryExtensions.GrainIdOf(new(user.Customer, first.OperationId)), new GrainState<OperationState>(first));
