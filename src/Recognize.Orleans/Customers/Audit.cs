@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.State;
 
 namespace Recognize.Orleans.Customers;
@@ -8,7 +9,7 @@ namespace Recognize.Orleans.Customers;
 /// what to what, and what came of it; it never holds a payload or a key. Off unless <c>Recognize:Audit</c>
 /// is true. An entry is written after the outcome is known and before the caller hears of it.
 /// </summary>
-internal sealed partial class Audit(CustomerSettings settings, TimeProvider clock, ILoggerFactory loggers)
+internal sealed partial class Audit(Settings settings, TimeProvider clock, ILoggerFactory loggers)
 {
     public const string Category = "Recognize.Audit";
 
@@ -72,7 +73,7 @@ internal sealed partial class Audit(CustomerSettings settings, TimeProvider cloc
             ["action"] = action,
             ["customer"] = key.Customer.Name,
             ["key"] = key.Sha256[..ShownOfHash],
-            ["scopes"] = key.ScopeNames,
+            ["scopes"] = key.Scopes.ToString().ToLowerInvariant(),
         };
         foreach (var (member, value) in subject.Where(one => one.Value is not null))
         {

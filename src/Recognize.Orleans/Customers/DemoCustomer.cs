@@ -1,3 +1,5 @@
+using Recognize.Orleans.Foundation;
+
 namespace Recognize.Orleans.Customers;
 
 /// <summary>
@@ -10,18 +12,25 @@ internal static class DemoCustomer
 
     public const string SdkApiKey = "demo-sdk-key";
 
-    public static bool IsOffered(IHostEnvironment environment, bool isLocalOnly) => environment.IsDevelopment() && isLocalOnly;
+    /// <summary>Creates, lists and reads.</summary>
+    public const string BackendKey = "demo-backend-key";
 
-    public static bool IsDemoKey(string sha256, IEnumerable<Scope> scopes) => scopes.Any(scope => sha256 == CustomerDirectory.HashOf(scope.DemoKey));
+    /// <summary>Lists and decides.</summary>
+    public const string ApproverKey = "demo-approver-key";
 
-    public static void AddTo(IDictionary<string, ApiKey> keys, ISet<string> sdkApiKeys, IEnumerable<Scope> scopes)
+    public static bool IsOffered(IHostEnvironment environment, Settings settings) =>
+        environment.IsDevelopment() && settings.IsLocalOnly;
+
+    public static bool IsDemoKey(string sha256) => sha256 == CustomerDirectory.HashOf(BackendKey) || sha256 == CustomerDirectory.HashOf(ApproverKey);
+
+    public static void AddTo(IDictionary<string, ApiKey> keys, ISet<string> sdkApiKeys)
     {
         var customer = new Customer(Name, SdkApiKey);
         sdkApiKeys.Add(SdkApiKey);
-        foreach (var scope in scopes)
+        foreach (var (key, scopes) in new[] { (BackendKey, Scopes.Operations), (ApproverKey, Scopes.Decisions) })
         {
-            var hash = CustomerDirectory.HashOf(scope.DemoKey);
-            keys.Add(hash, new(customer, new HashSet<Scope> { scope }, hash));
+            var hash = CustomerDirectory.HashOf(key);
+            keys.Add(hash, new(customer, scopes, hash));
         }
     }
 }

@@ -1,3 +1,5 @@
+using Recognize.Orleans.Foundation;
+
 namespace Recognize.Orleans.Hosting;
 
 /// <summary>

@@ -3,6 +3,7 @@ using Orleans.Placement;
 using Orleans.Storage;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Cluster;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations.Retention;
 using Recognize.Orleans.State;
 
@@ -17,7 +18,7 @@ namespace Recognize.Orleans.Operations;
 internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWatchedGrain, IRemovableGrain
 {
     private readonly StoredState<OperationState> state;
-    private readonly OperationSettings settings;
+    private readonly Settings settings;
     private readonly OperationMetrics metrics;
     private readonly TimeProvider clock;
     private readonly Watchers watchers = new();
@@ -27,7 +28,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     private Task expiring = Task.CompletedTask;
     private bool isEndTold;
 
-    public OperationGrain(IGrainStorage storage, Freshness freshness, OperationSettings settings, OperationMetrics metrics, TimeProvider clock)
+    public OperationGrain(IGrainStorage storage, Freshness freshness, Settings settings, OperationMetrics metrics, TimeProvider clock)
     {
         state = new(this.GetGrainId(), storage, OperationState.Name, IsFinal, freshness);
         this.settings = settings;
@@ -47,7 +48,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         // The clock is read once: from here on the decision is in time, however long it is held up, unless an expiry is
         // written first.
         var now = clock.GetUtcNow();
-        var outcome = await EndAsync(current => current.Decide(decision, now));
+        var outcome = await EndAsync(current => current.Decide(decision, now), decision.UserId);
         metrics.Decided(decision.Verdict, outcome);
         return outcome;
     }
@@ -77,7 +78,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
 
     public async Task RemoveAsync()
     {
-        if (settings.Retention is { } retention && ServiceClock.MaySweepBy(clock))
+        if (settings.Operations.Retention is { } retention && ServiceClock.MaySweepBy(clock))
         {
             await RemoveIfOldAsync(retention, clock.GetUtcNow());
         }
@@ -102,7 +103,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     // Retention can remove the row through another activation without this one noticing. So an end is final here only
     // until it is old enough to be removed.
     private bool IsFinal(OperationState known) =>
-        known.Status is not OperationStatus.Pending && (settings.Retention is not { } retention || clock.GetUtcNow() < known.DecidedAt + retention.Operations);
+        known.Status is not OperationStatus.Pending && (settings.Operations.Retention is not { } retention || clock.GetUtcNow() < known.DecidedAt + retention.Operations);
 
     private async ValueTask<(GrainState<OperationState> Row, OperationState? Current)> ReadAsync()
     {
@@ -118,7 +119,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
             // Another activation wrote this end, or a write of unknown outcome did: the user's list may not know of it
             // yet.
             isEndTold = true;
-            if (clock.GetUtcNow() - end < OperationTimes.RecentEnd)
+            if (clock.GetUtcNow() - end < Times.RecentEnd)
             {
                 await TellOfEndAsync(current);
             }
@@ -142,20 +143,26 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         return EndAsync(current => (OperationOutcome.Expired, current.Expire(now)));
     }
 
-    private async Task<OperationOutcome> EndAsync(Func<OperationState, (OperationOutcome Outcome, OperationState Next)> rule)
+    private async Task<OperationOutcome> EndAsync(Func<OperationState, (OperationOutcome Outcome, OperationState Next)> rule, string? userId = null)
     {
         using var turn = await writes.TakeAsync();
-        while (true)
+
+        // A decision names its user, whose grain knows what it has created a short time ago: that saves a read. A pending
+        // operation changes only by its end, and the version refuses a write over any other row.
+        var asked = userId is null || state.IsTrusted || OperationLimits.ErrorInUserId(userId) is not null ? null : User(userId);
+        var created = asked is null ? null : await asked.EndingAsync(OperationKey.Parse(this.GetPrimaryKeyString()).OperationId);
+        for (var isAnnounced = created is not null; ; isAnnounced = false)
         {
             // The rule and the version check of the write must use this same row, whatever is read in the meantime.
-            var (row, current) = await ReadAsync();
-            if (current is null)
+            var (row, current) = isAnnounced ? (StoredState<OperationState>.FirstVersion(created!), created) : await ReadAsync();
+            var (outcome, next) = current is null ? (OperationOutcome.NotFound, null) : rule(current);
+            if (next == current)
             {
-                return OperationOutcome.NotFound;
+                await TellNothingWasWrittenAsync(asked, current);
+                return outcome;
             }
 
-            var (outcome, next) = rule(current);
-            if (next == current || await TryWriteEndAsync(row, next))
+            if (await TryWriteEndAsync(row, next!, isAnnounced))
             {
                 return outcome;
             }
@@ -164,10 +171,14 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         }
     }
 
-    private async Task<bool> TryWriteEndAsync(GrainState<OperationState> read, OperationState end)
+    private Task TellNothingWasWrittenAsync(IOperationOwnerGrain? asked, OperationState? current) => asked is null
+        ? Task.CompletedTask
+        : asked.EndedAsync(OperationKey.Parse(this.GetPrimaryKeyString()).OperationId, hasEnded: current is { Status: not OperationStatus.Pending });
+
+    private async Task<bool> TryWriteEndAsync(GrainState<OperationState> read, OperationState end, bool isAnnounced)
     {
         // Announced before the end can be visible: from here on the list is read from the rows, even if this silo dies.
-        await User(end.UserId).EndingAsync(end.OperationId);
+        await (isAnnounced ? Task.CompletedTask : User(end.UserId).EndingAsync(end.OperationId));
         try
         {
             if (!await state.TryWriteAsync(read, end))
@@ -191,7 +202,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     private Task TellOfEndAsync(OperationState end)
     {
         watchers.Tell(this.GetGrainId());
-        return User(end.UserId).EndedAsync(end.OperationId);
+        return User(end.UserId).EndedAsync(end.OperationId, hasEnded: true);
     }
 
     private async Task RemoveIfOldAsync(RetentionSettings retention, DateTimeOffset now)

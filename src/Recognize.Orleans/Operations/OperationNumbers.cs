@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Recognize.Orleans.Cluster;
 using Recognize.Orleans.State;
 
 namespace Recognize.Orleans.Operations;
@@ -104,7 +105,11 @@ internal sealed record NumbersState : IStoredState
     public Dictionary<string, JsonElement>? Unknown { get; set; }
 }
 
-/// <summary>The states that are stored.</summary>
+/// <summary>The states that the service stores.</summary>
 [JsonSerializable(typeof(OperationState))]
 [JsonSerializable(typeof(NumbersState))]
-internal sealed partial class StateJson : JsonSerializerContext;
+[JsonSerializable(typeof(ProbeState))]
+internal sealed partial class StateJson : JsonSerializerContext
+{
+    public static StateJson Stored { get; } = new(StateSerializer.Options);
+}

@@ -10,6 +10,7 @@ namespace Recognize.Orleans.Operations;
 /// The stored state of an operation, and every rule about it. Immutable, because the storage serializes it outside the
 /// grain's turn.
 /// </summary>
+[GenerateSerializer, Immutable, Alias("recognize.operation-state")]
 internal sealed record OperationState : IStoredState, IIndexedState
 {
     /// <summary>The type of its rows.</summary>
@@ -22,73 +23,92 @@ internal sealed record OperationState : IStoredState, IIndexedState
     public const string Tombstones = $"{Kind}~/";
 
     [JsonPropertyName("v")]
+    [Id(0)]
     public int Format { get; init; } = StateSerializer.Format;
 
     /// <summary>
     /// The places of this row: in its user's history, and the same among the user's pending operations until it ends. A
     /// tombstone is in no user's history, but behind all of them, in the order of removal.
     /// </summary>
+    [Id(19)]
     public RowKeys Keys { get; init; }
 
+    [Id(1)]
     public long Id { get; init; }
 
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    [Id(2)]
     public DateTimeOffset CreatedAt { get; init; }
 
+    [Id(3)]
     public string NodeId { get; init; } = "";
 
+    [Id(4)]
     public string UserId { get; init; } = "";
 
+    [Id(5)]
     public string OperationId { get; init; } = "";
 
+    [Id(6)]
     public string? ExternalUserId { get; init; }
 
     /// <summary>The payload, unless it contains NUL.</summary>
+    [Id(7)]
     public string? Payload { get; init; }
 
     /// <summary>
     /// A payload that contains NUL, as base64 of its UTF-8: PostgreSQL cannot read JSON with an escaped NUL.
     /// </summary>
+    [Id(8)]
     public byte[]? PayloadBase64 { get; init; }
 
     /// <summary>The authentication that is demanded.</summary>
-    [JsonConverter(typeof(CamelCaseEnum<AuthType>))]
+    [Id(9)]
     public AuthType? AuthType { get; init; }
 
+    [Id(10)]
     public string Attempt { get; init; } = "";
 
+    [Id(11)]
     public string? IdempotencyKey { get; init; }
 
     /// <summary>The lifetime that the create asked for, in seconds; absent: the service's default applied.</summary>
+    [Id(12)]
     public int? ExpiresIn { get; init; }
 
     /// <summary>
     /// The deadline. The first call after it writes the expiry before it answers, so that no decision can follow that
     /// answer.
     /// </summary>
+    [Id(13)]
     public DateTimeOffset? ExpiresAt { get; init; }
 
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
-    [JsonConverter(typeof(CamelCaseEnum<OperationStatus>))]
+    [Id(14)]
     public OperationStatus Status { get; init; } = OperationStatus.Pending;
 
     /// <summary>When it was decided or cancelled; for an expired operation, the deadline.</summary>
+    [Id(15)]
     public DateTimeOffset? DecidedAt { get; init; }
 
     /// <summary>Why it was denied or cancelled.</summary>
+    [Id(16)]
     public string? Reason { get; init; }
 
     /// <summary>The authentication that was used.</summary>
-    [JsonConverter(typeof(CamelCaseEnum<AuthType>))]
+    [Id(17)]
     public AuthType? DecidedWith { get; init; }
 
     /// <summary>
     /// When it was removed. Only a tombstone is left then: the number and this time. It keeps the id from being used
     /// again.
     /// </summary>
+    [Id(18)]
     public DateTimeOffset? RemovedAt { get; init; }
 
     /// <summary>Members that a newer version wrote, kept so that an older silo does not erase them.</summary>
+    // Not sent to grains: only an operation that was just created is, and it has none.
+    [field: NonSerialized]
     [JsonExtensionData]
     public Dictionary<string, JsonElement>? Unknown { get; set; }
 

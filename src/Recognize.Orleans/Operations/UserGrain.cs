@@ -22,10 +22,12 @@ namespace Recognize.Orleans.Operations;
 [PreferLocalPlacement]
 internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPendingListGrain, IWatchedGrain, IIncomingGrainCallFilter
 {
+    // A user has rarely more to decide. What is not known here is read.
+    private const int MostCreated = 10;
+
     private readonly IGrainStorage storage;
     private readonly OperationNumbers numbers;
-    private readonly OperationSettings settings;
-    private readonly string nodeName;
+    private readonly Settings settings;
     private readonly TimeProvider clock;
     private readonly OperationMetrics metrics;
     private readonly UserMigration migration;
@@ -34,6 +36,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     private readonly PendingRefresh refresh;
     private readonly UserHistory history;
     private readonly UserKey user;
+    private readonly Dictionary<string, OperationState> created = new(StringComparer.Ordinal);
     private OperationState? latest;
     private IGrainTimer? dropping;
     private UserMigration.Streak streak;
@@ -44,8 +47,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         OperationNumbers numbers,
         Freshness freshness,
         UserMigration migration,
-        OperationSettings settings,
-        SiloSettings silo,
+        Settings settings,
         OperationMetrics metrics,
         TimeProvider clock)
     {
@@ -53,11 +55,10 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         this.numbers = numbers;
         this.migration = migration;
         this.settings = settings;
-        nodeName = silo.Name;
         this.metrics = metrics;
         this.clock = clock;
         user = UserKey.Parse(this.GetPrimaryKeyString());
-        pending = new(freshness, settings.PendingLimit, settings.PendingBytes);
+        pending = new(freshness, settings.Operations.PendingLimit, settings.Operations.PendingBytes);
         refresh = new(user, pending, rows, GrainFactory, clock);
         history = new(user, rows, GrainFactory, clock);
     }
@@ -91,15 +92,16 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         return outcome;
     }
 
-    public Task EndingAsync(string operationId)
+    public Task<OperationState?> EndingAsync(string operationId)
     {
         pending.Ending(operationId);
-        return Task.CompletedTask;
+        return Task.FromResult(Recent(created.GetValueOrDefault(operationId)));
     }
 
-    public Task EndedAsync(string operationId)
+    public Task EndedAsync(string operationId, bool hasEnded)
     {
-        pending.Ended(operationId);
+        pending.Ended(operationId, hasEnded);
+        _ = hasEnded && created.Remove(operationId);
         DropIfNothing();
         watchers.Tell(this.GetGrainId());
         return Task.CompletedTask;
@@ -181,10 +183,13 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         return Task.CompletedTask;
     }
 
+    // A removed operation leaves its id, and the first version of its row, to another one.
+    private OperationState? Recent(OperationState? made) => made is not null && clock.GetUtcNow() - made.CreatedAt < Times.Replay ? made : null;
+
     private async Task<OperationOutcome> CreateOrReplayAsync(CreateOperation request)
     {
         // A retry of a create usually comes soon after the first attempt.
-        if (latest is { } made && made.OperationId == request.OperationId && clock.GetUtcNow() - made.CreatedAt < OperationTimes.Replay)
+        if (latest?.OperationId == request.OperationId && Recent(latest) is { } made)
         {
             return made.Replay(user.UserId, request);
         }
@@ -205,7 +210,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     /// <returns>Null, or the outcome of a create that would exceed a limit.</returns>
     private async ValueTask<OperationOutcome?> ReserveAsync(CreateOperation request)
     {
-        var size = SentBytes.Of(request, hasDeadline: (request.ExpiresIn ?? settings.Lifetime) is not null);
+        var size = SentBytes.Of(request, hasDeadline: (request.ExpiresIn ?? settings.Operations.Lifetime) is not null);
         for (var isStale = pending.IsCountStaleFor(size); ; isStale = pending.IsStale)
         {
             if (isStale)
@@ -250,7 +255,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         // which one activation creates have the same order by time and by number.
         var now = clock.GetUtcNow();
         now = latest is { } last && last.CreatedAt > now ? last.CreatedAt : now;
-        var first = OperationState.Create(user, request, number, nodeName, now, settings.Lifetime);
+        var first = OperationState.Create(user, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
         try
         {
             await storage.WriteStateAsync(OperationState.Name, GrainFactoryExtensions.GrainIdOf(new(user.Customer, first.OperationId)), new GrainState<OperationState>(first));
@@ -274,6 +279,12 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         pending.CreateSucceeded(first.ToOperation());
         DropLongList();
         latest = first;
+        if (created.Count == MostCreated)
+        {
+            created.Clear();
+        }
+
+        created[first.OperationId] = first;
         watchers.Tell(this.GetGrainId());
         return true;
     }

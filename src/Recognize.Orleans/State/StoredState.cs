@@ -27,7 +27,8 @@ internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, strin
     // Another grain can insert this row without telling us, so 'no row' is never cached.
     private T? Known => StateIn(row);
 
-    private bool IsTrusted => Known is { } known && (isFinal(known) || (!isWriting && !freshness.IsOutcomeUnknown(unanswered) && freshness.IsFresh(sent)));
+    /// <summary>Whether the state is served without a read.</summary>
+    public bool IsTrusted => Known is { } known && (isFinal(known) || (!isWriting && !freshness.IsOutcomeUnknown(unanswered) && freshness.IsFresh(sent)));
 
     /// <summary>
     /// The stored state, or null. While a write is in flight, or its outcome is unknown, a state that is not final
@@ -40,6 +41,9 @@ internal sealed class StoredState<T>(GrainId grain, IGrainStorage storage, strin
     /// the version that its write compares must come from one read.
     /// </summary>
     public ValueTask<GrainState<T>> ReadRowAsync() => IsTrusted ? new(row) : new(LookAsync());
+
+    /// <summary>The row of a state that was just created.</summary>
+    public static GrainState<T> FirstVersion(T state) => new(state, "1") { RecordExists = true };
 
     /// <summary>The state in a row, or null.</summary>
     public static T? StateIn(GrainState<T> row) => row.RecordExists ? row.State : null;

@@ -52,7 +52,8 @@ internal readonly record struct RowKey
 /// <param name="Owner">Its place among all rows of its owner.</param>
 /// <param name="Open">Its place among the open rows of its owner; null: it is not open.</param>
 /// <param name="Due">Its place among the rows that are due at a time; null: nothing is due.</param>
-internal readonly record struct RowKeys(string? Owner, string? Open = null, string? Due = null);
+[GenerateSerializer, Immutable, Alias("recognize.row-keys")]
+internal readonly record struct RowKeys([property: Id(0)] string? Owner, [property: Id(1)] string? Open = null, [property: Id(2)] string? Due = null);
 
 /// <summary>A state whose row is found by more than the key of its grain.</summary>
 internal interface IIndexedState

@@ -1,4 +1,3 @@
-using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.Foundation;

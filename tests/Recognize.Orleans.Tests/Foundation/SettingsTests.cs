@@ -1,7 +1,4 @@
 using Microsoft.Extensions.Configuration;
-using Recognize.Orleans.Api;
-using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Foundation;
@@ -252,12 +249,12 @@ public sealed class SettingsTests
         Assert.True(Read(out _, everywhere, ("Recognize:Management:Password", "a long enough one")).Management.ServesDashboard);
     }
 
-    private static TestSettings Read(out List<string> faults, params (string Key, string Value)[] settings)
+    private static Settings Read(out List<string> faults, params (string Key, string Value)[] settings)
     {
         faults = [];
         var configuration = new ConfigurationBuilder()
             .AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Key, (string?)setting.Value)))
             .Build();
-        return TestSettings.Read(configuration, "/srv", faults);
+        return Settings.Read(configuration, "/srv", faults);
     }
 }

@@ -1,7 +1,7 @@
 using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
 using Mono.Cecil;
-using Recognize.Orleans.Hosting;
+using Recognize.Orleans.Foundation;
 using Xunit;
 using Xunit.Abstractions;
 

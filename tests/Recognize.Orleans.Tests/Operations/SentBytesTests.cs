@@ -1,5 +1,6 @@
 using CsCheck;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations.Pending;
 using Xunit;
 

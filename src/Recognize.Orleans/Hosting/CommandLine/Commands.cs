@@ -1,5 +1,4 @@
 using System.CommandLine;
-using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Hosting.CommandLine;
@@ -46,14 +45,13 @@ internal static class Commands
     {
         var createDatabase = new Option<bool>("--create-database") { Description = "Create the database first, when the server does not have it." };
         var dryRun = new Option<bool>("--dry-run") { Description = "Say what would run, and change nothing." };
-        string[] names = [.. Features.ReadSettings(ConfigurationSwitches.Nothing()).Features.Scopes().Select(scope => scope.Name)];
         var scopes = new Option<string[]>("--scopes")
         {
-            Description = $"What the key may do: {string.Join(", ", names)}, or several of them.",
+            Description = "What the key may do: operations, decisions, or both.",
             AllowMultipleArgumentsPerToken = true,
-            DefaultValueFactory = _ => [names[0]],
+            DefaultValueFactory = _ => ["operations"],
         };
-        scopes.AcceptOnlyFromAmong(names);
+        scopes.AcceptOnlyFromAmong("operations", "decisions");
 
         var root = new RootCommand(
             """
@@ -96,9 +94,9 @@ internal static class Commands
     private static async Task<int> HealthAsync(string[] configuration)
     {
         var builder = ServiceHost.NewBuilder(configuration);
-        var reader = new SettingsReader(builder.Configuration, builder.Environment.ContentRootPath);
-        var management = ManagementSettings.Read(reader);
-        StartRefusedException.ThrowIfAny(reader.Errors);
+        var errors = new List<string>();
+        var management = ManagementSettings.Read(new SettingsReader(builder.Configuration, errors));
+        StartRefusedException.ThrowIfAny(errors);
         return await Management.AskReadyAsync(management.Urls[0]) ? Done : Failed;
     }
 }

@@ -1,11 +1,10 @@
-using System.Diagnostics.Metrics;
 using Recognize.Orleans.Cluster;
 
 namespace Recognize.Orleans.Operations.Pending;
 
 /// <summary>
 /// Counts the pending operations of the whole service for the metrics, once a minute and on one silo: it is a look at a
-/// whole index. Nothing is counted while no exporter listens.
+/// whole index.
 /// </summary>
 internal sealed class PendingCount : BackgroundService
 {
@@ -17,7 +16,6 @@ internal sealed class PendingCount : BackgroundService
     private readonly OperationHistory history;
     private readonly ISiloStatusOracle silos;
     private readonly TimeProvider clock;
-    private readonly Instrument gauge;
     private (long Count, bool IsKnown) last;
 
     public PendingCount(OperationHistory history, ISiloStatusOracle silos, OperationMetrics metrics, TimeProvider clock)
@@ -25,7 +23,7 @@ internal sealed class PendingCount : BackgroundService
         this.history = history;
         this.silos = silos;
         this.clock = clock;
-        gauge = metrics.ObservePending(() => last is { IsKnown: true, Count: var count } ? count : null);
+        metrics.ObservePending(() => last is { IsKnown: true, Count: var count } ? count : null);
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -33,7 +31,8 @@ internal sealed class PendingCount : BackgroundService
         var counted = DateTimeOffset.MinValue;
         while (true)
         {
-            if (!gauge.Enabled || !silos.IsFirst())
+            var isFirst = silos.IsFirst();
+            if (!isFirst)
             {
                 last = default;
             }

@@ -79,10 +79,15 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     /// <inheritdoc cref="PendingWrites.Ending"/>
     public void Ending(string id) => writes.Ending(id);
 
-    /// <inheritdoc cref="PendingWrites.Ended"/>
-    public void Ended(string id)
+    /// <summary>What was announced is durable, or is not written.</summary>
+    public void Ended(string id, bool hasEnded = true)
     {
         writes.Ended(id);
+        if (!hasEnded)
+        {
+            return;
+        }
+
         var number = limits.End(id);
         running?.Ended.Add(id);
         running?.EndedNumbers.Add(number);

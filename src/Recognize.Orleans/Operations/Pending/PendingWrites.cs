@@ -28,7 +28,7 @@ internal sealed class PendingWrites(Freshness freshness)
     /// <summary>The end of an operation is about to be written.</summary>
     public void Ending(string id) => ending[id] = freshness.Now;
 
-    /// <summary>The end of an operation is durable.</summary>
+    /// <summary>The end of an operation is durable, or is not written.</summary>
     public void Ended(string id) => ending.Remove(id);
 
     /// <summary>A create got no answer.</summary>

@@ -1,6 +1,4 @@
-using Recognize.Orleans.Foundation;
-
-namespace Recognize.Orleans.Hosting;
+namespace Recognize.Orleans.Foundation;
 
 /// <summary>What leaves the process for a receiver of telemetry, by OpenTelemetry's own variables.</summary>
 internal sealed record TelemetrySettings

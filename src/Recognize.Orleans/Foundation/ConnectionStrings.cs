@@ -1,9 +1,8 @@
 using Microsoft.Data.SqlClient;
 using Microsoft.Data.Sqlite;
 using Npgsql;
-using Recognize.Orleans.Foundation;
 
-namespace Recognize.Orleans.Storage;
+namespace Recognize.Orleans.Foundation;
 
 /// <summary>What the service requires of a connection string, checked before anybody connects with it.</summary>
 internal static class ConnectionStrings
