@@ -425,6 +425,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["ProblemBody"];
             };
         };
+        /** @description The body came too slowly. */
+        BodyTooSlow: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ProblemBody"];
+            };
+        };
         /** @description The body is too large. */
         BodyTooLarge: {
             headers: {
@@ -574,7 +583,6 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["InvalidApiKey"];
-            403: components["responses"]["ScopeMissing"];
             406: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooManyCalls"];
             500: components["responses"]["InternalError"];
@@ -608,6 +616,7 @@ export interface operations {
             401: components["responses"]["InvalidApiKey"];
             403: components["responses"]["ScopeMissing"];
             406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["BodyTooSlow"];
             /** @description One of several problems; `type` says which. */
             409: {
                 headers: {
@@ -666,7 +675,6 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["InvalidApiKey"];
-            403: components["responses"]["ScopeMissing"];
             406: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooManyCalls"];
             500: components["responses"]["InternalError"];
@@ -703,7 +711,6 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["InvalidApiKey"];
-            403: components["responses"]["ScopeMissing"];
             406: components["responses"]["NotAcceptable"];
             429: components["responses"]["TooManyCalls"];
             500: components["responses"]["InternalError"];
@@ -781,6 +788,7 @@ export interface operations {
             403: components["responses"]["ScopeMissing"];
             404: components["responses"]["OperationNotFound"];
             406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["BodyTooSlow"];
             /** @description One of several problems; `type` says which. */
             409: {
                 headers: {
@@ -822,6 +830,7 @@ export interface operations {
             403: components["responses"]["ScopeMissing"];
             404: components["responses"]["OperationNotFound"];
             406: components["responses"]["NotAcceptable"];
+            408: components["responses"]["BodyTooSlow"];
             /** @description One of several problems; `type` says which. */
             409: {
                 headers: {

@@ -54,7 +54,6 @@ internal static class ApiContract
     public static IResult TooManyWaits(HttpContext context)
     {
         context.Response.Headers.RetryAfter = "1";
-        context.Response.Headers.Remove(Conditions.Applied);
         return Problem.TooManyWaits.Because("As many clients wait for a change or listen to a stream as the service allows; ask without 'Prefer: wait', or later.");
     }
 
@@ -208,7 +207,6 @@ internal static class ApiContract
         {
             StatusCodes.Status404NotFound => Problem.RouteNotFound.WriteAsync(context, "The path names no route of this API."),
             StatusCodes.Status405MethodNotAllowed => Problem.MethodNotAllowed.WriteAsync(context, $"The path knows the methods: {response.Headers.Allow}."),
-            StatusCodes.Status415UnsupportedMediaType => UnsupportedMediaType().ExecuteAsync(context),
             _ => Task.CompletedTask,
         });
     }
@@ -235,7 +233,7 @@ internal static class ApiContract
         return HttpMethods.IsPost(request.Method) && !SendsJson(request) && !maySendNone ? UnsupportedMediaType() : null;
     }
 
-    public static IResult UnsupportedMediaType() =>
+    private static IResult UnsupportedMediaType() =>
         Problem.UnsupportedMediaType.Because("Content-Type must be application/json in UTF-8, without a Content-Encoding.");
 
     /// <summary>
@@ -283,7 +281,6 @@ internal static class ApiContract
         return plain && range.MediaType.Equals(type, StringComparison.OrdinalIgnoreCase) ? 3 + parameters : 0;
     }
 
-    // A client without a body may still send a Content-Type.
     private static bool SendsBody(HttpContext context) => context.Features.GetRequiredFeature<IHttpRequestBodyDetectionFeature>().CanHaveBody;
 
     private static bool SendsJson(HttpRequest request) =>

@@ -53,6 +53,7 @@ internal sealed record Problem(int Status, string Name, string Title)
 
         var body = JsonSerializer.SerializeToUtf8Bytes(new ProblemBody(Type, Title, Status, detail, context.TraceId()), ProblemJson.Web.ProblemBody);
         var response = context.Response;
+        response.Headers.Remove(Conditions.Applied);
         response.StatusCode = Status;
         response.ContentType = "application/problem+json";
         response.ContentLength = body.Length;

@@ -30,6 +30,7 @@ internal sealed class DotNetJourney : IClientJourney
         events = approver.FollowPendingAsync(user).GetAsyncEnumerator();
 
         ServiceProvider Services(string key) => new ServiceCollection()
+            .ConfigureHttpClientDefaults(http => http.AddHttpMessageHandler(() => new DocumentedAnswers()))
             .AddRecognizeClient(options => (options.BaseAddress, options.ApiKey, options.Retries) = (api, key, 20))
             .BuildServiceProvider();
     }

@@ -27,7 +27,7 @@ public sealed class DatabaseMonitorTests : IAsyncLifetime
 
         (await service.Acme.CreateAsync("A1", "txn-1")).ShouldBeSuccess();
         var created = (await service.Acme.ReadAsync("txn-1")).Json.GetProperty("timestamp").GetString()!;
-        var ready = await RawHttp.SendAsync(service.Management, RawHttp.Request("GET", "/health/ready", [("Host", service.Management.Authority)]));
+        var ready = await RawHttp.ExchangeAsync(service.Management, RawHttp.Request("GET", "/health/ready", [("Host", service.Management.Authority)]));
 
         Assert.InRange(DateTimeOffset.Parse(created, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal), newest.AddMilliseconds(-2), newest.AddMinutes(10));
         Assert.Contains("clock", ready.ShouldBe(503).Body, StringComparison.Ordinal);

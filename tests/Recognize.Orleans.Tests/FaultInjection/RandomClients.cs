@@ -24,7 +24,7 @@ internal sealed class RandomClients(IReadOnlyList<(string Name, Uri Api)> nodes,
 
     private static readonly string[] Users = ["A1", "A2", "A3", "A4", "A5"];
 
-    private readonly HttpClient http = new(new SocketsHttpHandler { PooledConnectionLifetime = TimeSpan.FromSeconds(20) }) { Timeout = Timeout.InfiniteTimeSpan };
+    private readonly HttpClient http = new(new DocumentedAnswers { InnerHandler = new SocketsHttpHandler { PooledConnectionLifetime = TimeSpan.FromSeconds(20) } }) { Timeout = Timeout.InfiniteTimeSpan };
     private readonly Stopwatch clock = Stopwatch.StartNew();
     private readonly ConcurrentQueue<Observation> answers = [];
     private readonly ConcurrentDictionary<string, (string Tag, IReadOnlyList<Told> Told)> lists = [];

@@ -9,15 +9,21 @@ internal sealed record Answer(int Status, IReadOnlyDictionary<string, string> He
 {
     public JsonElement Json => JsonDocument.Parse(Body).RootElement;
 
+    /// <summary>The answer's name in the API's document, which has it: <c>getOperation 404 operation-not-found</c>.</summary>
+    public string? Documented { get; init; }
+
+    /// <summary>The type of a problem without its <c>urn:recognize:</c>.</summary>
+    public string? ProblemName => this["Content-Type"] is "application/problem+json" && Body.Length > 0 ? Json.GetProperty("type").GetString()!["urn:recognize:".Length..] : null;
+
     public string? this[string header] => Headers.GetValueOrDefault(header);
 
     /// <summary>The names of the members of a JSON object, sorted.</summary>
     public static IEnumerable<string> MembersOf(JsonElement json) => json.EnumerateObject().Select(member => member.Name).Order(StringComparer.Ordinal);
 
-    public static async Task<Answer> ReadAsync(HttpResponseMessage response) => new(
+    public static async Task<Answer> ReadAsync(HttpResponseMessage response, bool withBody = true) => new(
         (int)response.StatusCode,
         response.Headers.Concat(response.Content.Headers).ToDictionary(header => header.Key, header => string.Join(", ", header.Value), StringComparer.OrdinalIgnoreCase),
-        await response.Content.ReadAsStringAsync());
+        withBody ? await response.Content.ReadAsStringAsync() : "");
 
     public Answer ShouldBe(int status)
     {

@@ -28,7 +28,7 @@ internal sealed class ApiClient(Uri api, string? key)
         }
 
         using var response = await Http.SendAsync(request);
-        return await Answer.ReadAsync(response);
+        return ApiDocument.Check(method.Method, request.RequestUri!.PathAndQuery, await Answer.ReadAsync(response));
     }
 
     /// <summary>Sends a request as it is written here, over a socket of its own.</summary>
@@ -99,7 +99,7 @@ internal sealed class ApiClient(Uri api, string? key)
             request.Headers.TryAddWithoutValidation("Last-Event-ID", lastEventId);
         }
 
-        return new(await Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead));
+        return await EventStream.BeginAsync(await Http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead));
     }
 
     /// <summary>Reads an operation; its id is percent-encoded to the last character that needs it.</summary>

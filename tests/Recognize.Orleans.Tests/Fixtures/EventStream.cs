@@ -4,26 +4,46 @@ using Xunit;
 namespace Recognize.Orleans.Fixtures;
 
 /// <summary>A stream of server-sent events as a client reads it.</summary>
-internal sealed class EventStream(HttpResponseMessage response) : IDisposable
+internal sealed class EventStream : IDisposable
 {
-    private readonly StreamReader reader = new(response.Content.ReadAsStream());
+    private readonly HttpResponseMessage response;
+    private readonly StreamReader reader;
 
-    public int Status => (int)response.StatusCode;
+    private EventStream(HttpResponseMessage response, Answer head)
+    {
+        this.response = response;
+        Head = head;
+        reader = new(response.Content.ReadAsStream());
+    }
+
+    /// <summary>What came before the events.</summary>
+    public Answer Head { get; }
+
+    public int Status => Head.Status;
 
     /// <summary>Whether the connection takes no other request after the stream.</summary>
     public bool IsLast => response.Headers.ConnectionClose is true;
 
     public string? MediaType => response.Content.Headers.ContentType?.MediaType;
 
+    /// <summary>Begins to read, when the document has such an answer.</summary>
+    public static async Task<EventStream> BeginAsync(HttpResponseMessage response)
+    {
+        var isStream = response.Content.Headers.ContentType?.MediaType is "text/event-stream";
+        return new(response, Check(await Answer.ReadAsync(response, withBody: !isStream)));
+    }
+
     /// <summary>The lines up to the next empty one; none at the end of the stream.</summary>
     public async Task<IReadOnlyList<string>> NextAsync()
     {
         var lines = new List<string>();
-        while (await reader.ReadLineAsync().WaitAsync(ClusterFixture.Patience) is { Length: > 0 } line)
+        string? line;
+        while ((line = await reader.ReadLineAsync().WaitAsync(ClusterFixture.Patience)) is { Length: > 0 })
         {
             lines.Add(line);
         }
 
+        Check(Head with { Body = line is null ? "" : $"{string.Join('\n', lines)}\n\n" });
         return lines;
     }
 
@@ -39,6 +59,8 @@ internal sealed class EventStream(HttpResponseMessage response) : IDisposable
         var list = JsonDocument.Parse(lines[2]["data: ".Length..]).RootElement;
         return (lines[1]["id: ".Length..], [.. list.EnumerateArray().Select(operation => operation.GetProperty("operationId").GetString())]);
     }
+
+    private static Answer Check(Answer answer) => ApiDocument.Check("GET", "/v2/users/A1/operations/events", answer);
 
     public void Dispose()
     {

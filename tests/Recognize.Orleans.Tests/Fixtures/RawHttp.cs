@@ -26,8 +26,15 @@ internal static class RawHttp
         return [.. Encoding.Latin1.GetBytes(head.Append("\r\n").ToString()), .. body ?? []];
     }
 
+    /// <summary>Sends one request to the API, on a connection of its own.</summary>
+    public static async Task<Answer> SendAsync(Uri api, byte[] request)
+    {
+        var line = Encoding.Latin1.GetString(request, 0, request.AsSpan().IndexOf("\r\n"u8)).Split(' ');
+        return ApiDocument.Check(line[0], line[1], await ExchangeAsync(api, request));
+    }
+
     /// <summary>Sends one request on a connection of its own and reads the answer to the end of the connection.</summary>
-    public static async Task<Answer> SendAsync(Uri server, byte[] request)
+    public static async Task<Answer> ExchangeAsync(Uri server, byte[] request)
     {
         using var timeout = new CancellationTokenSource(ServiceProcess.Patience);
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);

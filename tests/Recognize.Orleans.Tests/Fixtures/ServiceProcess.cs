@@ -41,7 +41,7 @@ internal sealed class ServiceProcess : IAsyncDisposable
         Configure(start.Environment, database, settings);
         process = Process.Start(start)!;
         finished = Task.WhenAll(ReadAsync(process.StandardOutput), ReadAsync(process.StandardError));
-        Api = new HttpClient { BaseAddress = ApiUrl, Timeout = Patience };
+        Api = new HttpClient(new DocumentedAnswers { InnerHandler = new SocketsHttpHandler() }) { BaseAddress = ApiUrl, Timeout = Patience };
         Api.DefaultRequestHeaders.Add("X-Api-Key", Key);
         Management = new HttpClient { BaseAddress = new($"http://127.0.0.1:{ManagementPort}"), Timeout = Patience };
     }

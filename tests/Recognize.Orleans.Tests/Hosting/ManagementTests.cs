@@ -67,7 +67,7 @@ public sealed class ManagementTests(SqliteService fixture)
     [InlineData("/health/live")]
     [InlineData("/health/ready")]
     public async Task On_loopback_a_probe_that_names_no_host_is_answered(string path) =>
-        (await RawHttp.SendAsync(fixture.Service.Management, Encoding.ASCII.GetBytes($"GET {path} HTTP/1.0\r\n\r\n"))).ShouldBe(200);
+        (await RawHttp.ExchangeAsync(fixture.Service.Management, Encoding.ASCII.GetBytes($"GET {path} HTTP/1.0\r\n\r\n"))).ShouldBe(200);
 
     [Theory]
     [InlineData("/health/live", "live")]
@@ -76,7 +76,7 @@ public sealed class ManagementTests(SqliteService fixture)
     public async Task A_head_is_answered_like_a_get_without_the_body(string path, string start)
     {
         var got = (await Management(fixture.Service, path)).ShouldBe(200);
-        var asked = await RawHttp.SendAsync(fixture.Service.Management, RawHttp.Request("HEAD", path, [("Host", fixture.Service.Management.Authority)]));
+        var asked = await RawHttp.ExchangeAsync(fixture.Service.Management, RawHttp.Request("HEAD", path, [("Host", fixture.Service.Management.Authority)]));
 
         Assert.StartsWith(start, got.Body, StringComparison.OrdinalIgnoreCase);
         Assert.Equal((200, "", got["Content-Type"]), (asked.Status, asked.Body, asked["Content-Type"]));
@@ -144,7 +144,7 @@ public sealed class ManagementTests(SqliteService fixture)
     }
 
     private static Task<Answer> Management(TestService service, string path, string? host = null, params (string, string)[] headers) =>
-        RawHttp.SendAsync(service.Management, RawHttp.Request("GET", path, [("Host", host ?? service.Management.Authority), .. headers]));
+        RawHttp.ExchangeAsync(service.Management, RawHttp.Request("GET", path, [("Host", host ?? service.Management.Authority), .. headers]));
 
     private static (string, string) Basic(string credentials) => ("Authorization", $"Basic {Convert.ToBase64String(Encoding.UTF8.GetBytes(credentials))}");
 

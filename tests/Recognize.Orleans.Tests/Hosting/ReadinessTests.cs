@@ -143,5 +143,5 @@ public sealed class ReadinessTests
     }
 
     private static Task<Answer> HealthAsync(TestService service) =>
-        RawHttp.SendAsync(service.Management, RawHttp.Request("GET", "/health/ready", [("Host", service.Management.Authority)]));
+        RawHttp.ExchangeAsync(service.Management, RawHttp.Request("GET", "/health/ready", [("Host", service.Management.Authority)]));
 }

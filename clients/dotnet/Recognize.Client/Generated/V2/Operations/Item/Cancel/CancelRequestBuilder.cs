@@ -45,6 +45,7 @@ namespace Recognize.Client.Api.V2.Operations.Item.Cancel
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 403 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 404 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 406 status code</exception>
+        /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 408 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 409 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 413 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 415 status code</exception>
@@ -69,6 +70,7 @@ namespace Recognize.Client.Api.V2.Operations.Item.Cancel
                 { "403", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "404", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "406", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
+                { "408", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "409", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "413", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "415", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },

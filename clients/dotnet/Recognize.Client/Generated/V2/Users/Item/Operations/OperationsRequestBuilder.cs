@@ -53,7 +53,6 @@ namespace Recognize.Client.Api.V2.Users.Item.Operations
         /// <param name="requestConfiguration">Configuration for the request such as headers, query parameters, and middleware options.</param>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 400 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 401 status code</exception>
-        /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 403 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 406 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 429 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 500 status code</exception>
@@ -72,7 +71,6 @@ namespace Recognize.Client.Api.V2.Users.Item.Operations
             {
                 { "400", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "401", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
-                { "403", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "406", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "429", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "500", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
@@ -91,6 +89,7 @@ namespace Recognize.Client.Api.V2.Users.Item.Operations
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 401 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 403 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 406 status code</exception>
+        /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 408 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 409 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 413 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 415 status code</exception>
@@ -114,6 +113,7 @@ namespace Recognize.Client.Api.V2.Users.Item.Operations
                 { "401", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "403", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "406", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
+                { "408", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "409", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "413", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "415", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },

@@ -41,7 +41,6 @@ namespace Recognize.Client.Api.V2.Users.Item.Operations.Pending
         /// <param name="requestConfiguration">Configuration for the request such as headers, query parameters, and middleware options.</param>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 400 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 401 status code</exception>
-        /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 403 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 406 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 429 status code</exception>
         /// <exception cref="global::Recognize.Client.Api.Models.ProblemBody">When receiving a 500 status code</exception>
@@ -60,7 +59,6 @@ namespace Recognize.Client.Api.V2.Users.Item.Operations.Pending
             {
                 { "400", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "401", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
-                { "403", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "406", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "429", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
                 { "500", global::Recognize.Client.Api.Models.ProblemBody.CreateFromDiscriminatorValue },
