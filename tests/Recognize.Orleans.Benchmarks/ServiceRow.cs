@@ -16,7 +16,7 @@ internal static class ServiceRow
         "GrainIdHash", "GrainIdN0", "GrainIdN1", "GrainTypeHash", "GrainTypeString", "GrainIdExtensionString", "ServiceId", "PayloadBinary", "ModifiedOn", "Version", "OwnerKey",
     ];
 
-    private static readonly StateSerializer Serializer = new(StateJson.Stored);
+    private static readonly StateSerializer Serializer = new(StateJson.Default);
 
     public static GrainId GrainOf(string operationId) => GrainId.Create("recognize.operation", $"op/{Customer}/{operationId}/");
 

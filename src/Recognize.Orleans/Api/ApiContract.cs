@@ -58,7 +58,7 @@ internal static class ApiContract
     }
 
     /// <summary>Gives a route its name, its scope and the checks that run before its handler.</summary>
-    public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scopes anyOf, string answers = JsonType, bool bodyIsOptional = false) =>
+    public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scope[] anyOf, string answers = JsonType, bool bodyIsOptional = false) =>
         route.WithName(call).WithMetadata(new Call(call, anyOf, answers, bodyIsOptional));
 
     /// <summary>
@@ -217,9 +217,9 @@ internal static class ApiContract
     private static IResult? Refusal(HttpContext context, Call call)
     {
         var request = context.Request;
-        if ((context.Features.GetRequiredFeature<ApiKey>().Scopes & call.AnyOf) is Scopes.None)
+        if (!context.Key().Scopes.Overlaps(call.AnyOf))
         {
-            var names = call.AnyOf.ToString().ToLowerInvariant().Replace(", ", "' or '", StringComparison.Ordinal);
+            var names = string.Join("' or '", call.AnyOf.Select(scope => scope.Name));
             return Problem.ScopeMissing.Because($"This call needs a key with the scope '{names}'.");
         }
 
@@ -316,4 +316,4 @@ internal static class ApiContract
 /// <param name="AnyOf">The key must have one of these scopes.</param>
 /// <param name="Answers">The media type of its answers.</param>
 /// <param name="BodyIsOptional">Whether it can be called without a body, unlike other routes with its method.</param>
-internal sealed record Call(string Name, Scopes AnyOf, string Answers, bool BodyIsOptional);
+internal sealed record Call(string Name, Scope[] AnyOf, string Answers, bool BodyIsOptional);

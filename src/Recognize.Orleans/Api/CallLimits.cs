@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Threading.RateLimiting;
 using Microsoft.AspNetCore.Http.Features;
 using Recognize.Orleans.Customers;
-using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Api;
 
@@ -13,11 +12,9 @@ namespace Recognize.Orleans.Api;
 /// </summary>
 // The rate limiting middleware of ASP.NET Core holds a permit until the request ends, so a client that waits would hold
 // one for a minute.
-internal sealed class CallLimits(Settings settings, ApiMetrics metrics, TimeProvider clock) : IDisposable
+internal sealed class CallLimits(CallSettings limits, ApiMetrics metrics, TimeProvider clock) : IDisposable
 {
     private static readonly TimeSpan LongestQueueTime = TimeSpan.FromSeconds(1);
-
-    private readonly CallSettings limits = settings.Calls;
 
     // Customers are a closed set, so a limiter is never removed. A PartitionedRateLimiter disposes an idle one that a
     // call may just have looked up.

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Recognize.Orleans.Customers;
-using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Api;
 
@@ -20,12 +19,12 @@ internal sealed class FrontEndWaits : IChangeObserver, IDisposable
     private readonly Lazy<IChangeObserver> self;
     private int count;
 
-    public FrontEndWaits(IGrainFactory grains, CustomerDirectory customers, Settings settings, ApiMetrics metrics, TimeProvider clock)
+    public FrontEndWaits(IGrainFactory grains, CustomerDirectory customers, WaitSettings limits, ApiMetrics metrics, TimeProvider clock)
     {
         this.grains = grains;
         this.customers = customers;
         this.metrics = metrics;
-        limits = settings.Waits;
+        this.limits = limits;
         Clock = clock;
         self = new(() => grains.CreateObjectReference<IChangeObserver>(this));
         customers.Changed += WakeAll;

@@ -18,6 +18,7 @@ internal static class OpenApi
     /// <param name="withDemo">Whether the page begins with the demo customer's keys.</param>
     public static void MapApiDocument(this IEndpointRouteBuilder app, bool withDemo)
     {
+        var scopes = app.ServiceProvider.GetServices<Scope>().ToList();
         var plain = Read();
         var gzip = Compress(plain);
         var (plainTag, gzipTag) = (TagOf(plain), TagOf(gzip));
@@ -28,14 +29,12 @@ internal static class OpenApi
             (headers.CacheControl, headers.Vary, headers.ContentEncoding) = ("no-cache", HeaderNames.AcceptEncoding, compressed ? "gzip" : default);
             return Results.Bytes(compressed ? gzip : plain, "application/json", entityTag: compressed ? gzipTag : plainTag);
         }).AnswersHead();
-        app.MapScalarApiReference("/docs", options => options
+        app.MapScalarApiReference("/docs", options => scopes.Aggregate(options, (page, scope) => page.AddApiKeyAuthentication(KeyOf(scope), scheme => scheme.Value = withDemo ? scope.DemoKey : null))
             .HideDeveloperTools()
             .DisableMcp()
             .WithTitle("Recognize.Orleans Operations API")
             .AddDocument("v2", routePattern: Path)
             .WithCustomCss(WithoutAdvertisements)
-            .AddApiKeyAuthentication("OperationsKey", scheme => scheme.Value = withDemo ? DemoCustomer.BackendKey : null)
-            .AddApiKeyAuthentication("DecisionsKey", scheme => scheme.Value = withDemo ? DemoCustomer.ApproverKey : null)
             .DisableDefaultFonts()
             .DisableTelemetry()
             .DisableAgent()
@@ -49,6 +48,9 @@ internal static class OpenApi
                 return next(invocation);
             });
     }
+
+    // What the document calls the key of a scope.
+    private static string KeyOf(Scope scope) => $"{char.ToUpperInvariant(scope.Name[0])}{scope.Name[1..]}Key";
 
     private static byte[] Read()
     {

@@ -18,7 +18,7 @@ internal sealed partial class DatabaseMonitor(
     Freshness freshness,
     DatabaseHealth health,
     WriteProbe probe,
-    Settings settings,
+    ClusterSettings settings,
     ILogger<DatabaseMonitor> logger) : BackgroundService
 {
     private static readonly TimeSpan LongestWrite = TimeSpan.FromSeconds(5);
@@ -35,7 +35,7 @@ internal sealed partial class DatabaseMonitor(
         timeout.CancelAfter(Times.LongestDatabaseCheck);
         var hasJoined = silos.CurrentStatus is SiloStatus.Active;
         var sent = clock.GetTimestamp();
-        var look = await database.LookAsync(settings.Cluster.ServiceId, silo, timeout.Token).WaitAsync(timeout.Token);
+        var look = await database.LookAsync(settings.ServiceId, silo, timeout.Token).WaitAsync(timeout.Token);
         clock.Measure(sent, clock.GetTimestamp(), look.Now);
         TellOfTheClock();
         if (WhyClosed(look, hasJoined) is { } reason)
@@ -101,7 +101,7 @@ internal sealed partial class DatabaseMonitor(
     private async Task WriteAsync(CancellationToken stoppingToken)
     {
         // SQLite blocks the calling thread while it waits for other writers.
-        await Task.Run(() => database.RenewClaimAsync(settings.Cluster.ServiceId, silo.ClusterId, clock.GetUtcNow(), stoppingToken), stoppingToken)
+        await Task.Run(() => database.RenewClaimAsync(settings.ServiceId, silo.ClusterId, clock.GetUtcNow(), stoppingToken), stoppingToken)
             .WaitAsync(LongestWrite, stoppingToken);
         if (silos.CurrentStatus is SiloStatus.Active)
         {
@@ -154,7 +154,7 @@ internal sealed partial class DatabaseMonitor(
     {
         if (look.ClusterId is { } owner && owner != silo.ClusterId)
         {
-            return $"The cluster {owner} has taken the service {settings.Cluster.ServiceId} over from the cluster {silo.ClusterId}, of which no sign of life was seen.";
+            return $"The cluster {owner} has taken the service {settings.ServiceId} over from the cluster {silo.ClusterId}, of which no sign of life was seen.";
         }
 
         // A silo that is stopping marks itself dead.

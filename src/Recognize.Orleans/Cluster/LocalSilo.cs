@@ -1,5 +1,4 @@
 using System.Net;
-using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Cluster;
@@ -13,12 +12,12 @@ internal sealed class LocalSilo : ILocalSiloDetails
 {
     private static readonly DateTimeOffset Epoch = new(2022, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
-    public LocalSilo(Settings settings, ServiceClock clock)
+    public LocalSilo(SiloSettings silo, ClusterSettings cluster, ServiceClock clock)
     {
-        Name = settings.Silo.Name;
-        ClusterId = settings.Cluster.ClusterId;
-        SiloAddress = SiloAddress.New(settings.Silo.AdvertisedAddress, settings.Silo.Port, (int)(clock.GetUtcNow() - Epoch).TotalSeconds);
-        GatewayAddress = settings.Silo.GatewayPort == 0 ? null! : SiloAddress.New(settings.Silo.AdvertisedAddress, settings.Silo.GatewayPort, 0);
+        Name = silo.Name;
+        ClusterId = cluster.ClusterId;
+        SiloAddress = SiloAddress.New(silo.AdvertisedAddress, silo.Port, (int)(clock.GetUtcNow() - Epoch).TotalSeconds);
+        GatewayAddress = silo.GatewayPort == 0 ? null! : SiloAddress.New(silo.AdvertisedAddress, silo.GatewayPort, 0);
         Identity = new(ClusterId, SiloAddress.Endpoint.Address.ToString(), SiloAddress.Endpoint.Port, SiloAddress.Generation);
     }
 

@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Orleans.Providers;
 using Orleans.Storage;
 using Recognize.Orleans.Storage;
@@ -38,3 +39,6 @@ internal sealed class WriteProbe(IServiceProvider services, ILocalSiloDetails si
 
 /// <summary>A state without content: only whether it can be written matters.</summary>
 internal sealed record ProbeState;
+
+[JsonSerializable(typeof(ProbeState))]
+internal sealed partial class ProbeJson : JsonSerializerContext;

@@ -1,5 +1,4 @@
 using System.Text.Json.Nodes;
-using Recognize.Orleans.Foundation;
 using Recognize.Orleans.State;
 
 namespace Recognize.Orleans.Customers;
@@ -9,7 +8,7 @@ namespace Recognize.Orleans.Customers;
 /// what to what, and what came of it; it never holds a payload or a key. Off unless <c>Recognize:Audit</c>
 /// is true. An entry is written after the outcome is known and before the caller hears of it.
 /// </summary>
-internal sealed partial class Audit(Settings settings, TimeProvider clock, ILoggerFactory loggers)
+internal sealed partial class Audit(CustomerSettings settings, TimeProvider clock, ILoggerFactory loggers)
 {
     public const string Category = "Recognize.Audit";
 
@@ -73,7 +72,7 @@ internal sealed partial class Audit(Settings settings, TimeProvider clock, ILogg
             ["action"] = action,
             ["customer"] = key.Customer.Name,
             ["key"] = key.Sha256[..ShownOfHash],
-            ["scopes"] = key.Scopes.ToString().ToLowerInvariant(),
+            ["scopes"] = key.ScopeNames,
         };
         foreach (var (member, value) in subject.Where(one => one.Value is not null))
         {

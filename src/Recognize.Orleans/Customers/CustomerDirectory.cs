@@ -2,22 +2,13 @@ using System.Buffers;
 using System.Collections.Frozen;
 using System.Security.Cryptography;
 using System.Text;
-using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Customers;
 
-/// <summary>What a key may do.</summary>
-[Flags]
-internal enum Scopes
-{
-    None = 0,
-
-    /// <summary>Create, list and read operations: the relying party.</summary>
-    Operations = 1,
-
-    /// <summary>See a user's pending operations and report decisions: the approver.</summary>
-    Decisions = 2,
-}
+/// <summary>What a key may do. Features register theirs.</summary>
+/// <param name="Name">Its name in the settings.</param>
+/// <param name="DemoKey">The key of the demo customer that may do this, and nothing else.</param>
+internal sealed record Scope(string Name, string DemoKey);
 
 /// <param name="Name">The configured name in lower case; part of every key of the customer's grains.</param>
 /// <param name="SdkApiKey">The public identifier that answers show as <c>apiKey</c>; not a secret.</param>
@@ -26,7 +17,15 @@ internal sealed record Customer(string Name, string SdkApiKey);
 /// <param name="Customer">Whose key it is.</param>
 /// <param name="Scopes">What it may do.</param>
 /// <param name="Sha256">The configured hash, which distinguishes it from the customer's other keys.</param>
-internal sealed record ApiKey(Customer Customer, Scopes Scopes, string Sha256);
+internal sealed record ApiKey(Customer Customer, IReadOnlySet<Scope> Scopes, string Sha256)
+{
+    /// <summary>Its scopes by name, for logs.</summary>
+    public string ScopeNames => string.Join(", ", Scopes.Select(scope => scope.Name));
+
+    public bool Equals(ApiKey? other) => other is not null && Customer == other.Customer && Sha256 == other.Sha256 && Scopes.SetEquals(other.Scopes);
+
+    public override int GetHashCode() => Sha256.GetHashCode(StringComparison.Ordinal);
+}
 
 /// <summary>
 /// The customers and their keys, from the section <c>Recognize:Customers</c>. A changed file takes effect while the
@@ -42,19 +41,21 @@ internal sealed partial class CustomerDirectory : IDisposable
     private readonly IConfiguration configuration;
     private readonly SettingsFiles files;
     private readonly bool withDemo;
+    private readonly IReadOnlyList<Scope> scopes;
     private readonly Audit audit;
     private readonly ILogger<CustomerDirectory> logger;
     private readonly Lock gate = new();
     private FrozenDictionary<string, ApiKey> keys;
     private string lastReport = "";
 
-    public CustomerDirectory(IConfiguration configuration, SettingsFiles files, IHostEnvironment environment, Settings settings, Audit audit, ILogger<CustomerDirectory> logger)
+    public CustomerDirectory(IConfiguration configuration, SettingsFiles files, CustomerSettings settings, IEnumerable<Scope> scopes, Audit audit, ILogger<CustomerDirectory> logger)
     {
         this.configuration = configuration;
         this.files = files;
         this.audit = audit;
         this.logger = logger;
-        withDemo = DemoCustomer.IsOffered(environment, settings);
+        this.scopes = [.. scopes];
+        withDemo = settings.WithDemo;
         keys = FrozenDictionary<string, ApiKey>.Empty;
         files.Changed += Reload;
         Reload();
@@ -80,7 +81,7 @@ internal sealed partial class CustomerDirectory : IDisposable
     public bool IsInForce(ApiKey key) => Volatile.Read(ref keys).TryGetValue(key.Sha256, out var found) && found == key;
 
     /// <summary>Reads the section. Every error is added as a sentence that names the setting, never a key.</summary>
-    public static FrozenDictionary<string, ApiKey> Read(IConfiguration configuration, bool withDemo, ICollection<string> errors)
+    public static FrozenDictionary<string, ApiKey> Read(IConfiguration configuration, bool withDemo, IReadOnlyCollection<Scope> scopes, ICollection<string> errors)
     {
         var keys = new Dictionary<string, ApiKey>(StringComparer.Ordinal);
         var sdkApiKeys = new HashSet<string>(StringComparer.Ordinal);
@@ -88,7 +89,7 @@ internal sealed partial class CustomerDirectory : IDisposable
         var customers = section.GetChildren().ToList();
         if (withDemo)
         {
-            DemoCustomer.AddTo(keys, sdkApiKeys);
+            DemoCustomer.AddTo(keys, sdkApiKeys, scopes);
         }
         else if (customers.Count == 0)
         {
@@ -128,7 +129,7 @@ internal sealed partial class CustomerDirectory : IDisposable
 
             foreach (var key in configured)
             {
-                ReadKey(key, new Customer(name, sdkApiKey ?? ""), keys, withDemo, errors);
+                ReadKey(key, new Customer(name, sdkApiKey ?? ""), keys, withDemo, scopes, errors);
             }
         }
 
@@ -144,29 +145,26 @@ internal sealed partial class CustomerDirectory : IDisposable
 
     public void Dispose() => files.Changed -= Reload;
 
-    private static void ReadKey(IConfigurationSection key, Customer customer, Dictionary<string, ApiKey> keys, bool withDemo, ICollection<string> errors)
+    private static void ReadKey(IConfigurationSection key, Customer customer, Dictionary<string, ApiKey> keys, bool withDemo, IReadOnlyCollection<Scope> known, ICollection<string> errors)
     {
         RefuseUnknown(key, ["Sha256", "Scopes"], errors);
-        var scopes = Scopes.None;
-        foreach (var scope in key.GetSection("Scopes").GetChildren())
+        var scopes = new HashSet<Scope>();
+        var names = string.Join(" or ", known.Select(scope => $"'{scope.Name}'"));
+        foreach (var entry in key.GetSection("Scopes").GetChildren())
         {
-            switch (scope.Value)
+            if (known.FirstOrDefault(scope => scope.Name == entry.Value) is { } scope)
             {
-                case "operations":
-                    scopes |= Scopes.Operations;
-                    break;
-                case "decisions":
-                    scopes |= Scopes.Decisions;
-                    break;
-                default:
-                    errors.Add($"{scope.Path} must be 'operations' or 'decisions'.");
-                    break;
+                scopes.Add(scope);
+            }
+            else
+            {
+                errors.Add($"{entry.Path} must be {names}.");
             }
         }
 
-        if (scopes is Scopes.None)
+        if (scopes.Count == 0)
         {
-            errors.Add($"{key.Path}:Scopes must hold 'operations', 'decisions' or both.");
+            errors.Add($"{key.Path}:Scopes must hold {names}, or several of them.");
         }
 
         var hash = key["Sha256"] ?? "";
@@ -174,7 +172,7 @@ internal sealed partial class CustomerDirectory : IDisposable
         {
             errors.Add($"{key.Path}:Sha256 must be the SHA-256 of the key as {SHA256.HashSizeInBytes * 2} lower-case hexadecimal digits.");
         }
-        else if (!withDemo && DemoCustomer.IsDemoKey(hash))
+        else if (!withDemo && DemoCustomer.IsDemoKey(hash, known))
         {
             errors.Add($"{key.Path}:Sha256 is that of a demo key, which everybody knows.");
         }
@@ -198,7 +196,7 @@ internal sealed partial class CustomerDirectory : IDisposable
         lock (gate)
         {
             var errors = new List<string>();
-            var next = Read(configuration, withDemo, errors);
+            var next = Read(configuration, withDemo, scopes, errors);
             var report = string.Join(" ", files.Faults.Concat(errors));
             if (errors.Count == 0)
             {

@@ -1,5 +1,3 @@
-using Recognize.Orleans.Foundation;
-
 namespace Recognize.Orleans.Customers;
 
 /// <summary>
@@ -12,25 +10,18 @@ internal static class DemoCustomer
 
     public const string SdkApiKey = "demo-sdk-key";
 
-    /// <summary>Creates, lists and reads.</summary>
-    public const string BackendKey = "demo-backend-key";
+    public static bool IsOffered(IHostEnvironment environment, bool isLocalOnly) => environment.IsDevelopment() && isLocalOnly;
 
-    /// <summary>Lists and decides.</summary>
-    public const string ApproverKey = "demo-approver-key";
+    public static bool IsDemoKey(string sha256, IEnumerable<Scope> scopes) => scopes.Any(scope => sha256 == CustomerDirectory.HashOf(scope.DemoKey));
 
-    public static bool IsOffered(IHostEnvironment environment, Settings settings) =>
-        environment.IsDevelopment() && settings.IsLocalOnly;
-
-    public static bool IsDemoKey(string sha256) => sha256 == CustomerDirectory.HashOf(BackendKey) || sha256 == CustomerDirectory.HashOf(ApproverKey);
-
-    public static void AddTo(IDictionary<string, ApiKey> keys, ISet<string> sdkApiKeys)
+    public static void AddTo(IDictionary<string, ApiKey> keys, ISet<string> sdkApiKeys, IEnumerable<Scope> scopes)
     {
         var customer = new Customer(Name, SdkApiKey);
         sdkApiKeys.Add(SdkApiKey);
-        foreach (var (key, scopes) in new[] { (BackendKey, Scopes.Operations), (ApproverKey, Scopes.Decisions) })
+        foreach (var scope in scopes)
         {
-            var hash = CustomerDirectory.HashOf(key);
-            keys.Add(hash, new(customer, scopes, hash));
+            var hash = CustomerDirectory.HashOf(scope.DemoKey);
+            keys.Add(hash, new(customer, new HashSet<Scope> { scope }, hash));
         }
     }
 }

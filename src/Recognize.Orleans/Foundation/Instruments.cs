@@ -17,7 +17,7 @@ internal static class Instruments
     public static Meter Recognize(this IMeterFactory meters) => meters.Create(MeterName);
 
     /// <summary>A gauge that is absent while its value is null.</summary>
-    public static void Observe<T>(this Meter meter, string name, string unit, string description, Func<T?> value)
+    public static Instrument Observe<T>(this Meter meter, string name, string unit, string description, Func<T?> value)
         where T : struct => meter.CreateObservableGauge(name, IEnumerable<Measurement<T>> () => value() is { } known ? [new(known)] : [], unit, description);
 }
 

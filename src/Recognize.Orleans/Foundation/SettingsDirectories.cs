@@ -16,9 +16,9 @@ internal static class SettingsDirectories
     private const string Key = "Recognize:SettingsDirectories";
 
     /// <summary>Adds an error for each folder that does not exist.</summary>
-    public static void Check(SettingsReader reader, string contentRoot)
+    public static void Check(SettingsReader reader)
     {
-        foreach (var directory in Split(reader.Text(Key), contentRoot).Where(directory => !Directory.Exists(directory)))
+        foreach (var directory in Split(reader.Text(Key), reader.ContentRoot).Where(directory => !Directory.Exists(directory)))
         {
             reader.AddError($"{Key} must be folders separated by ';'; {directory} does not exist.");
         }

@@ -4,9 +4,19 @@ using System.Net;
 namespace Recognize.Orleans.Foundation;
 
 /// <summary>Reads settings one by one, so that all errors are found at once.</summary>
-internal sealed class SettingsReader(IConfiguration configuration, ICollection<string> errors)
+/// <param name="configuration">The configuration to read.</param>
+/// <param name="contentRoot">The folder of the settings files, where relative paths start.</param>
+internal sealed class SettingsReader(IConfiguration configuration, string contentRoot)
 {
+    private readonly List<string> errors = [];
     private readonly Dictionary<string, string?> defaults = new(StringComparer.OrdinalIgnoreCase);
+
+    public IConfiguration Configuration => configuration;
+
+    public string ContentRoot => contentRoot;
+
+    /// <summary>A sentence for each error so far.</summary>
+    public IReadOnlyCollection<string> Errors => errors;
 
     /// <summary>Every setting that was read, and its default; null: it has none.</summary>
     public IReadOnlyDictionary<string, string?> Defaults => defaults;

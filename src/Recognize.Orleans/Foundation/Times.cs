@@ -50,14 +50,6 @@ internal static class Times
     /// <summary>How long a front end retries a call that met a lost activation.</summary>
     public static readonly TimeSpan Retries = TimeSpan.FromSeconds(5);
 
-    /// <summary>How long after an operation has ended some grains may not know it yet.</summary>
-    public static readonly TimeSpan RecentEnd = TimeSpan.FromMinutes(1);
-
-    /// <summary>How long a user's grain replays the create of its newest operation from memory.</summary>
-    public static readonly TimeSpan Replay = TimeSpan.FromMinutes(10);
-
-    /// <summary>The shortest retention of ended operations that can be set.</summary>
-    public static readonly TimeSpan ShortestRetention = TimeSpan.FromHours(1);
 
     /// <summary>How often a silo writes its heartbeat into the membership table.</summary>
     public static readonly TimeSpan SignOfLife = TimeSpan.FromSeconds(5);

@@ -1,5 +1,3 @@
-using Recognize.Orleans.Foundation;
-
 namespace Recognize.Orleans.Hosting;
 
 /// <summary>

@@ -5,6 +5,7 @@ using Recognize.Orleans.Api;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting.Stopping;
+using Recognize.Orleans.Operations;
 using Recognize.Orleans.Storage.Sqlite;
 
 namespace Recognize.Orleans.Hosting;
@@ -65,10 +66,10 @@ internal sealed partial class Lifecycle(
             Log.OpenToOthers(logger, string.Join(' ', open));
         }
 
-        if (DemoCustomer.IsOffered(environment, settings))
+        if (DemoCustomer.IsOffered(environment, settings.IsLocalOnly))
         {
             var url = api.Split(' ')[0];
-            Log.Demo(logger, DemoCustomer.ApproverKey, $"curl -X POST {url}/v2/users/A1B2C3D4E5F6/operations -H 'X-Api-Key: {DemoCustomer.BackendKey}' -H 'Content-Type: application/json' -d '{{\"operationId\":\"txn-1\"}}'");
+            Log.Demo(logger, OperationScopes.Decisions.DemoKey, $"curl -X POST {url}/v2/users/A1B2C3D4E5F6/operations -H 'X-Api-Key: {OperationScopes.Operations.DemoKey}' -H 'Content-Type: application/json' -d '{{\"operationId\":\"txn-1\"}}'");
         }
 
         return Task.CompletedTask;

@@ -6,9 +6,6 @@ using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting.Stopping;
-using Recognize.Orleans.Operations;
-using Recognize.Orleans.Operations.Pending;
-using Recognize.Orleans.Operations.Retention;
 using Recognize.Orleans.Storage;
 
 namespace Recognize.Orleans.Hosting;
@@ -69,9 +66,12 @@ internal static class ServiceHost
         var builder = NewBuilder(args);
         configure?.Invoke(builder);
 
-        var errors = new List<string>();
-        var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, errors);
-        CustomerDirectory.Read(builder.Configuration, DemoCustomer.IsOffered(builder.Environment, settings), errors);
+        var reader = new SettingsReader(builder.Configuration, builder.Environment.ContentRootPath);
+        var settings = Settings.Read(reader);
+        var clock = new ServiceClock();
+        AddServices(builder, settings, reader, clock);
+        var errors = new List<string>(reader.Errors);
+        CustomerDirectory.Read(builder.Configuration, DemoCustomer.IsOffered(builder.Environment, settings.IsLocalOnly), builder.Services.Scopes(), errors);
         errors.AddRange(Ports.ErrorsIn(settings));
         if (await CertificateCheck.ErrorInAsync(builder, settings) is { } unusable)
         {
@@ -80,9 +80,8 @@ internal static class ServiceHost
 
         StartRefusedException.ThrowIfAny(errors);
 
-        var clock = new ServiceClock();
         var database = await OpenDatabaseAsync(settings, clock);
-        AddServices(builder, settings, database, clock);
+        builder.Services.AddSingleton(_ => database);
         var app = builder.Build();
 
         // The container disposes only what it has handed out, and the lock of a SQLite file must end with the service.
@@ -115,11 +114,12 @@ internal static class ServiceHost
         }
     }
 
-    private static void AddServices(WebApplicationBuilder builder, Settings settings, OpenDatabase database, ServiceClock clock)
+    private static void AddServices(WebApplicationBuilder builder, Settings settings, SettingsReader reader, ServiceClock clock)
     {
         var services = builder.Services;
-        services.AddRecognizeGrains(settings);
-        services.AddSingleton(_ => database);
+        services.AddSingleton(settings);
+        services.AddSingleton(settings.Silo);
+        services.AddSingleton(settings.Cluster);
         services.AddSingleton(provider => provider.GetRequiredService<OpenDatabase>().Database);
         services.AddSingleton(clock);
         services.TryAddSingleton<TimeProvider>(clock);
@@ -131,43 +131,25 @@ internal static class ServiceHost
 
         // Before the silo, so that it also monitors the database while the silo joins and leaves.
         services.AddHostedService(provider => provider.GetRequiredService<DatabaseMonitor>());
-        services.AddSingleton<SettingsFiles>();
-        services.AddHostedService(provider => provider.GetRequiredService<SettingsFiles>());
-        services.AddSingleton<Audit>();
-        services.AddSingleton<CustomerDirectory>();
-        services.AddSingleton<ApiMetrics>();
-        services.AddSingleton<IAlertedCounters>(provider => provider.GetRequiredService<ApiMetrics>());
-        services.AddSingleton<CallLimits>();
-        services.AddSingleton<UnreadBytes>();
-        services.AddSingleton<FrontEndWaits>();
-        services.AddSingleton<PendingLists>();
-        services.AddExceptionHandler<ExceptionAnswers.Handler>();
         services.AddManagement();
         services.AddTelemetry(settings);
         services.AddDraining();
         services.AddHostedService<Lifecycle>();
+
         // The most specific filter, and the last: whoever asks for an audit log has one, whatever levels the rest has.
         builder.Logging.AddFilter(Audit.Category, LogLevel.Information).AddFilter<ConsoleLoggerProvider>(Audit.Category, LogLevel.Information);
         services.Configure<HostOptions>(options => options.ShutdownTimeout = ServiceStop.LongestOf(settings));
         builder.Host.UseOrleans(silo =>
         {
-            silo.AddRecognize(settings, database.Database);
+            silo.AddRecognize(settings);
             if (settings.Telemetry.Endpoint is not null)
             {
                 silo.AddActivityPropagation();
             }
         });
 
-        // After the silo, which knows its cluster once it has joined.
-        if (settings.Management.ServesMetrics || settings.Telemetry.Endpoint is not null)
-        {
-            services.AddHostedService<PendingCount>();
-        }
-
-        if (settings.Operations.Retention is not null)
-        {
-            services.AddHostedService<RetentionSweeps>();
-        }
+        // After the silo: what features do in the background begins when it has joined.
+        services.AddFeatures(reader, DemoCustomer.IsOffered(builder.Environment, settings.IsLocalOnly));
 
         // The URLs already include the ports that the container image sets. Given both, the server would log a warning.
         builder.WebHost.UseSetting(WebHostDefaults.HttpPortsKey, "").UseSetting(WebHostDefaults.HttpsPortsKey, "");
@@ -195,10 +177,8 @@ internal static class ServiceHost
         app.UseRouting();
         app.UseCalls();
 
-        var v2 = app.MapGroup("/v2").AnswersHead();
-        ActivatorUtilities.CreateInstance<OperationEndpoints>(app.Services).Map(v2);
-        ActivatorUtilities.CreateInstance<UserEndpoints>(app.Services).Map(v2);
-        app.MapApiDocument(withDemo: DemoCustomer.IsOffered(app.Environment, settings));
+        app.MapGroup("/v2").AnswersHead().MapFeatures();
+        app.MapApiDocument(withDemo: DemoCustomer.IsOffered(app.Environment, settings.IsLocalOnly));
     }
 
     private static async Task<OpenDatabase> OpenDatabaseAsync(Settings settings, ServiceClock clock)
@@ -274,9 +254,9 @@ internal static class ServiceHost
     public static Settings ReadSettings(string[] args)
     {
         var builder = NewBuilder(args);
-        var errors = new List<string>();
-        var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, errors);
-        StartRefusedException.ThrowIfAny(errors);
+        var reader = new SettingsReader(builder.Configuration, builder.Environment.ContentRootPath);
+        var (settings, _) = Features.ReadSettings(reader);
+        StartRefusedException.ThrowIfAny(reader.Errors);
         return settings;
     }
 }

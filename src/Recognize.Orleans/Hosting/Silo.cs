@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text.Json.Serialization.Metadata;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using Orleans.Configuration;
@@ -10,7 +11,6 @@ using Orleans.Storage;
 using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting.Stopping;
-using Recognize.Orleans.Operations;
 using Recognize.Orleans.State;
 using Recognize.Orleans.Storage;
 
@@ -19,7 +19,7 @@ namespace Recognize.Orleans.Hosting;
 /// <summary>The Orleans silo in this process.</summary>
 internal static class Silo
 {
-    public static ISiloBuilder AddRecognize(this ISiloBuilder silo, Settings settings, Database database)
+    public static ISiloBuilder AddRecognize(this ISiloBuilder silo, Settings settings)
     {
         silo.Configure<ClusterOptions>(options =>
         {
@@ -40,24 +40,24 @@ internal static class Silo
             options.GatewayListeningEndpoint = settings.Silo.GatewayPort == 0 ? null : new(settings.Silo.AdvertisedAddress, settings.Silo.GatewayPort);
         });
 
-        if (database.Engine is StorageEngine.Sqlite)
+        if (settings.Storage.Engine is StorageEngine.Sqlite)
         {
             // There is only one silo, so its membership needs no table.
             silo.UseDevelopmentClustering(new IPEndPoint(settings.Silo.AdvertisedAddress, settings.Silo.Port));
         }
         else
         {
-            silo.UseAdoNetClustering(options =>
+            silo.UseAdoNetClustering(options => options.Configure<Database>((clustering, database) =>
             {
-                options.Invariant = database.Invariant;
-                options.DataSource = database.DataSource;
-            });
+                clustering.Invariant = database.Invariant;
+                clustering.DataSource = database.DataSource;
+            }));
             silo.Services.AddSingleton(services => new LeavingTable(ActivatorUtilities.CreateInstance<AdoNetClusteringTable>(services), services.GetRequiredService<IOptions<ClusterMembershipOptions>>()));
             silo.Services.AddSingleton<IMembershipTable>(services => services.GetRequiredService<LeavingTable>());
             silo.Services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(services => services.GetRequiredService<LeavingTable>());
         }
 
-        silo.AddRecognizeStorage(database, settings.Storage.GroupCommit);
+        silo.AddRecognizeStorage(settings.Storage.GroupCommit);
         silo.Configure<ClusterMembershipOptions>(options =>
         {
             // A killed silo is noticed in under 3 s; the defaults take 12 s. A silo that is frozen, or whose network is
@@ -93,47 +93,38 @@ internal static class Silo
         return silo;
     }
 
-    /// <summary>Registers what the service's grains need.</summary>
-    public static void AddRecognizeGrains(this IServiceCollection services, Settings settings)
-    {
-        services.AddSingleton(settings);
-        services.AddSingleton<StorageMetrics>();
-        services.AddSingleton<OperationMetrics>();
-        services.AddSingleton<IAlertedCounters>(provider => provider.GetRequiredService<OperationMetrics>());
-        services.AddSingleton<OperationNumbers>();
-        services.AddSingleton<UserMigration>();
-
-        // Checked once a minute, which is the default, an activation could stay for twice its age.
-        services.Configure<GrainCollectionOptions>(options => options.CollectionQuantum = TimeSpan.FromSeconds(10));
-    }
-
     /// <summary>
     /// Registers the storage of the grains' state. Both storages read and continue each other's rows.
     /// </summary>
-    public static void AddRecognizeStorage(this ISiloBuilder silo, Database database, bool groupCommit)
+    public static void AddRecognizeStorage(this ISiloBuilder silo, bool groupCommit)
     {
         var services = silo.Services;
         services.AddSingleton<Freshness>();
-        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<StorageFaults>(provider, database));
         services.AddSingleton<DatabaseHealth>();
+        services.AddSingleton<IJsonTypeInfoResolver>(ProbeJson.Default);
+        services.AddSingleton<StateSerializer>();
+        services.AddSingleton<StorageMetrics>();
+        services.AddSingleton<StorageFaults>();
         services.AddSingleton<GroupCommitLimits>();
         services.TryAddSingleton(WriteGuard.None);
-        services.AddSingleton<IRowStore>(provider => new ObservedRowStore(
-            database.CreateRowStore(
-                provider.GetRequiredService<IOptions<ClusterOptions>>().Value.ServiceId,
-                provider.GetService<SiloIdentity>(),
-                provider.GetRequiredService<TimeProvider>()),
-            database.Engine,
-            provider.GetRequiredService<StorageMetrics>()));
+        services.AddSingleton<IRowStore>(provider =>
+        {
+            var database = provider.GetRequiredService<Database>();
+            return new ObservedRowStore(
+                database.CreateRowStore(
+                    provider.GetRequiredService<IOptions<ClusterOptions>>().Value.ServiceId,
+                    provider.GetService<SiloIdentity>(),
+                    provider.GetRequiredService<TimeProvider>()),
+                database.Engine,
+                provider.GetRequiredService<StorageMetrics>());
+        });
         services.AddSingleton<RowReader>();
         services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => provider.GetRequiredService<RowReader>());
-        services.AddSingleton(provider => ActivatorUtilities.CreateInstance<OperationHistory>(provider, database));
-        var serializer = new StateSerializer(StateJson.Stored);
         if (groupCommit)
         {
             services.AddGrainStorage(ProviderConstants.DEFAULT_STORAGE_PROVIDER_NAME, (provider, _) =>
             {
-                var storage = ActivatorUtilities.CreateInstance<GroupCommitStorage>(provider, serializer);
+                var storage = ActivatorUtilities.CreateInstance<GroupCommitStorage>(provider, provider.GetRequiredService<StateSerializer>());
                 provider.GetRequiredService<StorageMetrics>().ObserveQueue(() => storage.Queued);
                 return storage;
             });
@@ -142,17 +133,18 @@ internal static class Silo
         {
             services.AddGrainStorage(
                 ProviderConstants.DEFAULT_STORAGE_PROVIDER_NAME,
-                (provider, name) => new StockStorage(NewStock(provider, name, database, serializer), database, provider.GetRequiredService<StorageFaults>()));
+                (provider, name) => ActivatorUtilities.CreateInstance<StockStorage>(provider, NewStock(provider, name)));
         }
     }
 
-    private static AdoNetGrainStorage NewStock(IServiceProvider services, string name, Database database, StateSerializer serializer)
+    private static AdoNetGrainStorage NewStock(IServiceProvider services, string name)
     {
+        var database = services.GetRequiredService<Database>();
         var options = new AdoNetGrainStorageOptions
         {
             Invariant = database.Invariant,
             DataSource = database.DataSource,
-            GrainStorageSerializer = serializer,
+            GrainStorageSerializer = services.GetRequiredService<StateSerializer>(),
 
             // Only a tombstone that is due is cleared, and such a row holds nothing.
             DeleteStateOnClear = true,

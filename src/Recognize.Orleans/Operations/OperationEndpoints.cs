@@ -12,10 +12,10 @@ internal sealed class OperationEndpoints(IGrainFactory grains, FrontEndWaits wai
 
     public void Map(IEndpointRouteBuilder v2)
     {
-        v2.MapPost("/users/{userId}/operations", CreateAsync).Demands("createOperation", Scopes.Operations);
-        v2.MapGet("/operations/{operationId}", ReadAsync).Demands("getOperation", Scopes.Operations);
-        v2.MapPost("/operations/{operationId}/decision", DecideAsync).Demands("decideOperation", Scopes.Decisions);
-        v2.MapPost("/operations/{operationId}/cancel", CancelAsync).Demands("cancelOperation", Scopes.Operations, bodyIsOptional: true);
+        v2.MapPost("/users/{userId}/operations", CreateAsync).Demands("createOperation", [OperationScopes.Operations]);
+        v2.MapGet("/operations/{operationId}", ReadAsync).Demands("getOperation", [OperationScopes.Operations]);
+        v2.MapPost("/operations/{operationId}/decision", DecideAsync).Demands("decideOperation", [OperationScopes.Decisions]);
+        v2.MapPost("/operations/{operationId}/cancel", CancelAsync).Demands("cancelOperation", [OperationScopes.Operations], bodyIsOptional: true);
     }
 
     private async Task<IResult> CreateAsync(string userId, HttpContext context)

@@ -3,7 +3,6 @@ using Orleans.Placement;
 using Orleans.Storage;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Cluster;
-using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations.Retention;
 using Recognize.Orleans.State;
 
@@ -18,7 +17,7 @@ namespace Recognize.Orleans.Operations;
 internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWatchedGrain, IRemovableGrain
 {
     private readonly StoredState<OperationState> state;
-    private readonly Settings settings;
+    private readonly OperationSettings settings;
     private readonly OperationMetrics metrics;
     private readonly TimeProvider clock;
     private readonly Watchers watchers = new();
@@ -28,7 +27,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     private Task expiring = Task.CompletedTask;
     private bool isEndTold;
 
-    public OperationGrain(IGrainStorage storage, Freshness freshness, Settings settings, OperationMetrics metrics, TimeProvider clock)
+    public OperationGrain(IGrainStorage storage, Freshness freshness, OperationSettings settings, OperationMetrics metrics, TimeProvider clock)
     {
         state = new(this.GetGrainId(), storage, OperationState.Name, IsFinal, freshness);
         this.settings = settings;
@@ -78,7 +77,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
 
     public async Task RemoveAsync()
     {
-        if (settings.Operations.Retention is { } retention && ServiceClock.MaySweepBy(clock))
+        if (settings.Retention is { } retention && ServiceClock.MaySweepBy(clock))
         {
             await RemoveIfOldAsync(retention, clock.GetUtcNow());
         }
@@ -103,7 +102,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     // Retention can remove the row through another activation without this one noticing. So an end is final here only
     // until it is old enough to be removed.
     private bool IsFinal(OperationState known) =>
-        known.Status is not OperationStatus.Pending && (settings.Operations.Retention is not { } retention || clock.GetUtcNow() < known.DecidedAt + retention.Operations);
+        known.Status is not OperationStatus.Pending && (settings.Retention is not { } retention || clock.GetUtcNow() < known.DecidedAt + retention.Operations);
 
     private async ValueTask<(GrainState<OperationState> Row, OperationState? Current)> ReadAsync()
     {
@@ -119,7 +118,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
             // Another activation wrote this end, or a write of unknown outcome did: the user's list may not know of it
             // yet.
             isEndTold = true;
-            if (clock.GetUtcNow() - end < Times.RecentEnd)
+            if (clock.GetUtcNow() - end < OperationTimes.RecentEnd)
             {
                 await TellOfEndAsync(current);
             }

@@ -10,15 +10,13 @@ namespace Recognize.Orleans.Operations;
 /// keys by which its row is found, so an operation is in the history, and among the pending ones, from the moment it
 /// exists.
 /// </summary>
-internal sealed partial class OperationHistory(Database database, RowReader reader, IOptions<ClusterOptions> cluster, ILogger<OperationHistory> logger)
+internal sealed partial class OperationHistory(Database database, RowReader reader, IOptions<ClusterOptions> cluster, StateSerializer serializer, ILogger<OperationHistory> logger)
 {
     /// <summary>Appended to a prefix: sorts behind every key that begins with that prefix.</summary>
     public const string End = "~";
 
     // The default limit of pending operations: one read is enough unless that limit is set higher.
     private const int Numbers = 1_000;
-
-    private readonly StateSerializer serializer = new(StateJson.Stored);
 
     /// <summary>
     /// The newest operations before a position in a user's history, newest first. A row that cannot be read is left out

@@ -35,7 +35,7 @@ internal sealed class OperationMetrics : IAlertedCounters
     }
 
     /// <param name="pending">How many operations are pending in the service; null: another silo counts them.</param>
-    public void ObservePending(Func<long?> pending) =>
+    public Instrument ObservePending(Func<long?> pending) =>
         meter.Observe("recognize.pending", "{operation}", "Operations that are pending in the whole service, overdue ones included; told by one of its silos.", pending);
 
     /// <param name="lag">The seconds since everything that was due was removed; null: another silo removes.</param>

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Recognize.Orleans.Cluster;
 using Recognize.Orleans.State;
 
 namespace Recognize.Orleans.Operations;
@@ -105,11 +104,7 @@ internal sealed record NumbersState : IStoredState
     public Dictionary<string, JsonElement>? Unknown { get; set; }
 }
 
-/// <summary>The states that the service stores.</summary>
+/// <summary>The states that are stored.</summary>
 [JsonSerializable(typeof(OperationState))]
 [JsonSerializable(typeof(NumbersState))]
-[JsonSerializable(typeof(ProbeState))]
-internal sealed partial class StateJson : JsonSerializerContext
-{
-    public static StateJson Stored { get; } = new(StateSerializer.Options);
-}
+internal sealed partial class StateJson : JsonSerializerContext;

@@ -63,6 +63,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
     public byte[]? PayloadBase64 { get; init; }
 
     /// <summary>The authentication that is demanded.</summary>
+    [JsonConverter(typeof(CamelCaseEnum<AuthType>))]
     [Id(9)]
     public AuthType? AuthType { get; init; }
 
@@ -84,6 +85,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
     public DateTimeOffset? ExpiresAt { get; init; }
 
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    [JsonConverter(typeof(CamelCaseEnum<OperationStatus>))]
     [Id(14)]
     public OperationStatus Status { get; init; } = OperationStatus.Pending;
 
@@ -96,6 +98,7 @@ internal sealed record OperationState : IStoredState, IIndexedState
     public string? Reason { get; init; }
 
     /// <summary>The authentication that was used.</summary>
+    [JsonConverter(typeof(CamelCaseEnum<AuthType>))]
     [Id(17)]
     public AuthType? DecidedWith { get; init; }
 

@@ -4,7 +4,6 @@ using System.Text;
 using System.Text.Json.Serialization;
 using Microsoft.Extensions.Primitives;
 using Recognize.Orleans.Api;
-using Recognize.Orleans.Customers;
 using Recognize.Orleans.Operations.Pending;
 
 namespace Recognize.Orleans.Operations;
@@ -24,9 +23,9 @@ internal sealed class UserEndpoints(IGrainFactory grains, PendingLists lists, Fr
 
     public void Map(IEndpointRouteBuilder v2)
     {
-        v2.MapGet("/users/{userId}/operations", ListHistoryAsync).Demands("listOperations", Scopes.Operations | Scopes.Decisions);
-        v2.MapGet("/users/{userId}/operations/pending", ListPendingAsync).Demands("listPendingOperations", Scopes.Operations | Scopes.Decisions);
-        v2.MapGet("/users/{userId}/operations/events", StreamPendingAsync).Demands("streamPendingOperations", Scopes.Operations | Scopes.Decisions, answers: EventStream);
+        v2.MapGet("/users/{userId}/operations", ListHistoryAsync).Demands("listOperations", [OperationScopes.Operations, OperationScopes.Decisions]);
+        v2.MapGet("/users/{userId}/operations/pending", ListPendingAsync).Demands("listPendingOperations", [OperationScopes.Operations, OperationScopes.Decisions]);
+        v2.MapGet("/users/{userId}/operations/events", StreamPendingAsync).Demands("streamPendingOperations", [OperationScopes.Operations, OperationScopes.Decisions], answers: EventStream);
     }
 
     private async Task<IResult> ListHistoryAsync(string userId, HttpContext context)

@@ -27,7 +27,8 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
 
     private readonly IGrainStorage storage;
     private readonly OperationNumbers numbers;
-    private readonly Settings settings;
+    private readonly OperationSettings settings;
+    private readonly string nodeName;
     private readonly TimeProvider clock;
     private readonly OperationMetrics metrics;
     private readonly UserMigration migration;
@@ -47,7 +48,8 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         OperationNumbers numbers,
         Freshness freshness,
         UserMigration migration,
-        Settings settings,
+        OperationSettings settings,
+        SiloSettings silo,
         OperationMetrics metrics,
         TimeProvider clock)
     {
@@ -55,10 +57,11 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         this.numbers = numbers;
         this.migration = migration;
         this.settings = settings;
+        nodeName = silo.Name;
         this.metrics = metrics;
         this.clock = clock;
         user = UserKey.Parse(this.GetPrimaryKeyString());
-        pending = new(freshness, settings.Operations.PendingLimit, settings.Operations.PendingBytes);
+        pending = new(freshness, settings.PendingLimit, settings.PendingBytes);
         refresh = new(user, pending, rows, GrainFactory, clock);
         history = new(user, rows, GrainFactory, clock);
     }
@@ -184,7 +187,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     }
 
     // A removed operation leaves its id, and the first version of its row, to another one.
-    private OperationState? Recent(OperationState? made) => made is not null && clock.GetUtcNow() - made.CreatedAt < Times.Replay ? made : null;
+    private OperationState? Recent(OperationState? made) => made is not null && clock.GetUtcNow() - made.CreatedAt < OperationTimes.Replay ? made : null;
 
     private async Task<OperationOutcome> CreateOrReplayAsync(CreateOperation request)
     {
@@ -210,7 +213,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     /// <returns>Null, or the outcome of a create that would exceed a limit.</returns>
     private async ValueTask<OperationOutcome?> ReserveAsync(CreateOperation request)
     {
-        var size = SentBytes.Of(request, hasDeadline: (request.ExpiresIn ?? settings.Operations.Lifetime) is not null);
+        var size = SentBytes.Of(request, hasDeadline: (request.ExpiresIn ?? settings.Lifetime) is not null);
         for (var isStale = pending.IsCountStaleFor(size); ; isStale = pending.IsStale)
         {
             if (isStale)
@@ -255,7 +258,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         // which one activation creates have the same order by time and by number.
         var now = clock.GetUtcNow();
         now = latest is { } last && last.CreatedAt > now ? last.CreatedAt : now;
-        var first = OperationState.Create(user, request, number, settings.Silo.Name, now, settings.Operations.Lifetime);
+        var first = OperationState.Create(user, request, number, nodeName, now, settings.Lifetime);
         try
         {
             await storage.WriteStateAsync(OperationState.Name, GrainFactoryExtensions.GrainIdOf(new(user.Customer, first.OperationId)), new GrainState<OperationState>(first));

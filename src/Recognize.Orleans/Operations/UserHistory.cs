@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Operations;
 
@@ -78,7 +77,7 @@ internal sealed class UserHistory(UserKey user, OperationHistory history, IGrain
     {
         var now = clock.GetUtcNow();
         return state is null ? null
-            : state.IsOverdue(now) || now - state.DecidedAt < Times.RecentEnd ? await grains.GetOperation(new(user.Customer, state.OperationId)).GetAsync()
+            : state.IsOverdue(now) || now - state.DecidedAt < OperationTimes.RecentEnd ? await grains.GetOperation(new(user.Customer, state.OperationId)).GetAsync()
             : state.ToOperation();
     }
 }

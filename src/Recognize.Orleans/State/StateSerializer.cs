@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 using Orleans.Storage;
 using Recognize.Orleans.Storage;
 
@@ -13,32 +14,26 @@ namespace Recognize.Orleans.State;
 /// does not know is kept. A change that an older version would misread raises <see cref="Format"/>, and a silo refuses
 /// a row of a higher format than its own. The schema script of such a version marks older programs as incompatible.
 /// </remarks>
-/// <param name="json">The types that are stored, with <see cref="Options"/>.</param>
-internal sealed class StateSerializer(JsonSerializerContext json) : IGrainStorageSerializer
+/// <param name="types">The types that are stored, of each feature.</param>
+internal sealed class StateSerializer(params IEnumerable<IJsonTypeInfoResolver> types) : IGrainStorageSerializer
 {
     /// <summary>The value of the member <c>v</c> in every row that this version writes.</summary>
     public const int Format = 4;
 
-    /// <summary>How every state is written.</summary>
-    public static JsonSerializerOptions Options => new()
+    private readonly JsonSerializerOptions options = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
-        Converters =
-        {
-            new UtcMilliseconds(),
-            new RowKeysArray(),
-            new JsonStringEnumConverter<OperationStatus>(JsonNamingPolicy.CamelCase, allowIntegerValues: false),
-            new JsonStringEnumConverter<AuthType>(JsonNamingPolicy.CamelCase, allowIntegerValues: false),
-        },
+        Converters = { new UtcMilliseconds(), new RowKeysArray() },
+        TypeInfoResolver = JsonTypeInfoResolver.Combine([.. types]),
     };
 
-    public BinaryData Serialize<T>(T? input) => new(JsonSerializer.SerializeToUtf8Bytes(input, typeof(T), json));
+    public BinaryData Serialize<T>(T? input) => new(JsonSerializer.SerializeToUtf8Bytes(input, options.GetTypeInfo(typeof(T))));
 
     public T? Deserialize<T>(BinaryData input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        return JsonSerializer.Deserialize(input, typeof(T), json) switch
+        return JsonSerializer.Deserialize(input, options.GetTypeInfo(typeof(T))) switch
         {
             IStoredState { Format: > Format and var format } => throw new NotSupportedException($"The row has format {format}; this version reads up to {Format}. Upgrade this silo."),
             T state => state,
@@ -79,6 +74,10 @@ internal sealed class RowKeysArray : JsonConverter<RowKeys>
         writer.WriteEndArray();
     }
 }
+
+/// <summary>The values of an enum by their names in camel case. A number is no name.</summary>
+internal sealed class CamelCaseEnum<T>() : JsonStringEnumConverter<T>(JsonNamingPolicy.CamelCase, allowIntegerValues: false)
+    where T : struct, Enum;
 
 /// <summary>Times of one length, so that they sort as text: <c>2025-05-21T10:30:00.000Z</c>.</summary>
 internal sealed class UtcMilliseconds : JsonConverter<DateTimeOffset>

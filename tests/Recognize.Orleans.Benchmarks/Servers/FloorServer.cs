@@ -23,7 +23,7 @@ internal static class FloorServer
         // It is no silo, so that no membership is asked for.
         var rows = database.CreateRowStore(ServiceRow.ServiceId, silo: null, TimeProvider.System);
         using var reader = new RowReader(rows, faults, limits);
-        using var storage = new GroupCommitStorage(rows, reader, new StateSerializer(StateJson.Stored), faults, limits, WriteGuard.None);
+        using var storage = new GroupCommitStorage(rows, reader, new StateSerializer(StateJson.Default), faults, limits, WriteGuard.None);
         reader.Start();
         storage.Start();
         await BaselineServer.ServeAsync(builder, new FloorStore(storage));

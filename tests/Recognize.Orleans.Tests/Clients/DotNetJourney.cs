@@ -1,9 +1,9 @@
 using Microsoft.Extensions.DependencyInjection;
 using Recognize.Client;
 using Recognize.Client.Api.Models;
-using Recognize.Orleans.Customers;
 using Recognize.Orleans.Fixtures;
 using Xunit;
+using OperationScopes = Recognize.Orleans.Operations.OperationScopes;
 
 namespace Recognize.Orleans.Clients;
 
@@ -23,8 +23,8 @@ internal sealed class DotNetJourney : IClientJourney
     private DotNetJourney(Uri api, string user, string id)
     {
         (this.user, this.id) = (user, id);
-        backendServices = Services(DemoCustomer.BackendKey);
-        approverServices = Services(DemoCustomer.ApproverKey);
+        backendServices = Services(OperationScopes.Operations.DemoKey);
+        approverServices = Services(OperationScopes.Decisions.DemoKey);
         backend = backendServices.GetRequiredService<RecognizeClient>();
         approver = approverServices.GetRequiredService<RecognizeClient>();
         events = approver.FollowPendingAsync(user).GetAsyncEnumerator();

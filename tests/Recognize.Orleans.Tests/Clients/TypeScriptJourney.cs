@@ -1,8 +1,8 @@
 using System.Diagnostics;
 using System.Text.Json;
-using Recognize.Orleans.Customers;
 using Recognize.Orleans.Documents;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Clients;
@@ -32,7 +32,7 @@ internal sealed class TypeScriptJourney : IClientJourney
     public static async Task<IClientJourney> StartAsync(Uri api, string user, string id)
     {
         await SkipUnlessBuiltAsync();
-        var start = new ProcessStartInfo("node", [Repository.PathOf("clients/typescript/test/journey.ts"), api.GetLeftPart(UriPartial.Authority), DemoCustomer.BackendKey, DemoCustomer.ApproverKey, user, id])
+        var start = new ProcessStartInfo("node", [Repository.PathOf("clients/typescript/test/journey.ts"), api.GetLeftPart(UriPartial.Authority), OperationScopes.Operations.DemoKey, OperationScopes.Decisions.DemoKey, user, id])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Configuration;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Customers;
@@ -11,11 +12,11 @@ public sealed class CustomerSettingsTests
     [Fact]
     public void Several_keys_of_a_customer_are_in_force_at_once()
     {
-        var keys = CustomerDirectory.Read(Configuration(), withDemo: false, []);
+        var keys = CustomerDirectory.Read(Configuration(), withDemo: false, TestCustomers.Scopes, []);
 
         var (both, operations) = (TestCustomers.Hash(TestCustomers.AcmeBoth), TestCustomers.Hash(TestCustomers.AcmeOperations));
-        Assert.Equal(new ApiKey(new("acme", TestCustomers.AcmeSdkKey), Scopes.Operations | Scopes.Decisions, both), keys[both]);
-        Assert.Equal(new ApiKey(new("acme", TestCustomers.AcmeSdkKey), Scopes.Operations, operations), keys[operations]);
+        Assert.Equal(new ApiKey(new("acme", TestCustomers.AcmeSdkKey), TestCustomers.Scopes.ToHashSet(), both), keys[both]);
+        Assert.Equal(new ApiKey(new("acme", TestCustomers.AcmeSdkKey), new HashSet<Scope> { OperationScopes.Operations }, operations), keys[operations]);
         Assert.Equal("globex", keys[TestCustomers.Hash(TestCustomers.GlobexBoth)].Customer.Name);
         Assert.Equal(4, keys.Count);
     }
@@ -53,7 +54,7 @@ public sealed class CustomerSettingsTests
     [Fact]
     public void A_key_without_a_scope_is_a_fault() =>
         Assert.Equal(
-            [$"{Acme}:Keys:3:Scopes must hold 'operations', 'decisions' or both."],
+            [$"{Acme}:Keys:3:Scopes must hold 'operations' or 'decisions', or several of them."],
             Faults(($"{Acme}:Keys:3:Sha256", TestCustomers.Hash("new"))));
 
     [Fact]
@@ -65,14 +66,14 @@ public sealed class CustomerSettingsTests
     {
         var faults = new List<string>();
 
-        CustomerDirectory.Read(new ConfigurationBuilder().Build(), withDemo: false, faults);
+        CustomerDirectory.Read(new ConfigurationBuilder().Build(), withDemo: false, TestCustomers.Scopes, faults);
 
         Assert.Contains("Recognize:Customers is empty", Assert.Single(faults), StringComparison.Ordinal);
     }
 
     [Theory]
-    [InlineData(DemoCustomer.BackendKey)]
-    [InlineData(DemoCustomer.ApproverKey)]
+    [InlineData("demo-backend-key")]
+    [InlineData("demo-approver-key")]
     public void A_demo_key_is_refused_outside_development(string key) =>
         Assert.Contains("which everybody knows", Assert.Single(Faults(($"{Acme}:Keys:0:Sha256", TestCustomers.Hash(key)))), StringComparison.Ordinal);
 
@@ -82,8 +83,9 @@ public sealed class CustomerSettingsTests
         var faults = new List<string>();
 
         CustomerDirectory.Read(
-            Configuration(("Recognize:Customers:Demo:SdkApiKey", DemoCustomer.SdkApiKey), ("Recognize:Customers:Demo:Keys:0:Sha256", TestCustomers.Hash(DemoCustomer.BackendKey)), ("Recognize:Customers:Demo:Keys:0:Scopes:0", "operations")),
+            Configuration(("Recognize:Customers:Demo:SdkApiKey", DemoCustomer.SdkApiKey), ("Recognize:Customers:Demo:Keys:0:Sha256", TestCustomers.Hash(OperationScopes.Operations.DemoKey)), ("Recognize:Customers:Demo:Keys:0:Scopes:0", "operations")),
             withDemo: true,
+            TestCustomers.Scopes,
             faults);
 
         Assert.Equal(3, faults.Count);
@@ -92,7 +94,7 @@ public sealed class CustomerSettingsTests
     private static List<string> Faults(params (string Key, string Value)[] changes)
     {
         var faults = new List<string>();
-        CustomerDirectory.Read(Configuration(changes), withDemo: false, faults);
+        CustomerDirectory.Read(Configuration(changes), withDemo: false, TestCustomers.Scopes, faults);
         return faults;
     }
 

@@ -4,10 +4,10 @@ using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.Configuration;
 using Recognize.Orleans.Customers;
+using Recognize.Orleans.Fixtures;
 using Xunit;
 using YamlDotNet.Core;
 using YamlDotNet.Serialization;
-using Settings = Recognize.Orleans.Foundation.Settings;
 
 namespace Recognize.Orleans.Deployment;
 
@@ -53,7 +53,7 @@ public sealed partial class ComposeTests
         var configuration = ConfigurationOf(name, profile);
         var faults = new List<string>();
 
-        var settings = Settings.Read(configuration, "/app", faults);
+        var settings = TestSettings.Read(configuration, "/app", faults);
 
         Assert.Empty(faults);
         Assert.Equal(profile, $"{settings.Storage.Engine}", ignoreCase: true);
@@ -83,7 +83,7 @@ public sealed partial class ComposeTests
     public void The_schema_is_applied_once_by_the_same_image_with_settings_that_exist(string profile, string after, string condition)
     {
         var faults = new List<string>();
-        var settings = Settings.Read(ConfigurationOf("schema", profile), "/app", faults);
+        var settings = TestSettings.Read(ConfigurationOf("schema", profile), "/app", faults);
 
         Assert.Empty(faults);
         Assert.Equal(profile, $"{settings.Storage.Engine}", ignoreCase: true);
@@ -114,7 +114,7 @@ public sealed partial class ComposeTests
     [MemberData(nameof(Silos))]
     public void Operators_reach_a_silo_at_a_loopback_port_of_its_own(string name)
     {
-        var (inside, outside) = (Assert.Single(Settings.Read(ConfigurationOf(name), "/app", []).Management.Urls).Port, Assert.Single(Containers[name].Ports));
+        var (inside, outside) = (Assert.Single(TestSettings.Read(ConfigurationOf(name), "/app", []).Management.Urls).Port, Assert.Single(Containers[name].Ports));
 
         Assert.Matches($@"^127\.0\.0\.1:\d+:{inside}$", outside);
         Assert.Single(Containers.Values.SelectMany(container => container.Ports), outside);
@@ -136,7 +136,7 @@ public sealed partial class ComposeTests
     {
         var faults = new List<string>();
 
-        var keys = CustomerDirectory.Read(new ConfigurationBuilder().AddJsonFile(Path.Combine(Root, "deploy", "settings.example.json")).Build(), withDemo: false, faults);
+        var keys = CustomerDirectory.Read(new ConfigurationBuilder().AddJsonFile(Path.Combine(Root, "deploy", "settings.example.json")).Build(), withDemo: false, TestCustomers.Scopes, faults);
 
         Assert.Empty(faults);
         Assert.Equal(2, keys.Count);
@@ -193,7 +193,7 @@ public sealed partial class ComposeTests
     public void The_balancer_closes_idle_connections_before_a_silo_that_stops_does(string name) =>
         Assert.True(
             TimeSpan.FromSeconds(int.Parse(KeepaliveTimeout().Match(Balancer).Groups[1].Value, CultureInfo.InvariantCulture))
-            < Settings.Read(ConfigurationOf(name), "/app", []).Silo.DrainDelay);
+            < TestSettings.Read(ConfigurationOf(name), "/app", []).Silo.DrainDelay);
 
     // A create that is sent twice is answered 409 although it was stored.
     [Fact]

@@ -1,9 +1,9 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Microsoft.Extensions.Configuration;
+using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Xunit;
-using Settings = Recognize.Orleans.Foundation.Settings;
 
 namespace Recognize.Orleans.Deployment;
 
@@ -19,7 +19,7 @@ public sealed class KubernetesTests
     {
         var faults = new List<string>();
 
-        var settings = Settings.Read(ConfigurationOf(Manifests.Silos), "/app", faults);
+        var settings = TestSettings.Read(ConfigurationOf(Manifests.Silos), "/app", faults);
 
         Assert.Empty(faults);
         Assert.Equal(StorageEngine.PostgreSql, settings.Storage.Engine);
@@ -37,7 +37,7 @@ public sealed class KubernetesTests
     {
         var faults = new List<string>();
 
-        var settings = Settings.Read(ConfigurationOf(Manifests.Schema), "/app", faults);
+        var settings = TestSettings.Read(ConfigurationOf(Manifests.Schema), "/app", faults);
 
         Assert.Empty(faults);
         Assert.Equal(StorageEngine.PostgreSql, settings.Storage.Engine);
@@ -98,7 +98,7 @@ public sealed class KubernetesTests
     {
         var grace = TimeSpan.FromSeconds(int.Parse($"{Manifests.Pod(Manifests.Silos)["terminationGracePeriodSeconds"]}", CultureInfo.InvariantCulture));
 
-        Assert.True(grace > Settings.Read(ConfigurationOf(Manifests.Silos), "/app", []).Silo.DrainDelay + TimeSpan.FromSeconds(30));
+        Assert.True(grace > TestSettings.Read(ConfigurationOf(Manifests.Silos), "/app", []).Silo.DrainDelay + TimeSpan.FromSeconds(30));
     }
 
     [Theory]

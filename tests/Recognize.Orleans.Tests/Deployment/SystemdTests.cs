@@ -1,11 +1,10 @@
 using System.Globalization;
 using Microsoft.Extensions.Configuration;
 using Recognize.Orleans.Documents;
+using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting.CommandLine;
 using Xunit;
-
-using Settings = Recognize.Orleans.Foundation.Settings;
 
 namespace Recognize.Orleans.Deployment;
 
@@ -28,7 +27,7 @@ public sealed class SystemdTests
         var settings = Variables.Where(variable => !variable.Key.StartsWith("OTEL_", StringComparison.Ordinal) && !variable.Key.StartsWith("DOTNET_", StringComparison.Ordinal))
             .Select(variable => KeyValuePair.Create(variable.Key.Replace("__", ":", StringComparison.Ordinal).Replace("ASPNETCORE_", "", StringComparison.Ordinal), (string?)variable.Value));
 
-        var read = Settings.Read(
+        var read = TestSettings.Read(
             new ConfigurationBuilder().AddInMemoryCollection(settings).AddInMemoryCollection([new("Recognize:SettingsDirectories", null), new("ConnectionStrings:Recognize", "Host=db;Database=recognize")]).Build(),
             "/opt/recognize",
             faults);
@@ -51,7 +50,7 @@ public sealed class SystemdTests
     {
         var patience = TimeSpan.FromSeconds(int.Parse(Unit["TimeoutStopSec"].Single(), CultureInfo.InvariantCulture));
 
-        Assert.True(patience > Settings.Read(new ConfigurationBuilder().Build(), "/opt/recognize", []).Silo.DrainDelay + TimeSpan.FromSeconds(30));
+        Assert.True(patience > TestSettings.Read(new ConfigurationBuilder().Build(), "/opt/recognize", []).Silo.DrainDelay + TimeSpan.FromSeconds(30));
         Assert.Equal("SIGTERM", Unit["KillSignal"].Single());
     }
 

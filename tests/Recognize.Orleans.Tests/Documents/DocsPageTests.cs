@@ -1,5 +1,5 @@
-using Recognize.Orleans.Customers;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Documents;
@@ -13,7 +13,7 @@ public sealed class DocsPageTests(ExampleTests.DevelopmentService fixture) : ICl
 
         var page = (await newcomer.GetAsync("/docs/")).ShouldBe(200).Body;
 
-        Assert.Matches($$""""OperationsKey":{[^}]*"value":"{{DemoCustomer.BackendKey}}"""", page);
-        Assert.Matches($$""""DecisionsKey":{[^}]*"value":"{{DemoCustomer.ApproverKey}}"""", page);
+        Assert.Matches($$""""OperationsKey":{[^}]*"value":"{{OperationScopes.Operations.DemoKey}}"""", page);
+        Assert.Matches($$""""DecisionsKey":{[^}]*"value":"{{OperationScopes.Decisions.DemoKey}}"""", page);
     }
 }

@@ -1,6 +1,6 @@
-using Recognize.Orleans.Customers;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Documents;
@@ -22,7 +22,7 @@ public sealed class ExampleTests(ExampleTests.DevelopmentService fixture) : ICla
     [InlineData("dotnet", "relying-party.cs", "deny", "denied", 1)]
     public async Task An_example_asks_and_ends_with_what_the_user_decided(string program, string example, string decision, string status, int exitCode)
     {
-        var approver = new ApiClient(fixture.Service.ApiUrl, DemoCustomer.ApproverKey);
+        var approver = new ApiClient(fixture.Service.ApiUrl, OperationScopes.Decisions.DemoKey);
         await using var party = await ExampleProcess.StartAsync(program, example, fixture.Service.ApiUrl, user, Payload);
 
         var id = await party.AsksAsync(approver, user);

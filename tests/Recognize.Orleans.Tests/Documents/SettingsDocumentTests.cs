@@ -1,8 +1,8 @@
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Primitives;
 using Recognize.Orleans.Customers;
+using Recognize.Orleans.Fixtures;
 using Xunit;
-using Settings = Recognize.Orleans.Foundation.Settings;
 
 namespace Recognize.Orleans.Documents;
 
@@ -19,7 +19,7 @@ public sealed class SettingsDocumentTests
         var configuration = new Recorder(new ConfigurationBuilder().Build());
         var faults = new List<string>();
 
-        Settings.Read(configuration, "/srv", faults);
+        TestSettings.Read(configuration, "/srv", faults);
 
         Assert.Empty(faults);
         Assert.Equal(
@@ -41,7 +41,7 @@ public sealed class SettingsDocumentTests
             .Select(setting => KeyValuePair.Create(setting, (string?)values[setting[(setting.LastIndexOf(':') + 1)..]]));
         var faults = new List<string>();
 
-        var keys = CustomerDirectory.Read(new ConfigurationBuilder().AddInMemoryCollection(settings).Build(), withDemo: false, faults);
+        var keys = CustomerDirectory.Read(new ConfigurationBuilder().AddInMemoryCollection(settings).Build(), withDemo: false, TestCustomers.Scopes, faults);
 
         Assert.Empty(faults);
         Assert.Single(keys);

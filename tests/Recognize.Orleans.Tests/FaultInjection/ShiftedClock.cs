@@ -1,5 +1,5 @@
-using System.Globalization;
 using Recognize.Orleans.Fixtures;
+using System.Globalization;
 using Xunit;
 
 namespace Recognize.Orleans.FaultInjection;

@@ -1,11 +1,13 @@
-using System.Net;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
 using Orleans.Storage;
 using Orleans.TestingHost;
+using Recognize.Orleans.Cluster;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting;
 using Recognize.Orleans.Operations;
+using Recognize.Orleans.Operations.Pending;
 using Recognize.Orleans.Operations.Retention;
 using Recognize.Orleans.Storage;
 using Xunit;
@@ -133,12 +135,21 @@ public abstract class ClusterFixture : IAsyncLifetime
         var builder = new InProcessTestClusterBuilder(2);
         builder.ConfigureSilo((options, silo) =>
         {
-            var settings = SettingsOf(options.SiloName);
             silo.Services.AddMetrics();
             silo.Services.AddSingleton<TimeProvider>(Clock);
             silo.Services.UseTimeProviderForBackgroundAreas(TimeProvider.System);
-            silo.Services.AddRecognizeGrains(settings);
-            silo.AddRecognizeStorage(database, settings.Storage.GroupCommit);
+            silo.Services.AddSingleton(database);
+            silo.Services.AddSingleton(SiloSettings.Read(Reader(("Recognize:Silo:Name", options.SiloName))));
+            silo.Services.AddOperations(Reader(
+                ("Recognize:Operations:PendingLimit", $"{PendingLimit}"),
+                ("Recognize:Operations:PendingBytes", $"{PendingBytes}"),
+                ("Recognize:Operations:Retention", $"{Kept.Operations:c}"),
+                ("Recognize:Operations:TombstoneRetention", $"{Kept.Tombstones:c}")));
+            silo.AddRecognizeStorage(options.SiloName == FirstSilo ? GroupCommit : otherGroupCommit);
+
+            // What runs in the background by itself, tests run when they want it.
+            silo.Services.Remove(silo.Services.Single(service => service.ImplementationType == typeof(RetentionSweeps)));
+            silo.Services.Remove(silo.Services.Single(service => service.ImplementationType == typeof(PendingCount)));
             Storage.Surround(silo.Services);
         });
         cluster = builder.Build();
@@ -200,23 +211,6 @@ public abstract class ClusterFixture : IAsyncLifetime
 
     private IGrainFactory FactoryOf(int silo) => Cluster.Silos[silo].SiloHost.Services.GetRequiredService<IGrainFactory>();
 
-    private Settings SettingsOf(string siloName) => new()
-    {
-        Storage = new()
-        {
-            Engine = engine,
-            ConnectionString = TestDatabase.ConnectionString,
-            ApplySchema = false,
-            GroupCommit = siloName == FirstSilo ? GroupCommit : otherGroupCommit,
-        },
-        Silo = new() { Port = 1, GatewayPort = 0, AdvertisedAddress = IPAddress.Loopback, Name = siloName, DrainDelay = TimeSpan.Zero },
-        Cluster = new() { ClusterId = "test", ServiceId = "recognize" },
-        Management = new() { Urls = [], Password = null, ServesMetrics = false },
-        Operations = new() { PendingLimit = PendingLimit, PendingBytes = PendingBytes, Lifetime = null, Retention = Kept },
-        Calls = new() { PerCustomer = 1, PerSecond = null },
-        Waits = new() { PerCustomer = 1, PerProcess = 1 },
-        Audit = false,
-        Telemetry = new() { Endpoint = null, TracedPart = 1, CallerDecides = true },
-        ApiUrls = [],
-    };
+    private static SettingsReader Reader(params (string Key, string Value)[] settings) =>
+        new(new ConfigurationBuilder().AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Key, (string?)setting.Value))).Build(), AppContext.BaseDirectory);
 }

@@ -1,5 +1,7 @@
 using System.Security.Cryptography;
 using System.Text;
+using Recognize.Orleans.Customers;
+using Recognize.Orleans.Operations;
 
 namespace Recognize.Orleans.Fixtures;
 
@@ -28,6 +30,8 @@ internal static class TestCustomers
         ["Recognize:Customers:globex:Keys:0:Scopes:0"] = "operations",
         ["Recognize:Customers:globex:Keys:0:Scopes:1"] = "decisions",
     };
+
+    internal static IReadOnlyList<Scope> Scopes => [OperationScopes.Operations, OperationScopes.Decisions];
 
     /// <summary>The same settings with every customer left out.</summary>
     public static Dictionary<string, string?> None => Settings.Keys.ToDictionary(key => key, _ => (string?)null);

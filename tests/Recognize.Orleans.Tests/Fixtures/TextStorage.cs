@@ -143,7 +143,7 @@ internal sealed class TextStorage : IAsyncDisposable
 
     private sealed class TextSerializer : IGrainStorageSerializer
     {
-        private readonly StateSerializer operations = new(StateJson.Stored);
+        private readonly StateSerializer operations = new(StateJson.Default);
 
         public BinaryData Serialize<T>(T? input) => input is Text text ? BinaryData.FromString(text.Json) : operations.Serialize(input);
 

@@ -1,3 +1,4 @@
+using Recognize.Orleans.Storage;
 using Xunit;
 
 namespace Recognize.Orleans.Foundation;

@@ -1,4 +1,7 @@
 using Microsoft.Extensions.Configuration;
+using Recognize.Orleans.Api;
+using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Foundation;
@@ -249,12 +252,12 @@ public sealed class SettingsTests
         Assert.True(Read(out _, everywhere, ("Recognize:Management:Password", "a long enough one")).Management.ServesDashboard);
     }
 
-    private static Settings Read(out List<string> faults, params (string Key, string Value)[] settings)
+    private static TestSettings Read(out List<string> faults, params (string Key, string Value)[] settings)
     {
         faults = [];
         var configuration = new ConfigurationBuilder()
             .AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create(setting.Key, (string?)setting.Value)))
             .Build();
-        return Settings.Read(configuration, "/srv", faults);
+        return TestSettings.Read(configuration, "/srv", faults);
     }
 }

@@ -1,5 +1,6 @@
 using System.Reflection;
 using Recognize.Orleans.Documents;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Foundation;
@@ -43,11 +44,11 @@ public sealed class TimesTests
 
     [Fact]
     public void An_end_is_asked_of_its_grain_for_longer_than_a_list_is_told_from_memory() =>
-        Assert.True(Times.RecentEnd > Times.CacheLifetime + Times.UnknownOutcome);
+        Assert.True(OperationTimes.RecentEnd > Times.CacheLifetime + Times.UnknownOutcome);
 
     [Fact]
     public void Nothing_is_removed_while_a_grain_answers_for_it_from_memory() =>
-        Assert.True(Times.ShortestRetention > Times.Replay + Times.LongestWrite);
+        Assert.True(RetentionSettings.Shortest > OperationTimes.Replay + Times.LongestWrite);
 
     [Fact]
     public void A_cluster_misses_several_signs_of_life_before_its_service_is_taken_over() =>

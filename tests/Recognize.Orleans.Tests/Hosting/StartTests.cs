@@ -1,10 +1,10 @@
 using System.Net;
 using System.Net.Sockets;
 using Recognize.Orleans.Api;
-using Recognize.Orleans.Customers;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Hosting.CommandLine;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Hosting;
@@ -161,12 +161,12 @@ public sealed class StartTests : IAsyncLifetime
         await using var service = await TestService.StartAsync(database, new(TestCustomers.None) { ["environment"] = "Development" });
         var user = ApiClient.NewUser();
 
-        (await new ApiClient(service.Api, DemoCustomer.BackendKey).CreateAsync(user, "txn-1")).ShouldBeSuccess();
-        (await new ApiClient(service.Api, DemoCustomer.ApproverKey).DecideAsync("txn-1", user)).ShouldBeSuccess();
-        (await new ApiClient(service.Api, DemoCustomer.ApproverKey).ReadAsync("txn-1")).ShouldBe(Problem.ScopeMissing);
+        (await new ApiClient(service.Api, OperationScopes.Operations.DemoKey).CreateAsync(user, "txn-1")).ShouldBeSuccess();
+        (await new ApiClient(service.Api, OperationScopes.Decisions.DemoKey).DecideAsync("txn-1", user)).ShouldBeSuccess();
+        (await new ApiClient(service.Api, OperationScopes.Decisions.DemoKey).ReadAsync("txn-1")).ShouldBe(Problem.ScopeMissing);
         var line = Assert.Single(await service.Logs.WaitForAsync(21));
         Assert.Contains($"curl -X POST {service.Api.GetLeftPart(UriPartial.Authority)}/v2/users/", line.Message, StringComparison.Ordinal);
-        Assert.Contains(DemoCustomer.BackendKey, line.Message, StringComparison.Ordinal);
+        Assert.Contains(OperationScopes.Operations.DemoKey, line.Message, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -185,7 +185,7 @@ public sealed class StartTests : IAsyncLifetime
     {
         await using var service = await TestService.StartAsync(database);
 
-        (await new ApiClient(service.Api, DemoCustomer.BackendKey).ListAsync(ApiClient.NewUser())).ShouldBe(Problem.InvalidKey);
+        (await new ApiClient(service.Api, OperationScopes.Operations.DemoKey).ListAsync(ApiClient.NewUser())).ShouldBe(Problem.InvalidKey);
     }
 
     [Fact]

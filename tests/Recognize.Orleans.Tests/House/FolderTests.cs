@@ -1,7 +1,7 @@
 using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
 using Mono.Cecil;
-using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Hosting;
 using Xunit;
 using Xunit.Abstractions;
 

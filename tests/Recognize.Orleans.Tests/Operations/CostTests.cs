@@ -31,7 +31,7 @@ public sealed class CostTests
     [InlineData(nameof(StorageEngine.PostgreSql))]
     public async Task Each_call_allocates_the_bytes_of_the_table_within_a_tenth(string engine)
     {
-        Skip.If(typeof(Settings).Assembly.GetCustomAttribute<DebuggableAttribute>()?.IsJITOptimizerDisabled is true, "The table's bytes are those of a Release build.");
+        Skip.If(typeof(OperationSettings).Assembly.GetCustomAttribute<DebuggableAttribute>()?.IsJITOptimizerDisabled is true, "The table's bytes are those of a Release build.");
         await using var service = await TestService.StartAsync(Enum.Parse<StorageEngine>(engine), configure: builder => builder.Logging.ClearProviders());
 
         var allocated = CostedCalls.Measure(service, () => [GC.GetTotalAllocatedBytes(precise: true)], rounds: 12);

@@ -1,6 +1,5 @@
 using CsCheck;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations.Pending;
 using Xunit;
 

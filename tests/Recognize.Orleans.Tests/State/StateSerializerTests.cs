@@ -26,7 +26,7 @@ public sealed class StateSerializerTests
 
     private const string OldNumbers = """{"v":4,"next":5001}""";
 
-    private static readonly StateSerializer Serializer = new(StateJson.Stored);
+    private static readonly StateSerializer Serializer = new(StateJson.Default);
 
     [Fact]
     public void The_smallest_operation_that_was_ever_written_loads()

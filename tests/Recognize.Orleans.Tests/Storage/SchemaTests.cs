@@ -119,11 +119,11 @@ public abstract class SchemaTests
         var created = OperationState.Create(new("acme", "A1"), new() { OperationId = "invoice 1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch);
         var row = await storage.ReadAsync(Key);
 
-        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(created).ToString());
+        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Default).Serialize(created).ToString());
         var pending = await KeysAsync(test);
-        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(created with { NodeId = "n2" }).ToString());
+        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Default).Serialize(created with { NodeId = "n2" }).ToString());
         var stillPending = await KeysAsync(test);
-        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(created.Cancel(null, DateTimeOffset.UnixEpoch).Next).ToString());
+        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Default).Serialize(created.Cancel(null, DateTimeOffset.UnixEpoch).Next).ToString());
         var ended = await KeysAsync(test);
 
         var key = created.Keys.Owner;
@@ -153,7 +153,7 @@ public abstract class SchemaTests
         await using var test = await TestDatabase.CreateAsync(engine);
         await using var storage = await TextStorage.StockAsync(test);
         var row = await storage.ReadAsync(Key);
-        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(OperationState.Create(new("acme", "A1"), new() { OperationId = "invoice 1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch)).ToString());
+        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Default).Serialize(OperationState.Create(new("acme", "A1"), new() { OperationId = "invoice 1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch)).ToString());
 
         await storage.ClearAsync(Key, row);
 
@@ -169,8 +169,8 @@ public abstract class SchemaTests
         await using var storage = await TextStorage.StockAsync(test);
         var created = OperationState.Create(new("acme", "A1"), new() { OperationId = "invoice 1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch);
         var row = await storage.ReadAsync(Key);
-        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(created).ToString());
-        await (decided ? storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(created.Cancel(null, DateTimeOffset.UnixEpoch).Next).ToString()) : Task.CompletedTask);
+        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Default).Serialize(created).ToString());
+        await (decided ? storage.WriteAsync(Key, row, new StateSerializer(StateJson.Default).Serialize(created.Cancel(null, DateTimeOffset.UnixEpoch).Next).ToString()) : Task.CompletedTask);
 
         Assert.Equal("op/acme/A1/1970-01-01T00:00:00.000Z/0000000000000007", (await KeysAsync(test)).Owner);
     }
@@ -183,10 +183,10 @@ public abstract class SchemaTests
         var created = OperationState.Create(new("acme", "A1"), new() { OperationId = "invoice 1", Attempt = "x" }, 7, "n1", DateTimeOffset.UnixEpoch);
         var tombstone = created.Remove(DateTimeOffset.UnixEpoch.AddDays(1));
         var row = await storage.ReadAsync(Key);
-        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(created).ToString());
+        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Default).Serialize(created).ToString());
         Assert.Single(await test.QueryAsync("SELECT * FROM RecognizeOperations"));
 
-        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Stored).Serialize(tombstone).ToString());
+        await storage.WriteAsync(Key, row, new StateSerializer(StateJson.Default).Serialize(tombstone).ToString());
 
         Assert.Equal(new("op/~/1970-01-02T00:00:00.000Z/0000000000000007"), await KeysAsync(test));
         Assert.Empty(await test.QueryAsync("SELECT * FROM RecognizeOperations"));
@@ -464,7 +464,7 @@ public abstract class SchemaTests
         var request = new CreateOperation { OperationId = "invoice 1", Attempt = "x" };
         var (_, state) = OperationState.Create(new("acme", "A1"), request, 1, "n1", created)
             .Decide(new() { UserId = "A1", Verdict = Verdict.Deny, AuthType = AuthType.Pin }, created);
-        await storage.WriteAsync(Key, await storage.ReadAsync(Key), new StateSerializer(StateJson.Stored).Serialize(state).ToString());
+        await storage.WriteAsync(Key, await storage.ReadAsync(Key), new StateSerializer(StateJson.Default).Serialize(state).ToString());
 
         var row = Assert.Single(await test.QueryAsync("SELECT * FROM RecognizeOperations"));
 

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Recognize.Orleans.Customers;
 using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Hosting.CommandLine;
@@ -45,13 +46,14 @@ internal static class Commands
     {
         var createDatabase = new Option<bool>("--create-database") { Description = "Create the database first, when the server does not have it." };
         var dryRun = new Option<bool>("--dry-run") { Description = "Say what would run, and change nothing." };
+        string[] names = [.. Features.ReadSettings(ConfigurationSwitches.Nothing()).Features.Scopes().Select(scope => scope.Name)];
         var scopes = new Option<string[]>("--scopes")
         {
-            Description = "What the key may do: operations, decisions, or both.",
+            Description = $"What the key may do: {string.Join(", ", names)}, or several of them.",
             AllowMultipleArgumentsPerToken = true,
-            DefaultValueFactory = _ => ["operations"],
+            DefaultValueFactory = _ => [names[0]],
         };
-        scopes.AcceptOnlyFromAmong("operations", "decisions");
+        scopes.AcceptOnlyFromAmong(names);
 
         var root = new RootCommand(
             """
@@ -94,9 +96,9 @@ internal static class Commands
     private static async Task<int> HealthAsync(string[] configuration)
     {
         var builder = ServiceHost.NewBuilder(configuration);
-        var errors = new List<string>();
-        var management = ManagementSettings.Read(new SettingsReader(builder.Configuration, errors));
-        StartRefusedException.ThrowIfAny(errors);
+        var reader = new SettingsReader(builder.Configuration, builder.Environment.ContentRootPath);
+        var management = ManagementSettings.Read(reader);
+        StartRefusedException.ThrowIfAny(reader.Errors);
         return await Management.AskReadyAsync(management.Urls[0]) ? Done : Failed;
     }
 }

@@ -21,9 +21,10 @@ internal static class ConfigurationCommand
     public static async Task<int> RunAsync(string[] configuration)
     {
         var builder = ServiceHost.NewBuilder(configuration);
-        var errors = new List<string>();
-        var settings = Settings.Read(builder.Configuration, builder.Environment.ContentRootPath, errors, out var defaults);
-        CustomerDirectory.Read(builder.Configuration, DemoCustomer.IsOffered(builder.Environment, settings), errors);
+        var reader = new SettingsReader(builder.Configuration, builder.Environment.ContentRootPath);
+        var (settings, features) = Features.ReadSettings(reader);
+        var (errors, defaults) = (new List<string>(reader.Errors), reader.Defaults);
+        CustomerDirectory.Read(builder.Configuration, DemoCustomer.IsOffered(builder.Environment, settings.IsLocalOnly), features.Scopes(), errors);
 
         // The lowest provider: what nothing else sets is shown too.
         builder.Configuration.Sources.Insert(0, new MemoryConfigurationSource { InitialData = defaults });
@@ -40,7 +41,7 @@ internal static class ConfigurationCommand
             return "";
         });
 
-        if (DemoCustomer.IsOffered(builder.Environment, settings))
+        if (DemoCustomer.IsOffered(builder.Environment, settings.IsLocalOnly))
         {
             Console.WriteLine("# The demo customer is served: the environment is Development, and every URL is loopback.");
         }

@@ -14,6 +14,8 @@ internal sealed record ConfigurationSwitches(string[] Configuration, string[] Re
     // Sections whose keys this service cannot check: the framework and the administrator define them.
     private static readonly string[] Open = ["Logging:", "Kestrel:", "ConnectionStrings:", "Recognize:Customers:"];
 
+    private static readonly Lazy<HashSet<string>> Known = new(Names);
+
     public static ConfigurationSwitches Take(string[] args)
     {
         var (configuration, rest, errors) = (new List<string>(), new List<string>(), new List<string>());
@@ -64,5 +66,15 @@ internal sealed record ConfigurationSwitches(string[] Configuration, string[] Re
     private static bool IsKnown(string key) =>
         OfTheHost.Contains(key, StringComparer.OrdinalIgnoreCase)
         || Open.Any(section => key.StartsWith(section, StringComparison.OrdinalIgnoreCase))
-        || Settings.Keys.Contains(key);
+        || Known.Value.Contains(key);
+
+    /// <summary>A reader of no configuration, which learns the names and defaults of all settings.</summary>
+    public static SettingsReader Nothing() => new(new ConfigurationBuilder().Build(), Path.GetTempPath());
+
+    private static HashSet<string> Names()
+    {
+        var reader = Nothing();
+        Features.ReadSettings(reader);
+        return new(reader.Defaults.Keys, StringComparer.OrdinalIgnoreCase);
+    }
 }

@@ -1,7 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using Recognize.Orleans.Cluster;
-using Recognize.Orleans.Foundation;
 
 namespace Recognize.Orleans.Hosting.Stopping;
 

@@ -1,10 +1,11 @@
+using System.Diagnostics.Metrics;
 using Recognize.Orleans.Cluster;
 
 namespace Recognize.Orleans.Operations.Pending;
 
 /// <summary>
 /// Counts the pending operations of the whole service for the metrics, once a minute and on one silo: it is a look at a
-/// whole index.
+/// whole index. Nothing is counted while no exporter listens.
 /// </summary>
 internal sealed class PendingCount : BackgroundService
 {
@@ -16,6 +17,7 @@ internal sealed class PendingCount : BackgroundService
     private readonly OperationHistory history;
     private readonly ISiloStatusOracle silos;
     private readonly TimeProvider clock;
+    private readonly Instrument gauge;
     private (long Count, bool IsKnown) last;
 
     public PendingCount(OperationHistory history, ISiloStatusOracle silos, OperationMetrics metrics, TimeProvider clock)
@@ -23,7 +25,7 @@ internal sealed class PendingCount : BackgroundService
         this.history = history;
         this.silos = silos;
         this.clock = clock;
-        metrics.ObservePending(() => last is { IsKnown: true, Count: var count } ? count : null);
+        gauge = metrics.ObservePending(() => last is { IsKnown: true, Count: var count } ? count : null);
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -31,8 +33,7 @@ internal sealed class PendingCount : BackgroundService
         var counted = DateTimeOffset.MinValue;
         while (true)
         {
-            var isFirst = silos.IsFirst();
-            if (!isFirst)
+            if (!gauge.Enabled || !silos.IsFirst())
             {
                 last = default;
             }

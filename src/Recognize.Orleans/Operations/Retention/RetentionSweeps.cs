@@ -1,5 +1,4 @@
 using Recognize.Orleans.Cluster;
-using Recognize.Orleans.Foundation;
 using Recognize.Orleans.State;
 using Recognize.Orleans.Storage;
 
@@ -15,13 +14,13 @@ internal sealed partial class RetentionSweeps : BackgroundService
 
     private readonly IGrainFactory grains;
     private readonly ISiloStatusOracle silos;
-    private readonly Settings settings;
+    private readonly OperationSettings settings;
     private readonly TimeProvider clock;
     private readonly ILogger<RetentionSweeps> logger;
     private readonly RetentionWalk walk;
     private DateTimeOffset complete;
 
-    public RetentionSweeps(RowReader rows, IGrainFactory grains, ISiloStatusOracle silos, Settings settings, OperationMetrics metrics, TimeProvider clock, ILogger<RetentionSweeps> logger)
+    public RetentionSweeps(RowReader rows, IGrainFactory grains, ISiloStatusOracle silos, OperationSettings settings, OperationMetrics metrics, TimeProvider clock, ILogger<RetentionSweeps> logger)
     {
         this.grains = grains;
         this.silos = silos;
@@ -60,7 +59,7 @@ internal sealed partial class RetentionSweeps : BackgroundService
     /// </summary>
     public async Task SweepAsync(CancellationToken cancellationToken)
     {
-        var (now, kept, tally) = (clock.GetUtcNow(), settings.Operations.Retention!, new Tally());
+        var (now, kept, tally) = (clock.GetUtcNow(), settings.Retention!, new Tally());
         await tally.TryAsync(() => RemoveTombstonesAsync(now - kept.Tombstones, tally, cancellationToken), cancellationToken);
         await tally.TryAsync(() => RemoveOperationsAsync(now - kept.Operations, tally, cancellationToken), cancellationToken);
         if (tally.Asked > 0)

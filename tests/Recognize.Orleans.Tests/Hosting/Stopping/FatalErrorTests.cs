@@ -20,7 +20,7 @@ public sealed class FatalErrorTests : IDisposable
     {
         lifetime.ApplicationStopping.Register(stopping.SetResult);
         loggers.AddProvider(logs);
-        stop = new(Settings.Read(new ConfigurationBuilder().Build(), AppContext.BaseDirectory, []), lifetime, [], loggers.CreateLogger<ServiceStop>());
+        stop = new(Settings.Read(new SettingsReader(new ConfigurationBuilder().Build(), AppContext.BaseDirectory)), lifetime, [], loggers.CreateLogger<ServiceStop>());
     }
 
     public void Dispose() => loggers.Dispose();

@@ -1,4 +1,6 @@
-namespace Recognize.Orleans.Foundation;
+using Recognize.Orleans.Foundation;
+
+namespace Recognize.Orleans.Hosting;
 
 /// <summary>What leaves the process for a receiver of telemetry, by OpenTelemetry's own variables.</summary>
 internal sealed record TelemetrySettings

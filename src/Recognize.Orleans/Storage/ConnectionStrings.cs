@@ -1,8 +1,9 @@
 using Microsoft.Data.SqlClient;
 using Microsoft.Data.Sqlite;
 using Npgsql;
+using Recognize.Orleans.Foundation;
 
-namespace Recognize.Orleans.Foundation;
+namespace Recognize.Orleans.Storage;
 
 /// <summary>What the service requires of a connection string, checked before anybody connects with it.</summary>
 internal static class ConnectionStrings
