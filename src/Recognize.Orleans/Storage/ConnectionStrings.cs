@@ -42,7 +42,7 @@ internal static class ConnectionStrings
     private static string? ErrorInSqlite(SqliteConnectionStringBuilder settings) => settings switch
     {
         { DataSource: "" } => "names no file: set Data Source.",
-        { DataSource: ":memory:" } or { Mode: SqliteOpenMode.Memory } => "names a database in memory, which would forget every operation: set Data Source to a file.",
+        { DataSource: ":memory:" } or { Mode: SqliteOpenMode.Memory } => "names a database in memory, which would forget everything: set Data Source to a file.",
         { Mode: SqliteOpenMode.ReadOnly } => "opens the file for reading only.",
         _ when settings.DataSource.StartsWith("file:", StringComparison.OrdinalIgnoreCase) => "names its file as a URI: set Data Source to a plain path.",
         _ => null,

@@ -9,6 +9,16 @@ namespace Recognize.Orleans.Storage;
 
 public sealed class DatabaseTests
 {
+    public static TheoryData<string> Engines => [.. Enum.GetNames<StorageEngine>()];
+
+    [Theory]
+    [MemberData(nameof(Engines))]
+    public void Every_engine_has_a_schema_and_a_check_of_its_connection_string(string engine)
+    {
+        Assert.NotEmpty(Schema.Scripts(Enum.Parse<StorageEngine>(engine)));
+        Assert.NotNull(ConnectionStrings.ErrorIn(Enum.Parse<StorageEngine>(engine), "Nothing=known"));
+    }
+
     [Theory]
     [InlineData("Host=db;Database=recognize", 50)]
     [InlineData("Host=db;Database=recognize;Max Auto Prepare=0", 0)]

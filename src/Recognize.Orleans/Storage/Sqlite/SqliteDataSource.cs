@@ -84,7 +84,7 @@ internal sealed partial class SqliteDataSource(string connectionString) : DbData
 
     [LibraryImport("e_sqlite3", EntryPoint = "sqlite3_file_control", StringMarshalling = StringMarshalling.Utf8)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories | DllImportSearchPath.AssemblyDirectory)]
-    private static partial int FileControl(sqlite3 database, string name, int operation, ref int value);
+    private static partial int FileControl(sqlite3 database, string name, int code, ref int value);
 
     private void OpenFirst()
     {

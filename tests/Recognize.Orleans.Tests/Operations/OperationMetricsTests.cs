@@ -3,13 +3,13 @@ using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Storage;
 using Recognize.Orleans.Fixtures;
-using Recognize.Orleans.Operations;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage;
 using Xunit;
 
-namespace Recognize.Orleans.Foundation;
+namespace Recognize.Orleans.Operations;
 
-public sealed class MetricsTests
+public sealed class OperationMetricsTests
 {
     private static readonly string[] Outcomes =
     [
@@ -87,25 +87,31 @@ public sealed class MetricsTests
     }
 
     [Fact]
-    public void Every_outcome_has_a_name_of_its_own()
+    public void Every_outcome_has_a_name_of_its_own() =>
+        Assert.Equal(Outcomes, ValuesOf("recognize.creates", "outcome", metrics => Array.ForEach(Enum.GetValues<OperationOutcome>(), metrics.Created)));
+
+    [Fact]
+    public void Every_verdict_has_a_name_of_its_own() => Assert.Equal(
+        ["approve", "deny"],
+        ValuesOf("recognize.decisions", "verdict", metrics => Array.ForEach(Enum.GetValues<Verdict>(), verdict => metrics.Decided(verdict, OperationOutcome.Done))));
+
+    private static IEnumerable<string> ValuesOf(string name, string tag, Action<OperationMetrics> count)
     {
         using var services = new ServiceCollection().AddMetrics().BuildServiceProvider();
         var metrics = new OperationMetrics(services.GetRequiredService<IMeterFactory>());
-        var names = new List<string>();
+        var values = new List<string>();
         using var listener = new MeterListener();
         listener.InstrumentPublished = (instrument, owner) =>
         {
-            if (instrument.Name is "recognize.creates" && instrument.Meter.Scope == services.GetRequiredService<IMeterFactory>())
+            if (instrument.Name == name && instrument.Meter.Scope == services.GetRequiredService<IMeterFactory>())
             {
                 owner.EnableMeasurementEvents(instrument);
             }
         };
-        listener.SetMeasurementEventCallback<long>((_, _, tags, _) => names.Add((string)tags[0].Value!));
+        listener.SetMeasurementEventCallback<long>((_, _, tags, _) => values.Add((string)tags.ToArray().Single(each => each.Key == tag).Value!));
         listener.Start();
-
-        Array.ForEach(Enum.GetValues<OperationOutcome>(), metrics.Created);
-
-        Assert.Equal(Outcomes, names.Order(StringComparer.Ordinal));
+        count(metrics);
+        return values.Order(StringComparer.Ordinal);
     }
 
     // Other services of this process count too; each has a factory of meters of its own.

@@ -1,10 +1,11 @@
 using Microsoft.Extensions.Configuration;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Operations;
 using Xunit;
 
-namespace Recognize.Orleans.Foundation;
+namespace Recognize.Orleans.Hosting;
 
 public sealed class SettingsTests
 {

@@ -1,7 +1,7 @@
-using Recognize.Orleans.Storage;
+using Recognize.Orleans.Foundation;
 using Xunit;
 
-namespace Recognize.Orleans.Foundation;
+namespace Recognize.Orleans.Storage;
 
 public sealed class ConnectionStringsTests
 {
