@@ -66,8 +66,6 @@ internal sealed record Command(string Program, IReadOnlyList<string> Arguments, 
 /// <summary>What a server is started with.</summary>
 internal sealed record Launch(string Engine, string ConnectionString, string ApiKey)
 {
-    public const string PendingLimit = "Recognize__Operations__PendingLimit";
-
     public int ApiPort { get; } = FreePort.Next();
 
     public static Launch At(BenchmarkDatabase database) =>
@@ -97,9 +95,6 @@ internal sealed record Launch(string Engine, string ConnectionString, string Api
             ["Recognize__Silo__Port"] = $"{siloPort}",
             ["Recognize__Silo__Name"] = $"bench-{siloPort}",
             ["Recognize__Management__Port"] = $"{managementPort}",
-
-            // For the creates of one user.
-            [PendingLimit] = "100000",
         };
 
         foreach (var (name, value) in Customer(ServiceRow.Customer, ApiKey).Concat(settings))

@@ -70,7 +70,7 @@ internal sealed class Greedy(Options options)
     {
         var what = $"{engine}, {name}, {build}";
         var key = RandomNumberGenerator.GetHexString(64, lowercase: true);
-        var contestant = Contestant.Shipped with { Name = build, Command = launch => CommandOf(launch, path, key) with { By = cores.OfServers } };
+        var contestant = Contestant.Shipped with { Name = build, Command = launch => launch.Service(path, [.. Launch.Customer("greedy", key)]) with { By = cores.OfServers } };
         await using var database = await BenchmarkDatabase.CreateAsync(engine, options, cancellationToken);
         cores.PinToServers(database.Cpu?.ProcessIds() ?? []);
         await using var server = await Server.StartAsync(contestant, database, cancellationToken);
@@ -141,13 +141,6 @@ internal sealed class Greedy(Options options)
                 return null;
             }
         }
-    }
-
-    // The service as it ships, which the other words' scenarios cannot have.
-    private static Command CommandOf(Launch launch, string path, string greedyKey)
-    {
-        var command = launch.Service(path, [.. Launch.Customer("greedy", greedyKey)]);
-        return command with { Variables = command.Variables.Where(variable => variable.Key is not Launch.PendingLimit).ToDictionary() };
     }
 
     // What the server does after the flood, collections above all, must not fall into what the modest customer gets alone.

@@ -20,8 +20,8 @@ internal sealed record Scenario(string Name, Func<Server, Options, CancellationT
     private const int Duplicates = 2_000;
     private const int MostCold = 40_000;
 
-    // Below the limit that the service is started with, and no longer for a server that is fast than for one that is slow.
-    private const int CreatesOfOneUser = 10_000;
+    // As many as may be pending, and no longer for a server that is fast than for one that is slow.
+    private const int CreatesOfOneUser = 1_000;
 
     // The service tells a list from memory for five seconds. Six pass before the same one is asked for again.
     private const int ListsPerSecond = 1_000;

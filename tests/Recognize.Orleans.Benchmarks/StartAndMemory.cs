@@ -6,7 +6,7 @@ internal sealed class StartAndMemory(Options options)
 {
     private const int Connections = 64;
 
-    // The age is two minutes and looked at once a minute.
+    // The age of a user's grain is two minutes, of an operation's one.
     private static readonly TimeSpan LongestAge = TimeSpan.FromMinutes(6);
     private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(5);
 
