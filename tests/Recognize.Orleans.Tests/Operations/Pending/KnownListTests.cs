@@ -87,6 +87,36 @@ public abstract class KnownListTests(ClusterFixture cluster)
         Assert.Equal([second], await cluster.OtherSilo.ListAsync(user));
     }
 
+    // A decision is announced to the user that it names, before anybody has looked whose operation it is.
+    [SkippableFact]
+    public async Task A_decision_that_is_refused_leaves_the_list_of_whom_it_names_in_memory()
+    {
+        await CreateBothAsync();
+        var (other, theirs) = (Journey.NewUser(), Journey.NewId());
+        await cluster.OneSilo.CreateAsync(other, theirs);
+        await cluster.OneSilo.ListAsync(user);
+        Assert.Equal(OperationOutcome.WrongUser, await cluster.OneSilo.DecideAsync(user, theirs));
+        Assert.Equal(OperationOutcome.PayloadMismatch, await First.DecideAsync(new() { UserId = user, Verdict = Verdict.Approve, AuthType = AuthType.Biom, Payload = "another" }));
+        var refreshes = cluster.Storage.RefreshesOf(User);
+
+        Assert.Equal([first, second], await cluster.OtherSilo.ListAsync(user));
+
+        Assert.Equal(refreshes, cluster.Storage.RefreshesOf(User));
+    }
+
+    [SkippableFact]
+    public async Task A_decision_of_what_the_users_grain_has_created_reads_no_row_unless_another_was_first()
+    {
+        await CreateBothAsync();
+        var reads = cluster.Storage.ReadsOf(First);
+        Assert.Equal(OperationOutcome.Done, await cluster.OneSilo.DecideAsync(user, first));
+        Assert.Equal(reads, cluster.Storage.ReadsOf(First));
+
+        await cluster.RewriteAsync<OperationState>(Second, OperationState.Name, row => row with { Status = OperationStatus.Denied, DecidedAt = row.CreatedAt, DecidedWith = AuthType.Pin });
+        Assert.Equal(OperationOutcome.AlreadyDecided, await cluster.OneSilo.DecideAsync(user, second));
+        Assert.Equal(OperationStatus.Denied, (await cluster.OtherSilo.ReadAsync(second))!.Status);
+    }
+
     [SkippableFact]
     public async Task A_list_that_is_asked_while_a_decision_is_written_says_what_the_row_says()
     {
