@@ -59,7 +59,7 @@ internal static class ApiContract
 
     /// <summary>Gives a route its name, its scope and the checks that run before its handler.</summary>
     public static RouteHandlerBuilder Demands(this RouteHandlerBuilder route, string call, Scope[] anyOf, string answers = JsonType, bool bodyIsOptional = false) =>
-        route.WithName(call).WithMetadata(new Call(call, anyOf, answers, bodyIsOptional));
+        route.WithMetadata(new Call(call, anyOf, answers, bodyIsOptional));
 
     /// <summary>
     /// Answers HEAD at every route that answers GET (RFC 9110, 9.1). The server sends the headers and leaves the body
