@@ -92,11 +92,11 @@ public sealed partial class OpenApiTests(SqliteService fixture)
                      where route.RoutePattern.RawText!.StartsWith("/v2", StringComparison.Ordinal)
                      let methods = route.Metadata.GetRequiredMetadata<IHttpMethodMetadata>().HttpMethods.Where(method => method is not "HEAD")
                      let call = route.Metadata.GetMetadata<Call>()
-                     select $"{string.Join(' ', methods)} {route.RoutePattern.RawText} ({call?.Name}: {call?.AnyOf})";
+                     select $"{string.Join(' ', methods)} {route.RoutePattern.RawText} ({call?.Name}: {string.Join(", ", call?.AnyOf.Select(scope => scope.Name) ?? [])})";
         var calls = from path in Document.GetProperty("paths").EnumerateObject()
                     from call in path.Value.EnumerateObject().Where(member => member.Value.ValueKind is JsonValueKind.Object)
                     let keys = call.Value.GetProperty("security").EnumerateArray().SelectMany(one => one.EnumerateObject()).Select(key => key.Name.Replace("Key", "", StringComparison.Ordinal))
-                    select $"{call.Name.ToUpperInvariant()} {path.Name} ({call.Value.GetProperty("operationId").GetString()}: {string.Join(", ", keys)})";
+                    select $"{call.Name.ToUpperInvariant()} {path.Name} ({call.Value.GetProperty("operationId").GetString()}: {string.Join(", ", keys).ToLowerInvariant()})";
 
         ShouldBeSame(routes, calls, "paths");
     }
