@@ -46,13 +46,6 @@ public static partial class OperationLimits
     /// <summary>The longest name of a customer.</summary>
     public const int Customer = 32;
 
-    /// <summary>
-    /// The largest request body, in bytes. A payload, an id and an external id of full length take 101,376 bytes when
-    /// every character is escaped (six bytes each). The rest is for names, white space and members that the service
-    /// ignores.
-    /// </summary>
-    public const int BodyBytes = 131_072;
-
     /// <summary>The error for every invalid <c>expiresIn</c>, whatever is wrong with it.</summary>
     internal static readonly string ExpiresInRule = FormattableString.Invariant($"expiresIn must be a whole number of seconds from {ShortestLifetime} to {LongestLifetime}.");
 

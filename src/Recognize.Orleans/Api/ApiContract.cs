@@ -18,6 +18,12 @@ internal static class ApiContract
     private const string KeyHeader = "X-Api-Key";
 
     /// <summary>
+    /// The largest request body, in bytes: room for the longest texts of a call with every character escaped (six bytes
+    /// each), and for names, white space and members that the service ignores.
+    /// </summary>
+    public const int LongestBody = 131_072;
+
+    /// <summary>
     /// Checks the key of every call under <c>/v2</c> before anything else, answers 401 without a valid one, and forbids
     /// every cache to store an answer.
     /// </summary>
@@ -102,15 +108,16 @@ internal static class ApiContract
     /// <summary>An answer that is already JSON.</summary>
     public static IResult Json(byte[] body) => new JsonAnswer(body);
 
-    /// <summary>Reads a body that is one JSON object, whose members are all strings except <c>expiresIn</c>.</summary>
+    /// <summary>Reads a body that is one JSON object.</summary>
     /// <param name="context">The request.</param>
     /// <param name="type">The type of the body.</param>
     /// <param name="otherwise">The value of a request without a body, where the body is optional.</param>
+    /// <param name="ruleOf">The rule of a member that is no string.</param>
     /// <returns>The body, or the sentence that says what is wrong with it.</returns>
-    public static async Task<(T? Body, string? Error)> ReadBodyAsync<T>(HttpContext context, JsonTypeInfo<T> type, T? otherwise = null)
+    public static async Task<(T? Body, string? Error)> ReadBodyAsync<T>(HttpContext context, JsonTypeInfo<T> type, T? otherwise = null, Func<string, string?>? ruleOf = null)
         where T : class
     {
-        using var buffer = new MemoryStream((int)Math.Min(context.Request.ContentLength ?? 1024, OperationLimits.BodyBytes));
+        using var buffer = new MemoryStream((int)Math.Min(context.Request.ContentLength ?? 1024, ApiContract.LongestBody));
         await ReadToEndAsync(context, buffer);
         var bytes = buffer.GetBuffer().AsMemory(0, (int)buffer.Length);
         if (otherwise is not null && bytes.IsEmpty)
@@ -145,7 +152,7 @@ internal static class ApiContract
         }
         catch (JsonException exception) when (exception.Path is ['$', '.', .. var member])
         {
-            return (null, member is "expiresIn" ? OperationLimits.ExpiresInRule : $"{member} must be a string of valid Unicode.");
+            return (null, ruleOf?.Invoke(member) ?? $"{member} must be a string of valid Unicode.");
         }
         catch (JsonException exception)
         {

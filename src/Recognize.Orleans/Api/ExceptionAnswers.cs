@@ -52,7 +52,7 @@ internal static partial class ExceptionAnswers
                 case OperationCanceledException when httpContext.RequestAborted.IsCancellationRequested:
                     return true;
                 case BadHttpRequestException { StatusCode: StatusCodes.Status413PayloadTooLarge }:
-                    await Problem.BodyTooLarge.WriteAsync(httpContext, $"The body must have at most {OperationLimits.BodyBytes} bytes.");
+                    await Problem.BodyTooLarge.WriteAsync(httpContext, $"The body must have at most {ApiContract.LongestBody} bytes.");
                     return true;
                 case CustomerBusyException:
                     httpContext.Response.Headers.RetryAfter = "1";

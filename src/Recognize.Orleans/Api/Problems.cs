@@ -14,22 +14,11 @@ internal sealed record ProblemBody(string Type, string Title, int Status, string
 internal sealed record Problem(int Status, string Name, string Title)
 {
     public static readonly Problem InvalidRequest = new(400, "invalid-request", "The request breaks a rule of the API");
-    public static readonly Problem WrongUser = new(400, "wrong-user", "The operation asks another user");
-    public static readonly Problem AuthTypeNotAllowed = new(400, "auth-type-not-allowed", "The operation demands another type of authentication");
-    public static readonly Problem PayloadMismatch = new(400, "payload-mismatch", "The payload is not the operation's");
     public static readonly Problem InvalidKey = new(401, "invalid-api-key", "No valid API key");
     public static readonly Problem ScopeMissing = new(403, "scope-missing", "The API key may not do this");
     public static readonly Problem RouteNotFound = new(404, "route-not-found", "There is nothing at this path");
-    public static readonly Problem OperationNotFound = new(404, "operation-not-found", "There is no such operation");
     public static readonly Problem MethodNotAllowed = new(405, "method-not-allowed", "The path does not know this method");
     public static readonly Problem NotAcceptable = new(406, "not-acceptable", "The client does not accept the type of the answer");
-    public static readonly Problem OperationExists = new(409, "operation-exists", "The operation exists already");
-    public static readonly Problem IdempotencyKeyReused = new(409, "idempotency-key-reused", "The idempotency key was used for other content");
-    public static readonly Problem AlreadyDecided = new(409, "operation-already-decided", "The operation is decided already");
-    public static readonly Problem OperationExpired = new(409, "operation-expired", "The operation's deadline has passed");
-    public static readonly Problem OperationCancelled = new(409, "operation-cancelled", "The operation is cancelled");
-    public static readonly Problem PendingLimitReached = new(409, "pending-limit-reached", "The user has too many pending operations");
-    public static readonly Problem PendingBytesReached = new(409, "pending-bytes-reached", "The user's pending list is too large");
     public static readonly Problem BodyTooLarge = new(413, "body-too-large", "The body is too large");
     public static readonly Problem UnsupportedMediaType = new(415, "unsupported-media-type", "The body is not JSON in UTF-8");
     public static readonly Problem TooManyCalls = new(429, "too-many-calls", "The customer sends too many calls");

@@ -159,7 +159,7 @@ internal static class ServiceHost
             kestrel.AddServerHeader = false;
             // The API refuses a header that is not UTF-8 with a problem. The server would answer 400 without a body.
             kestrel.RequestHeaderEncodingSelector = _ => System.Text.Encoding.Latin1;
-            kestrel.Limits.MaxRequestBodySize = OperationLimits.BodyBytes;
+            kestrel.Limits.MaxRequestBodySize = ApiContract.LongestBody;
         });
     }
 

@@ -20,7 +20,7 @@ internal sealed class OperationEndpoints(IGrainFactory grains, FrontEndWaits wai
 
     private async Task<IResult> CreateAsync(string userId, HttpContext context)
     {
-        var (body, error) = await ApiContract.ReadBodyAsync(context, OperationJson.Web.CreateOperationBody);
+        var (body, error) = await ApiContract.ReadBodyAsync(context, OperationJson.Web.CreateOperationBody, ruleOf: member => member is "expiresIn" ? OperationLimits.ExpiresInRule : null);
         RequestTarget.TryDecode(userId, out userId);
         var request = new CreateOperation
         {
@@ -128,19 +128,19 @@ internal sealed class OperationEndpoints(IGrainFactory grains, FrontEndWaits wai
     private static IResult Answer(OperationOutcome outcome) => outcome switch
     {
         OperationOutcome.Done => Success,
-        OperationOutcome.Duplicate => Problem.OperationExists.Because("operationId must be new: an operation of this id exists or existed."),
-        OperationOutcome.IdempotencyKeyReused => Problem.IdempotencyKeyReused.Because("Idempotency-Key was sent before for this operationId, with another user or other members."),
-        OperationOutcome.PendingLimitReached => Problem.PendingLimitReached.Because("The user has as many pending operations as the service allows; decide one of them to make room."),
-        OperationOutcome.PendingBytesReached => Problem.PendingBytesReached.Because("The user's pending list has as many bytes, as it is sent, as the service allows; decide one of its operations to make room."),
-        OperationOutcome.NotFound => Problem.OperationNotFound.Because("operationId names no operation."),
-        OperationOutcome.AlreadyDecided => Problem.AlreadyDecided.Because("decision and authType must be those of the first decision, which never changes."),
-        OperationOutcome.WrongUser => Problem.WrongUser.Because("userId must be the user whom the operation asks."),
-        OperationOutcome.AuthTypeNotAllowed => Problem.AuthTypeNotAllowed.Because("authType must be the one that the operation demands."),
-        OperationOutcome.AlreadyApproved => Problem.AlreadyDecided.Because("It cannot be cancelled any more: the user has approved it."),
-        OperationOutcome.AlreadyDenied => Problem.AlreadyDecided.Because("It cannot be cancelled any more: the user has denied it."),
-        OperationOutcome.Expired => Problem.OperationExpired.Because("The operation's deadline, expiresAt, has passed: it can be neither decided nor cancelled."),
-        OperationOutcome.Cancelled => Problem.OperationCancelled.Because("The operation was cancelled before it was decided."),
-        OperationOutcome.PayloadMismatch => Problem.PayloadMismatch.Because("operationPayload must be the operation's, to the character, or absent."),
+        OperationOutcome.Duplicate => OperationProblems.Exists.Because("operationId must be new: an operation of this id exists or existed."),
+        OperationOutcome.IdempotencyKeyReused => OperationProblems.IdempotencyKeyReused.Because("Idempotency-Key was sent before for this operationId, with another user or other members."),
+        OperationOutcome.PendingLimitReached => OperationProblems.PendingLimitReached.Because("The user has as many pending operations as the service allows; decide one of them to make room."),
+        OperationOutcome.PendingBytesReached => OperationProblems.PendingBytesReached.Because("The user's pending list has as many bytes, as it is sent, as the service allows; decide one of its operations to make room."),
+        OperationOutcome.NotFound => OperationProblems.NotFound.Because("operationId names no operation."),
+        OperationOutcome.AlreadyDecided => OperationProblems.AlreadyDecided.Because("decision and authType must be those of the first decision, which never changes."),
+        OperationOutcome.WrongUser => OperationProblems.WrongUser.Because("userId must be the user whom the operation asks."),
+        OperationOutcome.AuthTypeNotAllowed => OperationProblems.AuthTypeNotAllowed.Because("authType must be the one that the operation demands."),
+        OperationOutcome.AlreadyApproved => OperationProblems.AlreadyDecided.Because("It cannot be cancelled any more: the user has approved it."),
+        OperationOutcome.AlreadyDenied => OperationProblems.AlreadyDecided.Because("It cannot be cancelled any more: the user has denied it."),
+        OperationOutcome.Expired => OperationProblems.Expired.Because("The operation's deadline, expiresAt, has passed: it can be neither decided nor cancelled."),
+        OperationOutcome.Cancelled => OperationProblems.Cancelled.Because("The operation was cancelled before it was decided."),
+        OperationOutcome.PayloadMismatch => OperationProblems.PayloadMismatch.Because("operationPayload must be the operation's, to the character, or absent."),
         _ => throw new InvalidOperationException($"Outcome {outcome} has no HTTP mapping."),
     };
 }

@@ -1,5 +1,6 @@
 using System.Text;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Api;
@@ -71,7 +72,7 @@ public abstract class BodyTests(ServiceFixture fixture)
         var answer = await fixture.Service.Acme.CreateAsync(user, Encoding.UTF8.GetBytes($"{{{others}\"{member}\":{value}}}"));
 
         answer.ShouldBe(Problem.InvalidRequest, member);
-        (await fixture.Service.Acme.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
+        (await fixture.Service.Acme.ReadAsync(id)).ShouldBe(OperationProblems.NotFound);
     }
 
     [SkippableTheory]

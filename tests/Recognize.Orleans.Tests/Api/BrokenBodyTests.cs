@@ -42,7 +42,7 @@ public sealed class BrokenBodyTests : IAsyncLifetime
     [Fact]
     public async Task A_chunk_extension_without_end_is_a_body_that_is_too_large()
     {
-        (await SendAsync($"2;{new string('x', OperationLimits.BodyBytes + 1)}\r\n{{}}\r\n0\r\n\r\n")).ShouldBe(Problem.BodyTooLarge);
+        (await SendAsync($"2;{new string('x', ApiContract.LongestBody + 1)}\r\n{{}}\r\n0\r\n\r\n")).ShouldBe(Problem.BodyTooLarge);
 
         ShouldHaveNoFault();
     }

@@ -3,6 +3,7 @@ using System.Threading.Channels;
 using Microsoft.Extensions.DependencyInjection;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Api;
@@ -30,7 +31,7 @@ public sealed class CallLimitTests
         first.Dispose();
 
         Assert.Equal("[]", (await Answered(second)).ShouldBe(200).Body);
-        (await Answered(first.Answer)).ShouldBe(Problem.OperationNotFound);
+        (await Answered(first.Answer)).ShouldBe(OperationProblems.NotFound);
         await calls.LeftAsync();
         Assert.Equal(0, calls.TooMany);
     }
@@ -104,7 +105,7 @@ public sealed class CallLimitTests
         Assert.False(second.IsCompleted);
 
         first.Dispose();
-        (await Answered(second)).ShouldBe(Problem.OperationNotFound);
+        (await Answered(second)).ShouldBe(OperationProblems.NotFound);
         Assert.Equal(1, calls.TooMany);
     }
 
@@ -144,7 +145,7 @@ public sealed class CallLimitTests
         await calls.QueuedAsync();
         Assert.Equal(0, calls.TooMany);
         first.Dispose();
-        (await Answered(second)).ShouldBe(Problem.OperationNotFound);
+        (await Answered(second)).ShouldBe(OperationProblems.NotFound);
         Assert.Equal(0, calls.TooMany);
     }
 
@@ -227,7 +228,7 @@ public sealed class CallLimitTests
 
         inFlight.ForEach(read => read.Dispose());
         Assert.All(await Task.WhenAll(queued), answer => answer.ShouldBe(200));
-        Assert.All(await Task.WhenAll(inFlight.Select(read => read.Answer)), answer => answer.ShouldBe(Problem.OperationNotFound));
+        Assert.All(await Task.WhenAll(inFlight.Select(read => read.Answer)), answer => answer.ShouldBe(OperationProblems.NotFound));
         Assert.Equal(1, calls.TooMany);
     }
 

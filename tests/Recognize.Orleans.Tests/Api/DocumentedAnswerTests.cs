@@ -86,7 +86,7 @@ public sealed class DocumentedAnswerTests
             .. await AskAsync(acme, Calls(user, "asked"), ("Accept", "text/plain")),
             .. await AskAsync(acme, Calls("a1", "%ff")),
             .. await AskAsync(acme, Calls(user, "asked").Where(call => call.Body is not null), ("Content-Type", "text/plain")),
-            .. await AskAsync(acme, Calls(user, "asked").Where(call => call.Body is not null).Select(call => call with { Body = new byte[OperationLimits.BodyBytes + 1] })),
+            .. await AskAsync(acme, Calls(user, "asked").Where(call => call.Body is not null).Select(call => call with { Body = new byte[ApiContract.LongestBody + 1] })),
             .. await Task.WhenAll(Calls(user, "asked").Where(call => call.Body is not null).SelectMany(call => new[]
             {
                 SendAsync(service.Api, call.Target, "Transfer-Encoding: chunked\r\n\r\nno chunk\r\n"),

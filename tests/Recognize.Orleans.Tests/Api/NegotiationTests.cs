@@ -1,5 +1,6 @@
 using System.Text;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Api;
@@ -25,7 +26,7 @@ public abstract class NegotiationTests(ServiceFixture fixture)
         (string, string) html = ("Accept", "text/html");
 
         (await api.CreateAsync(user, Body(), html)).ShouldBe(Problem.NotAcceptable, "Accept");
-        (await api.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
+        (await api.ReadAsync(id)).ShouldBe(OperationProblems.NotFound);
 
         (await api.CreateAsync(user, id)).ShouldBeSuccess();
         (await api.GetAsync($"/v2/users/{user}/operations/pending", html)).ShouldBe(Problem.NotAcceptable, "Accept");
@@ -71,7 +72,7 @@ public abstract class NegotiationTests(ServiceFixture fixture)
 
         (await api.CreateAsync(user, Body(), ("Content-Type", contentType))).ShouldBe(Problem.UnsupportedMediaType, "Content-Type");
 
-        (await api.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
+        (await api.ReadAsync(id)).ShouldBe(OperationProblems.NotFound);
     }
 
     [SkippableFact]

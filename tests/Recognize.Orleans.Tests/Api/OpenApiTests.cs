@@ -72,7 +72,7 @@ public sealed partial class OpenApiTests(SqliteService fixture)
             limit => Assert.Contains($"\"maxLength\": {limit}", ApiDocument.Text, StringComparison.Ordinal));
         Assert.Contains($"\"maximum\": {OperationLimits.LongestLifetime}", ApiDocument.Text, StringComparison.Ordinal);
         Assert.Contains($"{{1,{OperationLimits.UserId}}}$", ApiDocument.Text, StringComparison.Ordinal);
-        Assert.Contains($"{OperationLimits.BodyBytes} bytes", ApiDocument.Text, StringComparison.Ordinal);
+        Assert.Contains($"{ApiContract.LongestBody} bytes", ApiDocument.Text, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -125,7 +125,7 @@ public sealed partial class OpenApiTests(SqliteService fixture)
         (await backend.PostAsync(list, Example("/v2/users/{userId}/operations", "payment"))).ShouldBeSuccess();
         (await backend.PostAsync(list, Example("/v2/users/{userId}/operations", "least"))).ShouldBeSuccess();
         (await approver.PostAsync($"{payment}/decision", Example("/v2/operations/{operationId}/decision", "approve"))).ShouldBeSuccess();
-        (await approver.PostAsync($"{payment}/decision", Example("/v2/operations/{operationId}/decision", "deny"))).ShouldBe(Problem.AlreadyDecided);
+        (await approver.PostAsync($"{payment}/decision", Example("/v2/operations/{operationId}/decision", "deny"))).ShouldBe(OperationProblems.AlreadyDecided);
         (await backend.PostAsync("/v2/operations/login-2025-0001/cancel", Example("/v2/operations/{operationId}/cancel", "reason"))).ShouldBeSuccess();
         var read = (await backend.GetAsync(payment)).ShouldBe(200).Json;
 

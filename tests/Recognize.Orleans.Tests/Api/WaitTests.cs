@@ -1,4 +1,5 @@
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Xunit;
 
 namespace Recognize.Orleans.Api;
@@ -104,7 +105,7 @@ public sealed class WaitTests : IAsyncLifetime
         (await Api.DecideAsync(id, user)).ShouldBeSuccess();
 
         Assert.Equal("approved", Status(await Answered(Api.WaitAsync(id))));
-        (await Answered(Api.WaitAsync(ApiClient.NewId()))).ShouldBe(Problem.OperationNotFound);
+        (await Answered(Api.WaitAsync(ApiClient.NewId()))).ShouldBe(OperationProblems.NotFound);
     }
 
     [Theory]

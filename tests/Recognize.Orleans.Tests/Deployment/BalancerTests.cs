@@ -5,6 +5,7 @@ using System.Net.Sockets;
 using System.Text;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
+using Recognize.Orleans.Operations;
 using Xunit;
 using Xunit.Abstractions;
 
@@ -123,7 +124,7 @@ public sealed class BalancerTests(BalancedSilos silos, ITestOutputHelper output)
         content.Headers.ContentType = new("application/json");
         var again = await silos.Api.SendAsync(HttpMethod.Post, $"/v2/users/{user}/operations", content, ("Transfer-Encoding", "chunked"));
 
-        again.ShouldBe(Problem.OperationExists);
+        again.ShouldBe(OperationProblems.Exists);
     }
 
     [SkippableFact]

@@ -2,7 +2,6 @@ using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Time.Testing;
 using Orleans.TestingHost;
-using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Xunit;
@@ -81,9 +80,9 @@ public abstract class DeadlineTests : IAsyncLifetime
 
     private async Task ShouldBeExpiredAsync(string id)
     {
-        (await Api.DecideAsync(id, user)).ShouldBe(Problem.OperationExpired, "expiresAt");
-        (await Api.DecideAsync(id, user, "deny")).ShouldBe(Problem.OperationExpired, "expiresAt");
-        (await Api.CancelAsync(id, "{}")).ShouldBe(Problem.OperationExpired, "expiresAt");
+        (await Api.DecideAsync(id, user)).ShouldBe(OperationProblems.Expired, "expiresAt");
+        (await Api.DecideAsync(id, user, "deny")).ShouldBe(OperationProblems.Expired, "expiresAt");
+        (await Api.CancelAsync(id, "{}")).ShouldBe(OperationProblems.Expired, "expiresAt");
         Assert.Equal("expired", (await Api.ReadAsync(id)).ShouldBe(200).Json.GetProperty("status").GetString());
     }
 

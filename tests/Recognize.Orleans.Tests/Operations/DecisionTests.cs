@@ -1,4 +1,3 @@
-using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
 using Xunit;
 
@@ -46,7 +45,7 @@ public abstract class DecisionTests(ServiceFixture fixture)
         (await api.DecideAsync(id, user, decision, authType)).ShouldBeSuccess();
         var first = (await api.ReadAsync(id)).Body;
 
-        (await api.DecideAsync(id, user, second, secondAuthType)).ShouldBe(Problem.AlreadyDecided, "decision");
+        (await api.DecideAsync(id, user, second, secondAuthType)).ShouldBe(OperationProblems.AlreadyDecided, "decision");
 
         Assert.Equal(first, (await api.ReadAsync(id)).Body);
     }
@@ -57,7 +56,7 @@ public abstract class DecisionTests(ServiceFixture fixture)
         var api = fixture.Service.Acme;
         (await api.CreateAsync(user, id)).ShouldBeSuccess();
 
-        (await api.DecideAsync(id, ApiClient.NewUser())).ShouldBe(Problem.WrongUser, "userId");
+        (await api.DecideAsync(id, ApiClient.NewUser())).ShouldBe(OperationProblems.WrongUser, "userId");
 
         Assert.Equal([id], await api.PendingIdsAsync(user));
     }
@@ -71,7 +70,7 @@ public abstract class DecisionTests(ServiceFixture fixture)
         var api = fixture.Service.Acme;
         (await api.CreateAsync(user, id, "payload")).ShouldBeSuccess();
 
-        (await api.DecideAsync(id, user, payload: payload)).ShouldBe(Problem.PayloadMismatch, "operationPayload");
+        (await api.DecideAsync(id, user, payload: payload)).ShouldBe(OperationProblems.PayloadMismatch, "operationPayload");
 
         Assert.Equal([id], await api.PendingIdsAsync(user));
     }
@@ -82,7 +81,7 @@ public abstract class DecisionTests(ServiceFixture fixture)
         var api = fixture.Service.Acme;
         (await api.CreateAsync(user, id)).ShouldBeSuccess();
 
-        (await api.DecideAsync(id, user, payload: "payload")).ShouldBe(Problem.PayloadMismatch);
+        (await api.DecideAsync(id, user, payload: "payload")).ShouldBe(OperationProblems.PayloadMismatch);
     }
 
     [SkippableTheory]
@@ -95,8 +94,8 @@ public abstract class DecisionTests(ServiceFixture fixture)
         Assert.Equal($$"""[{"operationId":"{{id}}","authType":"{{demanded}}"}]""", (await api.ListAsync(user)).Body);
         Assert.Equal(demanded, (await api.ReadAsync(id)).Json.GetProperty("authType").GetString());
 
-        (await api.DecideAsync(id, user, "approve", other)).ShouldBe(Problem.AuthTypeNotAllowed, "authType");
-        (await api.DecideAsync(id, user, "deny", other)).ShouldBe(Problem.AuthTypeNotAllowed, "authType");
+        (await api.DecideAsync(id, user, "approve", other)).ShouldBe(OperationProblems.AuthTypeNotAllowed, "authType");
+        (await api.DecideAsync(id, user, "deny", other)).ShouldBe(OperationProblems.AuthTypeNotAllowed, "authType");
         Assert.Equal([id], await api.PendingIdsAsync(user));
 
         (await api.DecideAsync(id, user, "approve", demanded)).ShouldBeSuccess();

@@ -42,12 +42,12 @@ public abstract class IdempotencyTests(ServiceFixture fixture)
         var api = fixture.Service.Acme;
         (await Create(api)).ShouldBeSuccess();
 
-        (await api.CreateAsync(ApiClient.NewUser(), id, "payload", "someone", "biom", "key-1")).ShouldBe(Problem.IdempotencyKeyReused, "Idempotency-Key");
-        (await api.CreateAsync(user, id, "payload ", "someone", "biom", "key-1")).ShouldBe(Problem.IdempotencyKeyReused);
-        (await api.CreateAsync(user, id, null, "someone", "biom", "key-1")).ShouldBe(Problem.IdempotencyKeyReused);
-        (await api.CreateAsync(user, id, "payload", "Someone", "biom", "key-1")).ShouldBe(Problem.IdempotencyKeyReused);
-        (await api.CreateAsync(user, id, "payload", "someone", "pin", "key-1")).ShouldBe(Problem.IdempotencyKeyReused);
-        (await api.CreateAsync(user, id, "payload", "someone", null, "key-1")).ShouldBe(Problem.IdempotencyKeyReused);
+        (await api.CreateAsync(ApiClient.NewUser(), id, "payload", "someone", "biom", "key-1")).ShouldBe(OperationProblems.IdempotencyKeyReused, "Idempotency-Key");
+        (await api.CreateAsync(user, id, "payload ", "someone", "biom", "key-1")).ShouldBe(OperationProblems.IdempotencyKeyReused);
+        (await api.CreateAsync(user, id, null, "someone", "biom", "key-1")).ShouldBe(OperationProblems.IdempotencyKeyReused);
+        (await api.CreateAsync(user, id, "payload", "Someone", "biom", "key-1")).ShouldBe(OperationProblems.IdempotencyKeyReused);
+        (await api.CreateAsync(user, id, "payload", "someone", "pin", "key-1")).ShouldBe(OperationProblems.IdempotencyKeyReused);
+        (await api.CreateAsync(user, id, "payload", "someone", null, "key-1")).ShouldBe(OperationProblems.IdempotencyKeyReused);
     }
 
     [SkippableFact]
@@ -56,9 +56,9 @@ public abstract class IdempotencyTests(ServiceFixture fixture)
         var api = fixture.Service.Acme;
         (await Create(api)).ShouldBeSuccess();
 
-        (await api.CreateAsync(user, id, "payload", "someone", "biom", "key-2")).ShouldBe(Problem.OperationExists);
-        (await api.CreateAsync(user, id, "payload", "someone", "biom", "KEY-1")).ShouldBe(Problem.OperationExists);
-        (await api.CreateAsync(user, id, "payload", "someone", "biom")).ShouldBe(Problem.OperationExists);
+        (await api.CreateAsync(user, id, "payload", "someone", "biom", "key-2")).ShouldBe(OperationProblems.Exists);
+        (await api.CreateAsync(user, id, "payload", "someone", "biom", "KEY-1")).ShouldBe(OperationProblems.Exists);
+        (await api.CreateAsync(user, id, "payload", "someone", "biom")).ShouldBe(OperationProblems.Exists);
     }
 
     [SkippableFact]
@@ -67,7 +67,7 @@ public abstract class IdempotencyTests(ServiceFixture fixture)
         var api = fixture.Service.Acme;
         (await api.CreateAsync(user, id)).ShouldBeSuccess();
 
-        (await api.CreateAsync(user, id, idempotencyKey: "key-1")).ShouldBe(Problem.OperationExists);
+        (await api.CreateAsync(user, id, idempotencyKey: "key-1")).ShouldBe(OperationProblems.Exists);
     }
 
     [SkippableFact]
@@ -94,7 +94,7 @@ public abstract class IdempotencyTests(ServiceFixture fixture)
         var ids = Enumerable.Range(0, TestService.PendingLimit).Select(n => $"{id}-{n}").ToList();
         await api.CreateInOrderAsync(user, ids);
 
-        (await Create(api)).ShouldBe(Problem.PendingLimitReached);
+        (await Create(api)).ShouldBe(OperationProblems.PendingLimitReached);
         (await api.DecideAsync(ids[0], user)).ShouldBeSuccess();
         (await Create(api)).ShouldBeSuccess();
     }
@@ -124,7 +124,7 @@ public abstract class IdempotencyTests(ServiceFixture fixture)
 
         (await api.CreateAsync(user, Body(), ("Idempotency-Key", key))).ShouldBe(Problem.InvalidRequest, "Idempotency-Key");
 
-        (await api.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
+        (await api.ReadAsync(id)).ShouldBe(OperationProblems.NotFound);
     }
 
     [SkippableFact]

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
 using Xunit;
 
@@ -123,8 +122,8 @@ public abstract class JourneyTests(ServiceFixture fixture)
     {
         var api = fixture.Service.Acme;
 
-        (await api.ReadAsync(id)).ShouldBe(Problem.OperationNotFound, "operationId");
-        (await api.DecideAsync(id, user)).ShouldBe(Problem.OperationNotFound, "operationId");
+        (await api.ReadAsync(id)).ShouldBe(OperationProblems.NotFound, "operationId");
+        (await api.DecideAsync(id, user)).ShouldBe(OperationProblems.NotFound, "operationId");
     }
 
     [SkippableFact]
@@ -134,10 +133,10 @@ public abstract class JourneyTests(ServiceFixture fixture)
         var other = ApiClient.NewUser();
         (await api.CreateAsync(user, id, "first")).ShouldBeSuccess();
 
-        (await api.CreateAsync(user, id, "first")).ShouldBe(Problem.OperationExists, "operationId");
-        (await api.CreateAsync(other, id, "second")).ShouldBe(Problem.OperationExists, "operationId");
+        (await api.CreateAsync(user, id, "first")).ShouldBe(OperationProblems.Exists, "operationId");
+        (await api.CreateAsync(other, id, "second")).ShouldBe(OperationProblems.Exists, "operationId");
         (await api.DecideAsync(id, user)).ShouldBeSuccess();
-        (await api.CreateAsync(user, id, "first")).ShouldBe(Problem.OperationExists, "operationId");
+        (await api.CreateAsync(user, id, "first")).ShouldBe(OperationProblems.Exists, "operationId");
 
         Assert.Equal("first", (await api.ReadAsync(id)).Json.GetProperty("operationPayload").GetString());
         Assert.Equal("[]", (await api.ListAsync(other)).Body);
@@ -150,8 +149,8 @@ public abstract class JourneyTests(ServiceFixture fixture)
         var globex = new ApiClient(fixture.Service.Api, TestCustomers.GlobexBoth);
         (await acme.CreateAsync(user, id, "acme's")).ShouldBeSuccess();
 
-        (await globex.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
-        (await globex.DecideAsync(id, user)).ShouldBe(Problem.OperationNotFound);
+        (await globex.ReadAsync(id)).ShouldBe(OperationProblems.NotFound);
+        (await globex.DecideAsync(id, user)).ShouldBe(OperationProblems.NotFound);
         Assert.Equal("[]", (await globex.ListAsync(user)).Body);
 
         (await globex.CreateAsync(user, id, "globex's")).ShouldBeSuccess();

@@ -34,7 +34,7 @@ public abstract class LifeTests(ServiceFixture fixture)
 
         (await CreateAsync(expiresIn)).ShouldBe(Problem.InvalidRequest, "expiresIn must be a whole number of seconds from 5 to 86400.");
 
-        (await api.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
+        (await api.ReadAsync(id)).ShouldBe(OperationProblems.NotFound);
     }
 
     [SkippableTheory]
@@ -73,7 +73,7 @@ public abstract class LifeTests(ServiceFixture fixture)
         Assert.Equal(("pending", false), (operation.GetProperty("state").GetString(), operation.GetProperty("result").GetBoolean()));
         Assert.Equal(24 - 1, operation.GetProperty("decidedAt").GetString()!.Length);
         Assert.Empty(await api.PendingIdsAsync(user));
-        (await api.DecideAsync(id, user)).ShouldBe(Problem.OperationCancelled);
+        (await api.DecideAsync(id, user)).ShouldBe(OperationProblems.Cancelled);
     }
 
     [SkippableTheory]
@@ -85,14 +85,14 @@ public abstract class LifeTests(ServiceFixture fixture)
         (await api.CreateAsync(user, id)).ShouldBeSuccess();
         (await api.DecideAsync(id, user, decision)).ShouldBeSuccess();
 
-        (await api.CancelAsync(id, "{}")).ShouldBe(Problem.AlreadyDecided, told);
+        (await api.CancelAsync(id, "{}")).ShouldBe(OperationProblems.AlreadyDecided, told);
     }
 
     [SkippableFact]
     public async Task A_cancel_needs_the_scope_operations_and_an_operation()
     {
         (await new ApiClient(fixture.Service.Api, TestCustomers.AcmeDecisions).CancelAsync(id, "{}")).ShouldBe(Problem.ScopeMissing);
-        (await fixture.Service.Acme.CancelAsync(id, "{}")).ShouldBe(Problem.OperationNotFound);
+        (await fixture.Service.Acme.CancelAsync(id, "{}")).ShouldBe(OperationProblems.NotFound);
     }
 
     [SkippableFact]

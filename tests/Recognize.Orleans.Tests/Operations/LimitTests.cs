@@ -103,7 +103,7 @@ public abstract class LimitTests(ServiceFixture fixture)
         var body = $$"""{"operationId":"{{id}}"}""";
 
         (await api.CreateAsync(user, Encoding.UTF8.GetBytes(body.PadRight(131_073)))).ShouldBe(Problem.BodyTooLarge, "131072");
-        (await api.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
+        (await api.ReadAsync(id)).ShouldBe(OperationProblems.NotFound);
         (await api.CreateAsync(user, Encoding.UTF8.GetBytes(body.PadRight(131_072)))).ShouldBeSuccess();
     }
 
@@ -150,7 +150,7 @@ public abstract class LimitTests(ServiceFixture fixture)
 
         (await api.SendRawAsync("POST", target, Encoding.UTF8.GetBytes(ApiClient.Object(("operationId", id))))).ShouldBe(Problem.InvalidRequest, "userId");
         (await api.SendRawAsync("GET", $"{target}/pending")).ShouldBe(Problem.InvalidRequest, "userId");
-        (await api.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
+        (await api.ReadAsync(id)).ShouldBe(OperationProblems.NotFound);
     }
 
     [SkippableFact]
@@ -160,15 +160,15 @@ public abstract class LimitTests(ServiceFixture fixture)
         var ids = Enumerable.Range(0, TestService.PendingLimit).Select(n => $"{id}-{n}").ToList();
         await api.CreateInOrderAsync(user, ids);
 
-        (await api.CreateAsync(user, id)).ShouldBe(Problem.PendingLimitReached, "decide one of them");
-        (await api.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
-        (await api.CreateAsync(user, ids[0])).ShouldBe(Problem.OperationExists);
+        (await api.CreateAsync(user, id)).ShouldBe(OperationProblems.PendingLimitReached, "decide one of them");
+        (await api.ReadAsync(id)).ShouldBe(OperationProblems.NotFound);
+        (await api.CreateAsync(user, ids[0])).ShouldBe(OperationProblems.Exists);
         (await api.CreateAsync(ApiClient.NewUser(), $"{id}-other")).ShouldBeSuccess();
         (await new ApiClient(fixture.Service.Api, TestCustomers.GlobexBoth).CreateAsync(user, id)).ShouldBeSuccess();
 
         (await api.DecideAsync(ids[0], user, "deny")).ShouldBeSuccess();
         (await api.CreateAsync(user, id)).ShouldBeSuccess();
-        (await api.CreateAsync(user, $"{id}-more")).ShouldBe(Problem.PendingLimitReached);
+        (await api.CreateAsync(user, $"{id}-more")).ShouldBe(OperationProblems.PendingLimitReached);
 
         Assert.Equal([.. ids[1..], id], await api.PendingIdsAsync(user));
     }

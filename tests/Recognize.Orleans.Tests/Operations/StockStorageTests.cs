@@ -1,4 +1,3 @@
-using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Xunit;
@@ -26,10 +25,10 @@ public abstract class StockStorageTests
 
         (await api.CreateAsync(user, "txn-1", "pay 5", idempotencyKey: "key-1")).ShouldBeSuccess();
         (await api.CreateAsync(user, "txn-1", "pay 5", idempotencyKey: "key-1")).ShouldBeSuccess();
-        (await api.CreateAsync(user, "txn-1", "pay 6", idempotencyKey: "key-1")).ShouldBe(Problem.IdempotencyKeyReused);
-        (await api.CreateAsync(user, "txn-1")).ShouldBe(Problem.OperationExists);
-        (await api.CreateAsync(other, "txn-1")).ShouldBe(Problem.OperationExists);
-        (await api.CreateAsync(user, "txn-2")).ShouldBe(Problem.PendingLimitReached);
+        (await api.CreateAsync(user, "txn-1", "pay 6", idempotencyKey: "key-1")).ShouldBe(OperationProblems.IdempotencyKeyReused);
+        (await api.CreateAsync(user, "txn-1")).ShouldBe(OperationProblems.Exists);
+        (await api.CreateAsync(other, "txn-1")).ShouldBe(OperationProblems.Exists);
+        (await api.CreateAsync(user, "txn-2")).ShouldBe(OperationProblems.PendingLimitReached);
 
         Assert.Equal("txn-1", (await api.ListAsync(user)).ShouldBe(200).Json[0].GetProperty("operationId").GetString());
         Assert.Equal("[]", (await api.ListAsync(other)).ShouldBe(200).Body);

@@ -51,16 +51,16 @@ public abstract class LargeListTests : IAsyncLifetime
         var api = service.Acme;
 
         (await api.CreateAsync(user, "longest", Longest)).ShouldBeSuccess();
-        (await api.CreateAsync(user, "one-byte-more", Rest + "xx")).ShouldBe(Problem.PendingBytesReached, "as it is sent");
-        (await api.CreateAsync(user, "longest", "x")).ShouldBe(Problem.OperationExists);
+        (await api.CreateAsync(user, "one-byte-more", Rest + "xx")).ShouldBe(OperationProblems.PendingBytesReached, "as it is sent");
+        (await api.CreateAsync(user, "longest", "x")).ShouldBe(OperationProblems.Exists);
         (await api.CreateAsync(ApiClient.NewUser(), "of-another", Longest)).ShouldBeSuccess();
-        (await api.ReadAsync("one-byte-more")).ShouldBe(Problem.OperationNotFound);
+        (await api.ReadAsync("one-byte-more")).ShouldBe(OperationProblems.NotFound);
         (await api.CreateAsync(user, "one-byte-more", Rest)).ShouldBeSuccess();
         Assert.Equal(LeastBytes - 1, Encoding.UTF8.GetByteCount((await api.ListAsync(user)).ShouldBe(200).Body));
-        (await api.CreateAsync(user, "without")).ShouldBe(Problem.PendingBytesReached);
+        (await api.CreateAsync(user, "without")).ShouldBe(OperationProblems.PendingBytesReached);
 
         (await api.DecideAsync("longest", user)).ShouldBeSuccess();
-        (await api.CreateAsync(user, "too-long-now", Longest)).ShouldBe(Problem.PendingBytesReached);
+        (await api.CreateAsync(user, "too-long-now", Longest)).ShouldBe(OperationProblems.PendingBytesReached);
         (await api.CreateAsync(user, "without")).ShouldBeSuccess();
         Assert.Equal(["one-byte-more", "without"], await api.PendingIdsAsync(user));
     }
@@ -75,11 +75,11 @@ public abstract class LargeListTests : IAsyncLifetime
         }
 
         await using var service = await StartAsync(LeastBytes);
-        (await service.Acme.CreateAsync(user, "3", "x")).ShouldBe(Problem.PendingBytesReached);
+        (await service.Acme.CreateAsync(user, "3", "x")).ShouldBe(OperationProblems.PendingBytesReached);
         Assert.All((await service.Acme.ListAsync(user)).ShouldBe(200).Json.EnumerateArray(), one => Assert.Equal(Longest, one.GetProperty("operationPayload").GetString()));
 
         (await service.Acme.DecideAsync("1", user)).ShouldBeSuccess();
-        (await service.Acme.CreateAsync(user, "3", Longest)).ShouldBe(Problem.PendingBytesReached);
+        (await service.Acme.CreateAsync(user, "3", Longest)).ShouldBe(OperationProblems.PendingBytesReached);
         (await service.Acme.CancelAsync("2", "{}")).ShouldBeSuccess();
         (await service.Acme.CreateAsync(user, "3", "x")).ShouldBeSuccess();
         Assert.Equal(["3"], await service.Acme.PendingIdsAsync(user));

@@ -3,7 +3,6 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Time.Testing;
 using Orleans.TestingHost;
-using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
 using Recognize.Orleans.Foundation;
 using Xunit;
@@ -31,9 +30,9 @@ public sealed class RetentionTests
         clock.Advance(TimeSpan.FromDays(30));
         await clock.SweptAsync();
 
-        (await api.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
-        (await api.DecideAsync(id, user)).ShouldBe(Problem.OperationNotFound);
-        (await api.CreateAsync(user, id)).ShouldBe(Problem.OperationExists);
+        (await api.ReadAsync(id)).ShouldBe(OperationProblems.NotFound);
+        (await api.DecideAsync(id, user)).ShouldBe(OperationProblems.NotFound);
+        (await api.CreateAsync(user, id)).ShouldBe(OperationProblems.Exists);
         Assert.Equal("""{"operations":[]}""", (await api.GetAsync($"/v2/users/{user}/operations")).ShouldBe(200).Body);
         Assert.Equal("Retention: 1 operations and tombstones were old enough to be looked at.", Assert.Single(await service.Logs.WaitForAsync(Swept)).Message);
     }
@@ -55,7 +54,7 @@ public sealed class RetentionTests
         clock.Advance(TimeSpan.FromTicks(1));
         await clock.SweptAsync();
 
-        (await api.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
+        (await api.ReadAsync(id)).ShouldBe(OperationProblems.NotFound);
     }
 
     [Fact]
@@ -76,7 +75,7 @@ public sealed class RetentionTests
         clock.Advance(RetentionSweeps.Interval);
         await clock.SweptAsync();
 
-        (await service.Acme.ReadAsync(id)).ShouldBe(Problem.OperationNotFound);
+        (await service.Acme.ReadAsync(id)).ShouldBe(OperationProblems.NotFound);
     }
 
     [Fact]
