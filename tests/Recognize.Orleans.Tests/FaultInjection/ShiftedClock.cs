@@ -1,5 +1,5 @@
-using Recognize.Orleans.Fixtures;
 using System.Globalization;
+using Recognize.Orleans.Fixtures;
 using Xunit;
 
 namespace Recognize.Orleans.FaultInjection;
