@@ -54,16 +54,8 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     /// <summary>Precedes every statement: settings of the session that no connection string can express.</summary>
     protected virtual string SessionText => "";
 
-    /// <summary>The type of a parameter that is a time in UTC.</summary>
-    protected virtual DbType TimeType => DbType.DateTime;
-
-    /// <summary>Stores the time before which nothing may be removed.</summary>
-    protected abstract string HoldSweepsText { get; }
-
-    /// <summary>
-    /// Writes a heartbeat into the row of a service id if the cluster owns it, and raises its newest time.
-    /// </summary>
-    protected abstract string RenewClaimText { get; }
+    /// <summary>The expression for the database's clock, as the tables hold times.</summary>
+    protected abstract string NowText { get; }
 
     /// <summary>Creates the data source without connecting.</summary>
     /// <exception cref="ArgumentException">
@@ -163,7 +155,7 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     public async Task HoldSweepsAsync(string serviceId, DateTimeOffset until, CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
-        await using var command = CommandOf(connection, HoldSweepsText, Id("@ServiceId", serviceId), new("@Until", until.UtcDateTime, TimeType));
+        await using var command = CommandOf(connection, "UPDATE RecognizeCluster SET SweepsFrom = @Until WHERE ServiceId = @ServiceId", Id("@ServiceId", serviceId), Time("@Until", until));
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 
@@ -173,7 +165,15 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     public async Task RenewClaimAsync(string serviceId, string clusterId, DateTimeOffset newest, CancellationToken cancellationToken)
     {
         await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
-        await using var command = CommandOf(connection, RenewClaimText, Id("@ServiceId", serviceId), Id("@ClusterId", clusterId), new("@Newest", newest.UtcDateTime, TimeType));
+        await using var command = CommandOf(
+            connection,
+            $"""
+            UPDATE RecognizeCluster SET ClaimedAt = {NowText}, NewestTime = CASE WHEN NewestTime < @Newest THEN @Newest ELSE NewestTime END
+            WHERE ServiceId = @ServiceId AND ClusterId = @ClusterId
+            """,
+            Id("@ServiceId", serviceId),
+            Id("@ClusterId", clusterId),
+            Time("@Newest", newest));
         await command.ExecuteNonQueryAsync(cancellationToken);
     }
 
@@ -276,6 +276,9 @@ internal abstract class Database(StorageEngine engine, DbDataSource dataSource) 
     public abstract UpgradeEngineBuilder MigrationUnder(DbConnection locked);
 
     public ValueTask DisposeAsync() => DisposeConnectionsAsync();
+
+    /// <summary>A time as a parameter.</summary>
+    protected virtual StatementValue Time(string name, DateTimeOffset time) => new(name, time.UtcDateTime, DbType.DateTime);
 
     protected virtual ValueTask DisposeConnectionsAsync() => DataSource.DisposeAsync();
 

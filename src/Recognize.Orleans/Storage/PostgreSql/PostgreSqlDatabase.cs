@@ -35,6 +35,8 @@ internal sealed class PostgreSqlDatabase(string connectionString)
 
     protected override string ReadClockText => "SELECT clock_timestamp() AT TIME ZONE 'UTC'";
 
+    protected override string NowText => "clock_timestamp()";
+
     protected override string IsReadOnlyText => "CASE current_setting('transaction_read_only') WHEN 'on' THEN 1 ELSE 0 END";
 
     // If two clusters take over at once, the second waits for the first one's row, looks at it again and finds it
@@ -59,15 +61,6 @@ internal sealed class PostgreSqlDatabase(string connectionString)
                     )));
 
         SELECT ClusterId, NewestTime AT TIME ZONE 'UTC', SweepsFrom AT TIME ZONE 'UTC' FROM RecognizeCluster WHERE ServiceId = @ServiceId;
-        """;
-
-    protected override string HoldSweepsText => "UPDATE RecognizeCluster SET SweepsFrom = @Until WHERE ServiceId = @ServiceId";
-
-    protected override string RenewClaimText =>
-        """
-        UPDATE RecognizeCluster
-        SET ClaimedAt = clock_timestamp(), NewestTime = GREATEST(NewestTime, @Newest)
-        WHERE ServiceId = @ServiceId AND ClusterId = @ClusterId
         """;
 
     public override IRowStore CreateRowStore(string serviceId, SiloIdentity? silo, TimeProvider clock) => new PostgreSqlRowStore(this, serviceId, silo, clock);

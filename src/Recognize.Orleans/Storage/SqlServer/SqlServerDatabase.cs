@@ -34,10 +34,9 @@ internal sealed class SqlServerDatabase(string connectionString)
     // everything for as long as it is held.
     protected override string SessionText => "SET LOCK_TIMEOUT 2000;\n";
 
-    // DATETIME would round to three milliseconds and make the server convert the column.
-    protected override DbType TimeType => DbType.DateTime2;
-
     protected override string ReadClockText => "SELECT SYSUTCDATETIME()";
+
+    protected override string NowText => "SYSUTCDATETIME()";
 
     protected override string IsReadOnlyText => "CASE DATABASEPROPERTYEX(DB_NAME(), 'Updateability') WHEN 'READ_ONLY' THEN 1 ELSE 0 END";
 
@@ -68,15 +67,6 @@ internal sealed class SqlServerDatabase(string connectionString)
                     )));
 
         SELECT ClusterId, NewestTime, SweepsFrom FROM RecognizeCluster WHERE ServiceId = @ServiceId;
-        """;
-
-    protected override string HoldSweepsText => "UPDATE RecognizeCluster SET SweepsFrom = @Until WHERE ServiceId = @ServiceId;";
-
-    protected override string RenewClaimText =>
-        """
-        UPDATE RecognizeCluster
-        SET ClaimedAt = SYSUTCDATETIME(), NewestTime = CASE WHEN NewestTime < @Newest THEN @Newest ELSE NewestTime END
-        WHERE ServiceId = @ServiceId AND ClusterId = @ClusterId
         """;
 
     public override async Task AddServerErrorsAsync(ICollection<string> faults, CancellationToken cancellationToken)
@@ -185,6 +175,9 @@ internal sealed class SqlServerDatabase(string connectionString)
             faults.Add($"The column {column} of {table} has the collation {collation}, by which different keys are one or sort in another order: make the table as sql/sqlserver/0001-schema.sql does, with Latin1_General_100_BIN2, and copy its rows.");
         }
     }
+
+    // DATETIME would round to three milliseconds and make the server convert the column.
+    protected override StatementValue Time(string name, DateTimeOffset time) => new(name, time.UtcDateTime, DbType.DateTime2);
 
     // No permission, no such object or column, no valid login.
     // https://learn.microsoft.com/sql/relational-databases/errors-events/database-engine-events-and-errors

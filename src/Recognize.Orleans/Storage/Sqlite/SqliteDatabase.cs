@@ -1,4 +1,6 @@
+using System.Data;
 using System.Data.Common;
+using System.Globalization;
 using DbUp;
 using DbUp.Builder;
 using DbUp.Sqlite.Helpers;
@@ -19,14 +21,16 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
 
     protected override string ReadClockText => "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')";
 
+    protected override string NowText => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
+
     protected override string IsReadOnlyText => "0";
 
     // One process owns the file, so there is no owner to take it from. The last row written may be newer than the last
     // renewal.
     protected override string ClaimText =>
-        """
+        $"""
         INSERT INTO RecognizeCluster (ServiceId, ClusterId, ClaimedAt, NewestTime)
-        VALUES (@ServiceId, @ClusterId, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+        VALUES (@ServiceId, @ClusterId, {NowText}, {NowText})
         ON CONFLICT DO UPDATE SET ClusterId = excluded.ClusterId, ClaimedAt = excluded.ClaimedAt;
 
         SELECT ClusterId, strftime('%Y-%m-%d %H:%M:%f', max(NewestTime, coalesce((SELECT ModifiedOn FROM OrleansStorage ORDER BY rowid DESC LIMIT 1), ''))),
@@ -35,34 +39,11 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
         WHERE ServiceId = @ServiceId;
         """;
 
-    protected override string HoldSweepsText =>
-        "UPDATE RecognizeCluster SET SweepsFrom = strftime('%Y-%m-%dT%H:%M:%fZ', @Until) WHERE ServiceId = @ServiceId";
-
-    protected override string RenewClaimText =>
-        """
-        UPDATE RecognizeCluster
-        SET ClaimedAt = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), NewestTime = max(NewestTime, strftime('%Y-%m-%dT%H:%M:%fZ', @Newest))
-        WHERE ServiceId = @ServiceId AND ClusterId = @ClusterId
-        """;
-
     /// <summary>The file in a connection string, as it is written there.</summary>
     public static string FileOf(string connectionString) => new SqliteConnectionStringBuilder(connectionString).DataSource;
 
-    // A file has only one right: that it can be written.
-    public override async Task<IReadOnlyCollection<string>> MissingRightsAsync(CancellationToken cancellationToken)
-    {
-        await using var connection = await DataSource.OpenConnectionAsync(cancellationToken);
-        await using var command = CommandOf(connection, "DELETE FROM OrleansStorage WHERE 1 = 0");
-        try
-        {
-            await command.ExecuteNonQueryAsync(cancellationToken);
-            return [];
-        }
-        catch (SqliteException fault) when (Classify(fault) is FaultScope.Node)
-        {
-            return [$"The database file {connection.DataSource} cannot be written ({fault.Message}): let the user of this process write it, and its folder."];
-        }
-    }
+    // A file has one right, that it can be written, and the claim that follows finds out.
+    public override Task<IReadOnlyCollection<string>> MissingRightsAsync(CancellationToken cancellationToken) => Task.FromResult<IReadOnlyCollection<string>>([]);
 
     public override Task AddServerErrorsAsync(ICollection<string> faults, CancellationToken cancellationToken) => Task.CompletedTask;
 
@@ -100,6 +81,9 @@ internal sealed class SqliteDatabase(string connectionString) : Database(Storage
     public override void CreateOnServer()
     {
     }
+
+    protected override StatementValue Time(string name, DateTimeOffset time) =>
+        new(name, time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", CultureInfo.InvariantCulture), DbType.String);
 
     public override string UnlockSchemaText(bool applied) => applied ? "COMMIT" : "ROLLBACK";
 

@@ -313,15 +313,14 @@ GO
 -- Renew the claim
 --@ServiceId nvarchar(150),@ClusterId nvarchar(150),@Newest datetime2(7)
 SET LOCK_TIMEOUT 2000;
-UPDATE RecognizeCluster
-SET ClaimedAt = SYSUTCDATETIME(), NewestTime = CASE WHEN NewestTime < @Newest THEN @Newest ELSE NewestTime END
+UPDATE RecognizeCluster SET ClaimedAt = SYSUTCDATETIME(), NewestTime = CASE WHEN NewestTime < @Newest THEN @Newest ELSE NewestTime END
 WHERE ServiceId = @ServiceId AND ClusterId = @ClusterId
 GO
 
 -- Hold sweeps
 --@ServiceId nvarchar(150),@Until datetime2(7)
 SET LOCK_TIMEOUT 2000;
-UPDATE RecognizeCluster SET SweepsFrom = @Until WHERE ServiceId = @ServiceId;
+UPDATE RecognizeCluster SET SweepsFrom = @Until WHERE ServiceId = @ServiceId
 GO
 
 -- Check the database
