@@ -5,8 +5,8 @@ using System.Globalization;
 using DbUp.Builder;
 using Recognize.Orleans.Foundation;
 using Recognize.Orleans.Storage.PostgreSql;
-using Recognize.Orleans.Storage.SqlServer;
 using Recognize.Orleans.Storage.Sqlite;
+using Recognize.Orleans.Storage.SqlServer;
 
 namespace Recognize.Orleans.Storage;
 
