@@ -28,29 +28,34 @@ internal interface IChangeObserver : IGrainObserver
     Task ChangedAsync(GrainId grain);
 }
 
-/// <summary>
-/// The front ends that wait for a grain's next change: one for each process, however many clients wait there.
-/// </summary>
-internal sealed class Watchers
+/// <summary>A grain whose next change front ends wait for: one observer for each process, however many clients wait there.</summary>
+internal abstract class WatchedGrain : Grain, IWatchedGrain
 {
     private HashSet<IChangeObserver>? observers;
 
-    public bool Any => observers is not null;
+    protected bool IsWatched => observers is not null;
 
-    public void Add(IChangeObserver observer) => (observers ??= []).Add(observer);
-
-    /// <summary>Notifies all of them and forgets them, so that one that is gone needs no cleanup.</summary>
-    public void Tell(GrainId changed)
+    public Task WatchAsync(IChangeObserver observer)
     {
-        if (observers is not { } told)
-        {
-            return;
-        }
+        (observers ??= []).Add(observer);
+        return Task.CompletedTask;
+    }
 
+    // A client that still waits watches the next activation.
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
+    {
+        TellWatchers();
+        return Task.CompletedTask;
+    }
+
+    /// <summary>Notifies all observers and forgets them, so that one that is gone needs no cleanup.</summary>
+    protected void TellWatchers()
+    {
+        var told = observers;
         observers = null;
-        foreach (var observer in told)
+        foreach (var observer in told ?? [])
         {
-            observer.ChangedAsync(changed).Ignore();
+            observer.ChangedAsync(this.GetGrainId()).Ignore();
         }
     }
 }

@@ -14,13 +14,12 @@ namespace Recognize.Orleans.Operations;
 [CollectionAgeLimit(Minutes = 1)]
 // On the silo of the front end that asks for it first, or of the user's grain whose list shows it.
 [PreferLocalPlacement]
-internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWatchedGrain, IRemovableGrain
+internal sealed class OperationGrain : WatchedGrain, IOperationGrain, IReplayGrain, IRemovableGrain
 {
     private readonly StoredState<OperationState> state;
     private readonly OperationSettings settings;
     private readonly OperationMetrics metrics;
     private readonly TimeProvider clock;
-    private readonly Watchers watchers = new();
 
     // Calls interleave, writes do not: each begins after the one before has ended, and sees its outcome.
     private readonly Turns writes = new();
@@ -86,19 +85,6 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         DeactivateOnIdle();
     }
 
-    public Task WatchAsync(IChangeObserver observer)
-    {
-        watchers.Add(observer);
-        return Task.CompletedTask;
-    }
-
-    // A client that still waits watches the next activation.
-    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
-    {
-        watchers.Tell(this.GetGrainId());
-        return Task.CompletedTask;
-    }
-
     // Retention can remove the row through another activation without this one noticing. So an end is final here only
     // until it is old enough to be removed.
     private bool IsFinal(OperationState known) =>
@@ -130,7 +116,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
     // Reads of ids that do not exist must not fill the memory.
     private void DropIfNothing(OperationState? found)
     {
-        if (found is null && !watchers.Any)
+        if (found is null && !IsWatched)
         {
             DeactivateOnIdle();
         }
@@ -188,7 +174,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
         catch
         {
             // The end may be stored, so clients that wait must ask again.
-            watchers.Tell(this.GetGrainId());
+            TellWatchers();
             throw;
         }
 
@@ -200,7 +186,7 @@ internal sealed class OperationGrain : Grain, IOperationGrain, IReplayGrain, IWa
 
     private Task TellOfEndAsync(OperationState end)
     {
-        watchers.Tell(this.GetGrainId());
+        TellWatchers();
         return User(end.UserId).EndedAsync(end.OperationId, hasEnded: true);
     }
 

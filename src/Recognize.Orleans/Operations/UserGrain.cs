@@ -20,7 +20,7 @@ namespace Recognize.Orleans.Operations;
 // On the silo of the front end that asks first. Where the load balancer sends a user to one silo, all calls come from
 // there.
 [PreferLocalPlacement]
-internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPendingListGrain, IWatchedGrain, IIncomingGrainCallFilter
+internal sealed class UserGrain : WatchedGrain, IUserGrain, IOperationOwnerGrain, IPendingListGrain, IIncomingGrainCallFilter
 {
     // A user has rarely more to decide. What is not known here is read.
     private const int MostCreated = 10;
@@ -32,7 +32,6 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     private readonly TimeProvider clock;
     private readonly OperationMetrics metrics;
     private readonly UserMigration migration;
-    private readonly Watchers watchers = new();
     private readonly PendingOperations pending;
     private readonly PendingRefresh refresh;
     private readonly UserHistory history;
@@ -106,20 +105,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         pending.Ended(operationId, hasEnded);
         _ = hasEnded && created.Remove(operationId);
         DropIfNothing();
-        watchers.Tell(this.GetGrainId());
-        return Task.CompletedTask;
-    }
-
-    public Task WatchAsync(IChangeObserver observer)
-    {
-        watchers.Add(observer);
-        return Task.CompletedTask;
-    }
-
-    // A client that still waits watches the next activation.
-    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken)
-    {
-        watchers.Tell(this.GetGrainId());
+        TellWatchers();
         return Task.CompletedTask;
     }
 
@@ -168,7 +154,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     // notify its watchers, and they would ask again.
     private void DropIfNothing()
     {
-        if (pending.IsEmpty && latest is null && !history.IsBeingRead && !watchers.Any)
+        if (pending.IsEmpty && latest is null && !history.IsBeingRead && !IsWatched)
         {
             DeactivateOnIdle();
         }
@@ -214,7 +200,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
     private async ValueTask<OperationOutcome?> ReserveAsync(CreateOperation request)
     {
         var size = SentBytes.Of(request, hasDeadline: (request.ExpiresIn ?? settings.Lifetime) is not null);
-        for (var isStale = pending.IsCountStaleFor(size); ; isStale = pending.IsStale)
+        for (var isStale = pending.IsCountStaleFor(request.OperationId, size); ; isStale = pending.IsStale)
         {
             if (isStale)
             {
@@ -288,7 +274,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         }
 
         created[first.OperationId] = first;
-        watchers.Tell(this.GetGrainId());
+        TellWatchers();
         return true;
     }
 
@@ -299,7 +285,7 @@ internal sealed class UserGrain : Grain, IUserGrain, IOperationOwnerGrain, IPend
         {
             // Its insert may have reached the database after its outcome was unknown, so the cache may lack it.
             pending.Invalidate();
-            watchers.Tell(this.GetGrainId());
+            TellWatchers();
         }
 
         return outcome;

@@ -46,6 +46,16 @@ public sealed class SentBytesTests
     public void Every_character_counts_as_it_is_sent_and_none_more_than_six_bytes() =>
         Assert.All(Enumerable.Range(0, char.MaxValue + 1).Select(code => (char)code).Where(code => !char.IsSurrogate(code)), code => Assert.InRange(SentBytes.Of($"{code}"), 1, 6));
 
+    [Theory]
+    [InlineData("a", 1)]
+    [InlineData("é", 2)]
+    [InlineData("€", 3)]
+    [InlineData("\"", 2)]
+    [InlineData("\n", 2)]
+    [InlineData("\u0001", 6)]
+    [InlineData("\U0001F600", 12)]
+    public void A_character_has_the_bytes_that_the_documents_say(string character, int bytes) => Assert.Equal(bytes, SentBytes.Of(character));
+
     [Fact]
     public void The_least_limit_holds_one_operation_of_full_length_whatever_its_characters()
     {

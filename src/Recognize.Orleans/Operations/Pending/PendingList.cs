@@ -1,66 +1,121 @@
+using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 
 namespace Recognize.Orleans.Operations.Pending;
 
-/// <summary>A user's pending operations in the order of creation, if they are cached.</summary>
+/// <summary>
+/// A user's operations that are known to be pending. What counts against the limits is always known of them; the
+/// operations themselves are cached or not.
+/// </summary>
 internal sealed class PendingList
 {
-    private List<Operation>? operations;
+    private const int MostShort = 25;
+    private const int MostShortBytes = 16_384;
+
+    private readonly Dictionary<string, Row> rows = new(StringComparer.Ordinal);
     private PendingSnapshot? snapshot;
 
-    public bool IsCached => operations is not null;
+    public int Count => rows.Count;
 
-    /// <summary>When the read of the rows began, as a timestamp of the clock.</summary>
+    /// <summary>The bytes of the list as it is sent.</summary>
+    public int Bytes { get; private set; } = SentBytes.OfBrackets;
+
+    /// <summary>Whether the operations are cached.</summary>
+    public bool IsCached { get; private set; }
+
+    /// <summary>When the read of the cached operations began, as a timestamp of the clock.</summary>
     public long ReadAt { get; private set; }
 
-    /// <summary>The list; only while it is cached.</summary>
-    public PendingSnapshot Snapshot() => snapshot ??= new() { Version = VersionOf(operations!), Operations = [.. operations!] };
+    /// <summary>Whether the list takes so much memory that it is cached only for a short time.</summary>
+    public bool IsLong => Count > MostShort || Bytes > MostShortBytes;
 
-    public void Set(List<Operation> found, long readAt) => (operations, snapshot, ReadAt) = (found, null, readAt);
+    public bool Has(string id) => rows.ContainsKey(id);
 
-    public void Drop() => (operations, snapshot) = (null, null);
+    /// <summary>Whether all operations with these numbers are known, and none is overdue.</summary>
+    public bool HasAll(IReadOnlyList<long> numbers, DateTimeOffset now)
+    {
+        var known = rows.Values.Where(row => !row.IsOverdue(now)).Select(row => row.Number).ToHashSet();
+        return numbers.All(known.Contains);
+    }
+
+    /// <summary>The operations in the order of creation; only while they are cached.</summary>
+    public PendingSnapshot Snapshot()
+    {
+        if (snapshot is null)
+        {
+            ImmutableArray<Operation> operations = [.. rows.Values.Select(row => row.Operation!).OrderBy(operation => operation.CreatedAt).ThenBy(operation => operation.Id)];
+            snapshot = new() { Version = VersionOf(operations), Operations = operations };
+        }
+
+        return snapshot;
+    }
+
+    /// <summary>Replaces all operations by those that were read.</summary>
+    public void Replace(IEnumerable<Operation> operations, long readAt)
+    {
+        RemoveAll(_ => true);
+        (IsCached, ReadAt, snapshot) = (true, readAt, null);
+        foreach (var operation in operations)
+        {
+            Add(operation);
+        }
+    }
 
     public void Add(Operation operation)
     {
-        if (operations is not null)
-        {
-            snapshot = null;
-            Insert(operations, operation);
-        }
+        Remove(operation.OperationId);
+        var row = new Row(operation.Id, SentBytes.Of(operation), operation.ExpiresAt) { Operation = IsCached ? operation : null };
+        rows.Add(operation.OperationId, row);
+        Bytes += row.Size;
+        snapshot = null;
     }
 
-    public void RemoveAll(Predicate<Operation> which)
+    public void Remove(string id)
     {
-        if (operations?.RemoveAll(which) > 0)
+        if (rows.Remove(id, out var row))
         {
+            Bytes -= row.Size;
             snapshot = null;
         }
     }
 
-    /// <summary>Inserts an operation at its place, unless it is there.</summary>
-    // Searches from the end, because the operation is almost always the newest.
-    public static void Insert(List<Operation> operations, Operation operation)
-    {
-        var index = operations.Count;
-        while (index > 0 && IsBefore(operation, operations[index - 1]))
-        {
-            index--;
-        }
+    public void KeepOnly(IReadOnlySet<long> numbers) => RemoveAll(row => !numbers.Contains(row.Number));
 
-        if (index == 0 || operations[index - 1].Id != operation.Id)
+    public void RemoveOverdue(DateTimeOffset now) => RemoveAll(row => row.IsOverdue(now));
+
+    /// <summary>Drops the cached operations. What counts against the limits stays.</summary>
+    public void Drop()
+    {
+        (IsCached, snapshot) = (false, null);
+        foreach (var row in rows.Values)
         {
-            operations.Insert(index, operation);
+            row.Operation = null;
         }
     }
 
-    private static bool IsBefore(Operation one, Operation other) =>
-        one.CreatedAt != other.CreatedAt ? one.CreatedAt < other.CreatedAt : one.Id < other.Id;
+    private void RemoveAll(Func<Row, bool> which)
+    {
+        foreach (var (id, row) in rows)
+        {
+            if (which(row))
+            {
+                Remove(id);
+            }
+        }
+    }
 
     // A pending operation never changes, so the numbers identify the content.
-    private static long VersionOf(List<Operation> operations)
+    private static long VersionOf(IEnumerable<Operation> operations)
     {
         long[] numbers = [.. operations.Select(operation => operation.Id)];
         return BitConverter.ToInt64(SHA256.HashData(MemoryMarshal.AsBytes<long>(numbers)));
+    }
+
+    private sealed record Row(long Number, int Size, DateTimeOffset? ExpiresAt)
+    {
+        public Operation? Operation { get; set; }
+
+        public bool IsOverdue(DateTimeOffset now) => ExpiresAt <= now;
     }
 }

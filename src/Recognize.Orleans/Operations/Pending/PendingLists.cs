@@ -41,16 +41,12 @@ internal sealed class PendingLists(IGrainFactory grains, UnreadBytes unread, Tim
     }
 
     /// <summary>One client that reads or follows a user's list.</summary>
-    public sealed class Reader : IDisposable
+    public sealed class Reader(GrainId user, SharedList list, Action leave) : IDisposable
     {
-        private readonly SharedList list;
-        private readonly Action leave;
         private RenderedList? held;
         private RenderedList? known;
 
-        internal Reader(GrainId user, SharedList list, Action leave) => (User, this.list, this.leave) = (user, list, leave);
-
-        public GrainId User { get; }
+        public GrainId User => user;
 
         /// <summary>
         /// The current list. Its bytes are kept until <see cref="Release"/> or the next call, unless they are those that

@@ -11,9 +11,9 @@ namespace Recognize.Orleans.Operations.Pending;
 /// <param name="mostBytes">The most bytes that the list of them may have as it is sent.</param>
 internal sealed class PendingOperations(Freshness freshness, int mostOperations, int mostBytes)
 {
-    private readonly PendingLimits limits = new(mostOperations, mostBytes);
-    private readonly PendingWrites writes = new(freshness);
     private readonly PendingList list = new();
+    private readonly PendingReservations reservations = new();
+    private readonly PendingWrites writes = new(freshness);
     private long? refreshed;
     private Refresh? running;
 
@@ -21,7 +21,7 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     /// Whether the cached list may be served: the last refresh is fresh, and nothing is in flight that could change a
     /// row without our knowledge.
     /// </summary>
-    public bool MayBeServed => HasList && !limits.HasReservations && IsSettled && !IsStale;
+    public bool MayBeServed => HasList && !HasReservations && IsSettled && !IsStale;
 
     /// <summary>Whether a list is cached, fresh or stale. A pending operation never changes except by ending.</summary>
     public bool HasList => list.IsCached;
@@ -32,17 +32,17 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     /// <summary>Whether there was no refresh yet, or the last one is too stale to refuse a create by.</summary>
     public bool IsStale => refreshed is not { } time || !freshness.IsFresh(time);
 
-    /// <inheritdoc cref="PendingLimits.IsLong"/>
-    public bool IsLong => limits.IsLong;
+    /// <inheritdoc cref="PendingList.IsLong"/>
+    public bool IsLong => list.IsLong;
 
-    /// <inheritdoc cref="PendingLimits.HasReservations"/>
-    public bool HasReservations => limits.HasReservations;
+    /// <summary>Whether creates hold reservations that they may still release.</summary>
+    public bool HasReservations => reservations.AnyInFlight;
 
-    /// <inheritdoc cref="PendingLimits.NextReleased"/>
-    public Task NextReleased => limits.NextReleased;
+    /// <inheritdoc cref="PendingReservations.NextReleased"/>
+    public Task NextReleased => reservations.NextReleased;
 
     /// <summary>Whether nothing is pending and nothing is in flight.</summary>
-    public bool IsEmpty => limits.IsEmpty && running is null && IsSettled;
+    public bool IsEmpty => list.Count == 0 && reservations.IsEmpty && running is null && IsSettled;
 
     /// <summary>Whether the rows show everything that is known here, except for creates in flight.</summary>
     public bool IsSettled => !writes.Any;
@@ -51,18 +51,39 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     /// Whether a create needs a refresh before the limits are checked. Up to half of the limits a stale count is
     /// enough: even if a second activation exists, both together stay within them.
     /// </summary>
-    public bool IsCountStaleFor(int size) => !HasRefreshed || (limits.IsHalfUsedWith(size) && IsStale);
+    public bool IsCountStaleFor(string id, int size)
+    {
+        var (count, bytes) = UsedWith(id, size);
+        return !HasRefreshed || (IsStale && (count > mostOperations / 2 || bytes > mostBytes / 2));
+    }
 
-    /// <inheritdoc cref="PendingLimits.Reserve"/>
-    public OperationOutcome? Reserve(string id, int size, DateTimeOffset now) => limits.Reserve(id, size, now);
+    /// <summary>Makes a reservation for a create.</summary>
+    /// <param name="id">The id of the operation to create. What is pending already takes no more room.</param>
+    /// <param name="size">Its bytes on the list.</param>
+    /// <param name="now">The time: what is overdue by then takes no room.</param>
+    /// <returns>Null, or the outcome of the create when it would exceed a limit.</returns>
+    public OperationOutcome? Reserve(string id, int size, DateTimeOffset now)
+    {
+        if (!list.Has(id) && ExcessWith(id, size) is not null)
+        {
+            list.RemoveOverdue(now);
+            if (ExcessWith(id, size) is { } excess)
+            {
+                return excess;
+            }
+        }
 
-    /// <inheritdoc cref="PendingLimits.Release"/>
-    public void Release(string id) => limits.Release(id);
+        reservations.Add(id, size);
+        return null;
+    }
+
+    /// <inheritdoc cref="PendingReservations.Release"/>
+    public void Release(string id) => reservations.Release(id);
 
     /// <summary>A create is durable.</summary>
     public void CreateSucceeded(Operation operation)
     {
-        if (limits.Succeed(operation))
+        if (reservations.Succeed(operation.OperationId))
         {
             running?.Created.Add(operation);
             list.Add(operation);
@@ -73,7 +94,7 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     public void CreateOutcomeUnknown(string id)
     {
         writes.LoseOutcome();
-        limits.LoseOutcome(id);
+        reservations.LoseOutcome(id);
     }
 
     /// <inheritdoc cref="PendingWrites.Ending"/>
@@ -88,10 +109,9 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
             return;
         }
 
-        var number = limits.End(id);
+        reservations.End(id);
+        list.Remove(id);
         running?.Ended.Add(id);
-        running?.EndedNumbers.Add(number);
-        list.RemoveAll(operation => operation.OperationId == id);
     }
 
     /// <summary>
@@ -133,14 +153,13 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     /// <returns>False when the rows must be read, by another refresh.</returns>
     public bool TryEndRefresh(Refresh refresh, IReadOnlyList<long> numbers, DateTimeOffset now)
     {
-        var left = numbers.Concat(refresh.Created.Select(operation => operation.Id)).Except(refresh.EndedNumbers).ToHashSet();
-        if (refresh.IsInvalid || limits.IdsOf(left, now) is not { } found)
+        if (refresh.IsInvalid || !list.HasAll(numbers, now))
         {
             return false;
         }
 
-        Take(refresh, found);
-        list.RemoveAll(operation => !left.Contains(operation.Id));
+        list.KeepOnly(numbers.Concat(refresh.Created.Select(operation => operation.Id)).ToHashSet());
+        Complete(refresh);
         return true;
     }
 
@@ -150,15 +169,8 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     /// <returns>The list, with what was created and without what ended since the refresh began.</returns>
     public PendingSnapshot EndRefresh(Refresh refresh, IEnumerable<Operation> rows)
     {
-        var found = rows.Where(operation => !refresh.Ended.Contains(operation.OperationId)).ToList();
-        foreach (var operation in refresh.Created.Where(operation => !refresh.Ended.Contains(operation.OperationId)))
-        {
-            PendingList.Insert(found, operation);
-        }
-
-        Take(refresh, []);
-        found.ForEach(limits.Add);
-        list.Set(found, refresh.Begun);
+        list.Replace(rows.Concat(refresh.Created).Where(operation => !refresh.Ended.Contains(operation.OperationId)), refresh.Begun);
+        Complete(refresh);
         var snapshot = list.Snapshot();
         if (refresh.IsInvalid)
         {
@@ -171,15 +183,42 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
     /// <summary>The cached list without what is overdue, in the order of creation.</summary>
     public PendingSnapshot Snapshot(DateTimeOffset now)
     {
-        list.RemoveAll(operation => operation.ExpiresAt <= now);
+        list.RemoveOverdue(now);
         return list.Snapshot();
     }
 
-    // When a write of unknown outcome can no longer take effect, a refresh that begins then settles its outcome.
-    private void Take(Refresh refresh, HashSet<string> found)
+    private OperationOutcome? ExcessWith(string id, int size)
+    {
+        var (count, bytes) = UsedWith(id, size);
+        return count > mostOperations ? OperationOutcome.PendingLimitReached
+            : bytes > mostBytes ? OperationOutcome.PendingBytesReached
+            : null;
+    }
+
+    // What the limits count if one more operation is created.
+    private (int Count, int Bytes) UsedWith(string id, int size)
+    {
+        var (count, bytes) = (list.Count + 1, list.Bytes + size);
+        foreach (var other in reservations.All)
+        {
+            if (other.Id != id && !list.Has(other.Id))
+            {
+                (count, bytes) = (count + 1, bytes + other.Size);
+            }
+        }
+
+        return (count, bytes);
+    }
+
+    private void Complete(Refresh refresh)
     {
         (running, refreshed) = (null, refresh.Begun);
-        limits.KeepOnly(found, settlesOutcomes: !writes.WasOutcomeUnknownAt(refresh.Begun));
+
+        // What a refresh has not found that began when a create of unknown outcome could no longer take effect, is not there.
+        if (!writes.WasOutcomeUnknownAt(refresh.Begun))
+        {
+            reservations.Settle();
+        }
     }
 
     /// <summary>A refresh in flight.</summary>
@@ -192,8 +231,6 @@ internal sealed class PendingOperations(Freshness freshness, int mostOperations,
 
         /// <summary>Ended since the refresh began: it may still have read the row as pending.</summary>
         public HashSet<string> Ended { get; } = new(StringComparer.Ordinal);
-
-        public List<long> EndedNumbers { get; } = [];
 
         public bool IsInvalid { get; set; }
     }

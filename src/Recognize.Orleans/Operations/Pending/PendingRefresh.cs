@@ -3,7 +3,7 @@ using Recognize.Orleans.State;
 namespace Recognize.Orleans.Operations.Pending;
 
 /// <summary>Refreshes what is cached of one user's pending operations from the database.</summary>
-internal sealed class PendingRefresh
+internal sealed class PendingRefresh(UserKey user, PendingOperations pending, OperationHistory history, IGrainFactory grains, TimeProvider clock)
 {
     // Nearly every list fits the first page, which shares a round trip with those of other users. The second page has
     // all that the limit of pending operations allows.
@@ -13,30 +13,15 @@ internal sealed class PendingRefresh
     // How many overdue operations are written as expired at once.
     private const int MostExpired = 100;
 
-    private readonly UserKey user;
-    private readonly PendingOperations pending;
-    private readonly OperationHistory history;
-    private readonly IGrainFactory grains;
-    private readonly TimeProvider clock;
-    private readonly SingleFlight<PendingSnapshot?> refreshes;
+    private SingleFlight<PendingSnapshot?>? refreshes;
     private Task expiring = Task.CompletedTask;
     private bool isListWanted;
-
-    public PendingRefresh(UserKey user, PendingOperations pending, OperationHistory history, IGrainFactory grains, TimeProvider clock)
-    {
-        this.user = user;
-        this.pending = pending;
-        this.history = history;
-        this.grains = grains;
-        this.clock = clock;
-        refreshes = new(RefreshAsync);
-    }
 
     /// <summary>
     /// Refreshes what counts against the limits. A call that comes while a refresh is in flight waits for the next one,
     /// which all such calls share.
     /// </summary>
-    public Task CountAsync() => refreshes.RunAsync();
+    public Task CountAsync() => RunAsync();
 
     /// <summary>Refreshes the list.</summary>
     /// <inheritdoc cref="CountAsync"/>
@@ -44,8 +29,10 @@ internal sealed class PendingRefresh
     {
         // The refresh that serves this call begins after this, and reads the flag.
         isListWanted = true;
-        return (await refreshes.RunAsync())!;
+        return (await RunAsync())!;
     }
+
+    private Task<PendingSnapshot?> RunAsync() => (refreshes ??= new(RefreshAsync)).RunAsync();
 
     private async Task<PendingSnapshot?> RefreshAsync()
     {
@@ -54,19 +41,16 @@ internal sealed class PendingRefresh
         try
         {
             // A long list may be dropped while the numbers are read.
-            var areNumbersEnough = (pending.HasList || !isForList) && await TryNumbersAsync() && (pending.HasList || !isForList);
-            if (!areNumbersEnough)
-            {
-                return await ReadRowsAsync();
-            }
-
-            return isForList ? pending.Snapshot(clock.GetUtcNow()) : null;
+            var areNumbersEnough = CanAnswer() && await TryNumbersAsync() && CanAnswer();
+            return !areNumbersEnough ? await ReadRowsAsync() : isForList ? pending.Snapshot(clock.GetUtcNow()) : null;
         }
         catch
         {
             pending.AbandonRefresh();
             throw;
         }
+
+        bool CanAnswer() => pending.HasList || !isForList;
     }
 
     // Usually nothing has changed without our knowledge. The numbers need only the index; reading rows costs more.

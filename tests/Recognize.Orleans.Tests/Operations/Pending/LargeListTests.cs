@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Text;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using Recognize.Orleans.Api;
 using Recognize.Orleans.Fixtures;
@@ -174,10 +175,19 @@ public sealed class UnreadListTests : IAsyncLifetime
 
     private TestService Service => service!;
 
-    // Far more than the buffers of two sockets take.
+    // The system would hold a whole list for a client that does not read. Accepted connections have the buffer of their listener.
     public async Task InitializeAsync()
     {
-        service = await WaitingClock.StartServiceAsync(clock);
+        service = await WaitingClock.StartServiceAsync(clock, configure: builder => builder.Services.PostConfigure<SocketTransportOptions>(options =>
+        {
+            var bind = options.CreateBoundListenSocket;
+            options.CreateBoundListenSocket = endPoint =>
+            {
+                var listener = bind(endPoint);
+                listener.SendBufferSize = 4_096;
+                return listener;
+            };
+        }));
         await Task.WhenAll(Enumerable.Range(0, Length).Select(async number => (await Service.Acme.CreateAsync(user, $"{number}", new string('x', OperationLimits.Payload))).ShouldBeSuccess()));
     }
 

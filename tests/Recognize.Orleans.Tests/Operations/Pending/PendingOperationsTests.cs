@@ -115,20 +115,20 @@ public sealed class PendingOperationsTests
     [Fact]
     public void Up_to_half_of_the_limit_an_old_count_will_do()
     {
-        Assert.True(pending.IsCountStaleFor(Least));
+        Assert.True(pending.IsCountStaleFor("new", Least));
         Refresh("a");
         clock.Advance(Times.CacheLifetime);
-        Assert.False(pending.IsCountStaleFor(Least));
+        Assert.False(pending.IsCountStaleFor("new", Least));
 
         Reserve("b");
-        Assert.True(pending.IsCountStaleFor(Least));
+        Assert.True(pending.IsCountStaleFor("new", Least));
 
         Refresh("a");
-        Assert.False(pending.IsCountStaleFor(Least));
+        Assert.False(pending.IsCountStaleFor("new", Least));
         clock.Advance(Times.CacheLifetime - Tick);
-        Assert.False(pending.IsCountStaleFor(Least));
+        Assert.False(pending.IsCountStaleFor("new", Least));
         clock.Advance(Tick);
-        Assert.True(pending.IsCountStaleFor(Least));
+        Assert.True(pending.IsCountStaleFor("new", Least));
     }
 
     [Fact]
@@ -392,17 +392,19 @@ public sealed class PendingOperationsTests
     }
 
     [Fact]
-    public void What_is_created_or_has_ended_during_a_refresh_of_numbers_is_as_it_is_now()
+    public void What_is_created_during_a_refresh_of_numbers_is_on_the_list_and_what_has_ended_wants_a_refresh_of_rows()
     {
         Refresh("a", "b");
         var refresh = pending.BeginRefresh();
         Reserve("c");
         pending.CreateSucceeded(Of("c"));
-        pending.Ended("a");
-
         Assert.True(pending.TryEndRefresh(refresh, [Of("a").Id, Of("b").Id], Now));
+        Assert.Equal(["a", "b", "c"], Ids(pending.Snapshot(Now)));
 
-        Assert.Equal(["b", "c"], Ids(pending.Snapshot(Now)));
+        refresh = pending.BeginRefresh();
+        pending.Ended("a");
+        Assert.False(pending.TryEndRefresh(refresh, [Of("a").Id, Of("b").Id, Of("c").Id], Now));
+        Assert.Equal(["b", "c"], Ids(pending.EndRefresh(refresh, [Of("a"), Of("b"), Of("c")])));
     }
 
     [Fact]
@@ -427,20 +429,6 @@ public sealed class PendingOperationsTests
         Assert.False(pending.HasList);
         Assert.True(Reserve("e"));
         Assert.False(Reserve("f"));
-    }
-
-    [Fact]
-    public void A_list_of_more_than_25_operations_is_long_and_so_is_one_of_a_long_payload()
-    {
-        var many = new PendingOperations(new Freshness(clock), 1_000, 100_000);
-        many.EndRefresh(many.BeginRefresh(), Enumerable.Range(1, 25).Select(number => Of($"{number}", Now, number)));
-        Assert.False(many.IsLong);
-        many.Reserve("26", Least, Now);
-        Assert.True(many.IsLong);
-
-        many.EndRefresh(many.BeginRefresh(), [Of("1") with { Payload = new string('x', 16_384) }]);
-        many.Release("26");
-        Assert.True(many.IsLong);
     }
 
     [Fact]
@@ -497,8 +485,8 @@ public sealed class PendingOperationsTests
         Refresh();
         clock.Advance(Times.CacheLifetime);
 
-        Assert.False(pending.IsCountStaleFor((MostBytes / 2) - SentBytes.OfBrackets));
-        Assert.True(pending.IsCountStaleFor((MostBytes / 2) - SentBytes.OfBrackets + 1));
+        Assert.False(pending.IsCountStaleFor("new", (MostBytes / 2) - SentBytes.OfBrackets));
+        Assert.True(pending.IsCountStaleFor("new", (MostBytes / 2) - SentBytes.OfBrackets + 1));
     }
 
     [Fact]
